@@ -1,0 +1,51 @@
+# `make app` and `make test` do all the set-up themselves, from a machine with Python 3.11+ and (on Debian) apt.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+APT := $(shell command -v apt-get 2>/dev/null)
+SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo 2>/dev/null)
+
+help:  ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.created:
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { \
+	  if [ -n "$(APT)" ]; then rm -rf $(VENV); $(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV); \
+	  else echo "$(PYTHON) has no venv module: install it (Debian: python3-venv)" >&2; exit 1; fi; }
+	@$(BIN)/python -m pip install -q --upgrade pip
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.created
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	@touch $@
+
+.PHONY: help install system app test lint fmt types bench clean docs
+
+install: $(VENV)/.installed  ## create .venv with everything
+
+# Browser tests and PDF rendering want these; without apt they are skipped, with a reason.
+system:
+	@bash tools/system_packages.sh
+
+app: $(VENV)/.installed  ## open the web calculator
+	$(BIN)/python -m streamlit run app.py $(APP_ARGS)
+
+lint: $(VENV)/.installed  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fmt: $(VENV)/.installed  ## format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(VENV)/.installed system lint  ## lint, types and the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=90
+
+bench: $(VENV)/.installed  ## speed and accuracy of the program itself
+	$(BIN)/python benchmarks/run.py
+
+clean:  ## remove what make created
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache

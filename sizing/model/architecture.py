@@ -1,0 +1,154 @@
+"""Architecture: what a model is made of, ready for counting, sharding and timing.
+
+An ``Architecture`` is embeddings, groups of equal layers (mixer + feed-forward + norms), a head, towers (vision) and
+multi-token-prediction modules. It is immutable and knows nothing of machines, engines or dtypes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from sizing.model.parts import CacheKind, Component, FeedForward, Linear, Mixer, Vector
+
+BF16_BYTES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LayerGroup:
+    """``count`` layers of the same build. ``vectors`` are the layer's own norms."""
+
+    name: str
+    count: int
+    mixer: Mixer
+    feed_forward: FeedForward
+    vectors: tuple[Vector, ...] = ()
+
+    def components(self) -> Counter[Component]:
+        """Parameters of ONE layer of the group, by component."""
+        total: Counter[Component] = Counter()
+        for linear in (*self.mixer.linears, *self.feed_forward.linears):
+            total[linear.component] += linear.params
+        for vector in (*self.mixer.vectors, *self.feed_forward.vectors, *self.vectors):
+            total[vector.component] += vector.params
+        if self.feed_forward.experts is not None:
+            total[Component.ROUTED_EXPERTS] += self.feed_forward.experts.params
+        return total
+
+    @property
+    def params(self) -> int:
+        return sum(self.components().values())
+
+    @property
+    def inactive_params(self) -> int:
+        """Parameters of one layer that a token does not pass through (experts it is not routed to)."""
+        experts = self.feed_forward.experts
+        if experts is None:
+            return 0
+        return round((experts.num_experts - experts.num_experts_per_tok) * experts.params_per_expert)
+
+
+@dataclass(frozen=True, slots=True)
+class VisionTower:
+    """An image encoder and its projector: parameters, and what an image costs in tokens and FLOPs."""
+
+    params: int
+    layers: int
+    hidden_size: int
+    num_heads: int
+    intermediate_size: int
+    patch_size: int
+    spatial_merge_size: int = 1
+    tokens_per_image: int | None = None  # fixed grids (Gemma 3, Llama 4); None: follows the image's size
+    temporal_patch_size: int = 1
+
+    def image_tokens(self, width: int, height: int) -> int:
+        """Tokens that an image of ``width`` x ``height`` pixels adds to the prompt."""
+        if self.tokens_per_image is not None:
+            return self.tokens_per_image
+        cell = self.patch_size * self.spatial_merge_size
+        return max(1, round(width / cell)) * max(1, round(height / cell))
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A model's build. Counts are whole numbers in the conventions of the count oracle.
+
+    ``total`` counts a tied embedding once and leaves out MTP modules, buffers and quantisation scales.
+    """
+
+    name: str
+    model_type: str
+    hidden_size: int
+    vocab_size: int
+    max_position_embeddings: int
+    groups: tuple[LayerGroup, ...]
+    tie_word_embeddings: bool
+    extra_vectors: tuple[Vector, ...] = ()  # final norm, position tables, ...
+    extra_linears: tuple[Linear, ...] = ()  # per-model projections outside the layers
+    has_lm_head: bool = True
+    lm_head_bias: bool = False
+    embedding_params: int | None = None  # None: vocab_size * hidden_size
+    vision: VisionTower | None = None
+    mtp_groups: tuple[LayerGroup, ...] = ()
+    mtp_extra_params: int = 0
+    hypothetical: bool = False
+    notes: tuple[str, ...] = ()
+    native_quantization: object | None = None  # a quantization.QuantScheme when the config states one
+    torch_dtype: str = "bfloat16"
+    rope_scaling_factor: float = 1.0
+    original_max_position_embeddings: int | None = None
+    dialect: dict[str, object] = field(default_factory=dict, compare=False)
+
+    @property
+    def num_layers(self) -> int:
+        return sum(group.count for group in self.groups)
+
+    @property
+    def embedding(self) -> int:
+        return self.vocab_size * self.hidden_size if self.embedding_params is None else self.embedding_params
+
+    @property
+    def lm_head(self) -> int:
+        """Parameters of the output head; 0 when it is tied to the embedding or absent."""
+        if not self.has_lm_head:
+            return 0
+        bias = self.vocab_size if self.lm_head_bias else 0
+        return bias + (0 if self.tie_word_embeddings else self.vocab_size * self.hidden_size)
+
+    def components(self) -> dict[str, int]:
+        """Parameters by component, the whole model, without MTP. Sums to ``total``."""
+        count: Counter[Component] = Counter()
+        for group in self.groups:
+            for component, params in group.components().items():
+                count[component] += params * group.count
+        for linear in self.extra_linears:
+            count[linear.component] += linear.params
+        for vector in self.extra_vectors:
+            count[vector.component] += vector.params
+        count[Component.EMBEDDING] += self.embedding
+        count[Component.LM_HEAD] += self.lm_head
+        if self.vision is not None:
+            count[Component.VISION] += self.vision.params
+        return {component.value: count.get(component, 0) for component in Component}
+
+    @property
+    def total(self) -> int:
+        return sum(self.components().values())
+
+    @property
+    def active(self) -> int:
+        """All that a token passes through, embedding and head included."""
+        return self.total - sum(group.inactive_params * group.count for group in self.groups)
+
+    @property
+    def mtp(self) -> int:
+        return self.mtp_extra_params + sum(group.params * group.count for group in self.mtp_groups)
+
+    @property
+    def is_moe(self) -> bool:
+        return any(group.feed_forward.experts is not None for group in self.groups)
+
+    @property
+    def is_mla(self) -> bool:
+        return any(group.mixer.cache.kind is CacheKind.MLA for group in self.groups)
