@@ -1,0 +1,75 @@
+"""The command line: ``sizing COMMAND``. Each command prints a table, or with ``--json`` one JSON document."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+import typer
+
+from sizing.cli import catalog
+from sizing.errors import SizingError
+
+app = typer.Typer(
+    name="sizing",
+    help="Size accelerators for large language models: does it fit, how fast, how many, at what cost, how sure.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+catalog.register(app)
+
+USAGE_ERROR = 2
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line. Bad input ends with one line on stderr and exit code 2; no traceback reaches a user.
+
+    ``SIZING_DEBUG=1`` in the environment shows tracebacks all the same.
+    """
+    debug = os.environ.get("SIZING_DEBUG") == "1"
+    try:
+        code = app(args=list(argv) if argv is not None else None, standalone_mode=False)
+    except SizingError as error:
+        if debug:
+            raise
+        _fail(str(error), USAGE_ERROR)
+    except click.UsageError as error:
+        _fail(_usage_message(error), USAGE_ERROR)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("stopped", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if debug:
+            raise
+        name = f"{error.filename}: " if error.filename else ""
+        _fail(f"{name}{error.strerror or error}", USAGE_ERROR)
+    except Exception as error:
+        if debug:
+            raise
+        kind = type(error).__name__
+        _fail(f"internal error, {kind}: {error} (please report it; SIZING_DEBUG=1 shows where)", 1)
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage_message(error: click.UsageError) -> str:
+    message = error.format_message()
+    context = error.ctx.command_path if error.ctx is not None else "sizing"
+    return f"{message} (see '{context} --help')"
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"sizing: {_one_line(message)}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,56 @@
+"""What commands print: one JSON document on stdout, or tables; messages go to stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+
+def plain(value: Any) -> Any:
+    """``value`` with NumPy numbers and arrays, tuples and sets made JSON; infinities and NaN become null."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if hasattr(value, "model_dump"):
+        return plain(value.model_dump(mode="json"))
+    return value
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout and nothing else."""
+    sys.stdout.write(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def message(text: str) -> None:
+    """A note for the person, on stderr."""
+    print(text, file=sys.stderr)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
+    """A table on stdout; ``right`` are the columns set flush right. User text is never read as markup."""
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
+    view = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for index, name in enumerate(columns):
+        view.add_column(name, justify="right" if index in right else "left", overflow="fold")
+    for row in rows:
+        view.add_row(*(str(cell) for cell in row))
+    console.print(view)
+
+
+def line(text: str = "") -> None:
+    """A line on stdout."""
+    sys.stdout.write(text + "\n")
