@@ -16,11 +16,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sizing.arrays import FloatArray, Num, as_float
+from sizing.engine.placement import Placement
+from sizing.kernels import attended_pairs, experts_touched
 from sizing.model.architecture import Architecture, LayerGroup
 from sizing.model.parts import AttentionCore, Component, CoreKind, Experts, Linear, Sharding
 from sizing.model.quantization import BF16, QuantScheme, WeightFormat
 
 ACTIVATION_BYTES = 2.0  # residual stream and messages are 16-bit in every engine modelled here
+STATE_BYTES = 4.0  # recurrent states are kept in fp32
 VOCAB_PADDING = 64  # engines pad the vocabulary before splitting it
 
 
@@ -54,27 +57,6 @@ class StepShape:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranks:
-    """How many ranks share what. tp, dp: attention tensor and data parallel sizes; ep: expert parallel size; pp: stages.
-
-    Experts are split over ``ep`` and, within an expert, over ``moe_tp = tp * dp / ep``.
-    """
-
-    tp: Num = 1.0
-    pp: Num = 1.0
-    dp: Num = 1.0
-    ep: Num = 1.0
-
-    @property
-    def moe_tp(self) -> FloatArray:
-        return as_float(self.tp) * self.dp / self.ep
-
-    @property
-    def accelerators(self) -> FloatArray:
-        return as_float(self.tp) * self.dp * self.pp
-
-
-@dataclass(frozen=True, slots=True)
 class Operation:
     """One operation of the step, ``count`` times a pass, on one rank. Byte and FLOP figures are per call.
 
@@ -95,22 +77,9 @@ class Operation:
     core: AttentionCore | None = None
 
 
-def experts_touched(num_experts: Num, tokens: Num, per_token: Num, concentration: float = 1.0) -> FloatArray:
-    """Expected number of distinct experts that ``tokens`` tokens reach.
-
-    Uniform routing: ``E*(1-(1-k/E)^tokens)``. ``concentration`` below 1 makes routing skewed: a batch then behaves as
-    if it had ``tokens**concentration`` independent tokens.
-    """
-    experts = as_float(num_experts)
-    share = np.clip(as_float(per_token) / experts, 0.0, 1.0)
-    effective = np.power(np.maximum(as_float(tokens), 0.0), concentration)
-    touched: FloatArray = experts * -np.expm1(effective * np.log1p(-np.minimum(share, 1.0 - 1e-12)))
-    return np.minimum(touched, np.maximum(experts, 1.0))
-
-
-def _split(linear: Linear, ranks: Ranks) -> tuple[Num, Num]:
+def _split(linear: Linear, placement: Placement) -> tuple[Num, Num]:
     """``(out_features, in_features)`` of one rank's shard of a matrix."""
-    tp = as_float(ranks.tp)
+    tp = as_float(placement.tp)
     if linear.sharding is Sharding.COLUMN:
         return linear.out_features / tp, linear.in_features
     if linear.sharding is Sharding.ROW:
@@ -124,10 +93,10 @@ def _split(linear: Linear, ranks: Ranks) -> tuple[Num, Num]:
     return linear.out_features, linear.in_features
 
 
-def _gemm(name: str, linears: list[Linear], count: float, tokens: Num, ranks: Ranks, scheme: QuantScheme) -> Operation:
+def _gemm(name: str, linears: list[Linear], count: float, tokens: Num, placement: Placement, scheme: QuantScheme) -> Operation:
     """One GEMM for matrices that engines fuse along their output."""
     fmt = scheme.format_of(linears[0])
-    shards = [_split(linear, ranks) for linear in linears]
+    shards = [_split(linear, placement) for linear in linears]
     rows: Num = sum((shard[0] for shard in shards), start=0.0)
     columns = shards[0][1]
     weight_bytes: Num = as_float(rows) * columns * (fmt.bits / 8)
@@ -144,150 +113,178 @@ def _gemm(name: str, linears: list[Linear], count: float, tokens: Num, ranks: Ra
     )
 
 
-def _gemms(linears: tuple[Linear, ...], count: float, tokens: Num, ranks: Ranks, scheme: QuantScheme) -> list[Operation]:
+def _gemms(linears: tuple[Linear, ...], count: float, tokens: Num, placement: Placement, scheme: QuantScheme) -> list[Operation]:
     fused: dict[str, list[Linear]] = {}
     for linear in linears:
         fused.setdefault(linear.fuse or linear.name, []).append(linear)
-    return [_gemm(name, members, count, tokens, ranks, scheme) for name, members in fused.items()]
+    return [_gemm(name, members, count, tokens, placement, scheme) for name, members in fused.items()]
 
 
-def _attention(core: AttentionCore, count: float, shape: StepShape, ranks: Ranks, kv_bytes: float) -> list[Operation]:
+def _attention(
+    core: AttentionCore, count: float, shape: StepShape, placement: Placement, kv_bytes: float
+) -> list[Operation]:
     """Prefill and decode attention of one layer on one rank."""
     if core.kind is CoreKind.NONE:
         return []
-    heads = np.maximum(as_float(core.num_heads) / ranks.tp, 1.0)
-    found: list[Operation] = []
-    prefill = as_float(shape.prefill_tokens)
-    decode = as_float(shape.decode_seqs) * shape.tokens_per_decode
+    prefills = bool(np.any(as_float(shape.prefill_tokens) > 0))
+    decodes = bool(np.any(as_float(shape.decode_seqs) > 0))
     if core.kind is CoreKind.LINEAR:
-        state = heads * core.qk_head_dim * core.v_head_dim
-        flops_per_token = 6.0 * state
-        if np.any(prefill > 0):
-            found.append(
-                Operation(
-                    "linear_attention_prefill",
-                    "linear_prefill",
-                    count,
-                    flops=prefill * flops_per_token,
-                    io_bytes=prefill * heads * (2 * core.qk_head_dim + 2 * core.v_head_dim) * ACTIVATION_BYTES,
-                    args={"tokens": prefill, "seqs": shape.prefill_seqs, "heads": heads},
-                    core=core,
-                )
-            )
-        if np.any(decode > 0):
-            found.append(
-                Operation(
-                    "linear_attention_decode",
-                    "linear_decode",
-                    count,
-                    flops=decode * flops_per_token,
-                    cache_bytes=as_float(shape.decode_seqs) * state * 2 * 4.0,
-                    args={"seqs": shape.decode_seqs, "heads": heads},
-                    core=core,
-                )
-            )
-        return found
-    if core.kind is CoreKind.MLA:
-        kv_heads: Num = 1.0
-        row = core.latent_dim * kv_bytes
+        prefill, decode = _linear_prefill, _linear_decode
     else:
-        kv_heads = np.maximum(as_float(core.num_kv_heads) / ranks.tp, 1.0)
-        row = kv_heads * (core.qk_head_dim + core.v_head_dim) * kv_bytes
-    if np.any(prefill > 0):
-        seqs = np.maximum(as_float(shape.prefill_seqs), 1e-9)
-        each = prefill / seqs
-        past = as_float(shape.prefill_past)
-        # Mean keys that a new token sees: its past plus half of the new ones, cut at the window or the top-k.
-        seen = past + each / 2
-        limit = min((x for x in (core.window, core.topk_tokens) if x), default=None)
-        if limit:
-            # new tokens at position p see min(p, limit): exact mean over p in [past, past+each]
-            a, b = past, past + np.maximum(each, 1e-9)
-            low = np.minimum(b, limit)
-            below = np.where(a < limit, (low**2 - np.minimum(a, limit) ** 2) / 2, 0.0)
-            above = np.maximum(b - np.maximum(a, limit), 0.0) * limit
-            seen = (below + above) / (b - a)
-        flops = 2.0 * prefill * seen * heads * (core.qk_head_dim + core.v_head_dim)
-        index_flops = 2.0 * prefill * (past + each / 2) * core.index_heads * core.index_dim
-        found.append(
-            Operation(
-                "attention_prefill",
-                "prefill_attention",
-                count,
-                flops=flops + index_flops,
-                cache_bytes=seqs * np.minimum(past + each, past + (limit or np.inf)) * row,
-                io_bytes=prefill * heads * (core.qk_head_dim + core.v_head_dim) * 2 * ACTIVATION_BYTES,
-                args={
-                    "seqs": seqs,
-                    "new_tokens": each,
-                    "past": past,
-                    "seen": seen,
-                    "heads": heads,
-                    "kv_heads": kv_heads,
-                    "index_flops": index_flops,
-                },
-                core=core,
-            )
-        )
-    if np.any(decode > 0):
-        context = as_float(shape.decode_context)
-        limit = min((x for x in (core.window, core.topk_tokens) if x), default=None)
-        read = np.minimum(context, limit) if limit else context
-        if core.compress_ratio > 1:
-            read = read / core.compress_ratio
-        seqs = as_float(shape.decode_seqs)
-        dims = core.latent_dim + core.latent_v_dim if core.kind is CoreKind.MLA else core.qk_head_dim + core.v_head_dim
-        index_bytes = seqs * context * core.index_dim * 1.0 if core.index_heads else 0.0
-        found.append(
-            Operation(
-                "attention_decode",
-                "decode_attention",
-                count,
-                flops=2.0 * decode * read * heads * dims + 2.0 * decode * context * core.index_heads * core.index_dim,
-                cache_bytes=seqs * read * row + index_bytes,
-                io_bytes=decode * heads * dims * ACTIVATION_BYTES,
-                args={
-                    "seqs": seqs,
-                    "context": read,
-                    "heads": heads,
-                    "kv_heads": kv_heads,
-                    "queries": shape.tokens_per_decode,
-                    "kv_bytes": kv_bytes,
-                    "index_bytes": index_bytes,
-                },
-                core=core,
-            )
-        )
+        prefill, decode = _softmax_prefill, _softmax_decode
+    found: list[Operation] = []
+    if prefills:
+        found.append(prefill(core, count, shape, placement, kv_bytes))
+    if decodes:
+        found.append(decode(core, count, shape, placement, kv_bytes))
     return found
 
 
-def _experts(experts: Experts, count: float, tokens: Num, ranks: Ranks, scheme: QuantScheme) -> Operation:
+def _rank_heads(heads: int, placement: Placement) -> FloatArray:
+    """Heads of one rank; a rank holds at least one (KV heads are replicated past their number)."""
+    return np.maximum(as_float(heads) / placement.tp, 1.0)
+
+
+def _linear_prefill(
+    core: AttentionCore, count: float, shape: StepShape, placement: Placement, kv_bytes: float
+) -> Operation:
+    heads, k_heads = _rank_heads(core.num_heads, placement), _rank_heads(core.num_kv_heads or core.num_heads, placement)
+    tokens = as_float(shape.prefill_tokens)
+    seqs = np.maximum(as_float(shape.prefill_seqs), 1.0)
+    state = heads * core.qk_head_dim * core.v_head_dim
+    return Operation(
+        "linear_attention_prefill",
+        "linear_prefill",
+        count,
+        flops=6.0 * tokens * state,
+        cache_bytes=seqs * state * STATE_BYTES,
+        io_bytes=tokens * (2 * k_heads * core.qk_head_dim + 2 * heads * core.v_head_dim) * ACTIVATION_BYTES,
+        args={"seqs": seqs, "new_tokens": tokens / seqs, "heads": heads, "kv_heads": k_heads},
+        core=core,
+    )
+
+
+def _linear_decode(
+    core: AttentionCore, count: float, shape: StepShape, placement: Placement, kv_bytes: float
+) -> Operation:
+    heads, k_heads = _rank_heads(core.num_heads, placement), _rank_heads(core.num_kv_heads or core.num_heads, placement)
+    seqs = as_float(shape.decode_seqs)
+    state = heads * core.qk_head_dim * core.v_head_dim
+    return Operation(
+        "linear_attention_decode",
+        "linear_decode",
+        count,
+        flops=6.0 * seqs * shape.tokens_per_decode * state,
+        cache_bytes=seqs * state * 2.0 * STATE_BYTES,
+        args={"seqs": seqs, "heads": heads, "kv_heads": k_heads},
+        core=core,
+    )
+
+
+def _row_bytes(core: AttentionCore, kv_heads: FloatArray, kv_bytes: float) -> FloatArray:
+    """Bytes that one cached token has in one layer of one rank."""
+    if core.kind is CoreKind.MLA:
+        return as_float(core.latent_dim * kv_bytes)
+    return kv_heads * ((core.qk_head_dim + core.v_head_dim) * kv_bytes)
+
+
+def _seen_limit(core: AttentionCore) -> float | None:
+    """Most keys that one query attends to: the window, or the top-k of sparse attention."""
+    return min((float(limit) for limit in (core.window, core.topk_tokens) if limit), default=None)
+
+
+def _softmax_prefill(
+    core: AttentionCore, count: float, shape: StepShape, placement: Placement, kv_bytes: float
+) -> Operation:
+    heads = _rank_heads(core.num_heads, placement)
+    kv_heads = heads if core.kind is CoreKind.MLA else _rank_heads(core.num_kv_heads, placement)
+    seqs = np.maximum(as_float(shape.prefill_seqs), 1.0)
+    each = as_float(shape.prefill_tokens) / seqs
+    past = as_float(shape.prefill_past)
+    pairs = attended_pairs(each, past, _seen_limit(core))
+    index_flops = 2.0 * seqs * attended_pairs(each, past) * core.index_heads * core.index_dim
+    dims = core.qk_head_dim + core.v_head_dim
+    return Operation(
+        "attention_prefill",
+        "prefill_attention",
+        count,
+        flops=2.0 * seqs * pairs * heads * dims + index_flops,
+        cache_bytes=seqs * (past + each) * _row_bytes(core, kv_heads, kv_bytes),
+        io_bytes=2.0 * seqs * each * heads * dims * ACTIVATION_BYTES,
+        args={
+            "seqs": seqs,
+            "new_tokens": each,
+            "past": past,
+            "heads": heads,
+            "kv_heads": kv_heads,
+            "kv_bytes": kv_bytes,
+            "index_flops": index_flops,
+        },
+        core=core,
+    )
+
+
+def _softmax_decode(
+    core: AttentionCore, count: float, shape: StepShape, placement: Placement, kv_bytes: float
+) -> Operation:
+    heads = _rank_heads(core.num_heads, placement)
+    kv_heads = as_float(1.0) if core.kind is CoreKind.MLA else _rank_heads(core.num_kv_heads, placement)
+    context = as_float(shape.decode_context)
+    limit = _seen_limit(core)
+    read = context if limit is None else np.minimum(context, limit)
+    if core.compress_ratio > 1:
+        read = read / core.compress_ratio
+    seqs = as_float(shape.decode_seqs)
+    queries = seqs * shape.tokens_per_decode
+    dims = core.latent_dim + core.latent_v_dim if core.kind is CoreKind.MLA else core.qk_head_dim + core.v_head_dim
+    index_bytes = seqs * context * (core.index_dim if core.index_heads else 0)
+    return Operation(
+        "attention_decode",
+        "decode_attention",
+        count,
+        flops=2.0 * queries * (read * heads * dims + context * core.index_heads * core.index_dim),
+        cache_bytes=seqs * read * _row_bytes(core, kv_heads, kv_bytes) + index_bytes,
+        io_bytes=queries * heads * dims * ACTIVATION_BYTES,
+        args={
+            "seqs": seqs,
+            "context": read,
+            "heads": heads,
+            "kv_heads": kv_heads,
+            "queries": shape.tokens_per_decode,
+            "kv_bytes": kv_bytes,
+            "index_bytes": index_bytes,
+        },
+        core=core,
+    )
+
+
+def _experts(
+    experts: Experts, count: float, tokens: Num, placement: Placement, scheme: QuantScheme
+) -> Operation:
     """The routed experts of one layer on one rank: ``tokens`` are those of one attention data-parallel rank."""
     fmt = scheme.experts
-    ep, moe_tp = as_float(ranks.ep), ranks.moe_tp
-    everyone = as_float(tokens) * ranks.dp
-    local = experts.num_experts / ep
-    touched = experts_touched(experts.num_experts, everyone, experts.num_experts_per_tok) / ep
+    ep, moe_tp = as_float(placement.ep), as_float(placement.moe_tp)
+    everyone = as_float(tokens) * placement.dp
+    topk = float(experts.num_experts_per_tok)
+    touched = experts_touched(everyone, topk, experts.num_experts) / ep
     inter = experts.intermediate_size / moe_tp
-    pairs = everyone * experts.num_experts_per_tok / ep  # token-expert pairs that this rank computes
-    weight_bytes = touched * experts.matrices * experts.hidden_size * inter * (fmt.bits / 8)
+    pairs = everyone * topk / ep  # token-expert pairs that this rank computes
+    matrix = experts.matrices * experts.hidden_size * inter
     return Operation(
         name="experts",
         kind="moe",
         count=count,
-        flops=2.0 * pairs * experts.matrices * experts.hidden_size * inter,
-        weight_bytes=weight_bytes,
+        flops=2.0 * pairs * matrix,
+        weight_bytes=touched * matrix * (fmt.bits / 8),
         io_bytes=pairs * (2 * experts.hidden_size + experts.matrices * inter) * ACTIVATION_BYTES,
         format=fmt,
         args={
             "tokens": everyone,
-            "pairs": pairs,
-            "local_experts": local,
             "touched": touched,
             "hidden": float(experts.hidden_size),
-            "inter": inter,
+            "inter": float(experts.intermediate_size),
             "matrices": float(experts.matrices),
-            "topk": float(experts.num_experts_per_tok),
+            "topk": topk,
             "num_experts": float(experts.num_experts),
             "moe_tp": moe_tp,
             "moe_ep": ep,
@@ -295,59 +292,67 @@ def _experts(experts: Experts, count: float, tokens: Num, ranks: Ranks, scheme: 
     )
 
 
+def _expert_messages(
+    hidden: int, topk: float, count: float, tokens: FloatArray, placement: Placement
+) -> list[Operation]:
+    """What joins the experts' partial sums. One attention group: an all-reduce, whether experts are split by TP or by
+    EP. Several (attention data parallelism): tokens travel to their experts and back."""
+    dp = as_float(placement.dp)
+    group = as_float(placement.tp) * dp
+    message = tokens * hidden * ACTIVATION_BYTES
+    found = [
+        Operation(
+            "moe_all_reduce",
+            "all_reduce",
+            count,
+            message_bytes=np.where(dp > 1, 0.0, message),
+            args={"ranks": np.where(dp > 1, 1.0, placement.tp)},
+        )
+    ]
+    if np.any(dp > 1):
+        found.append(
+            Operation(
+                "moe_dispatch_combine",
+                "all_to_all",
+                count,
+                message_bytes=np.where(dp > 1, message, 0.0),
+                args={
+                    "ranks": np.where(dp > 1, group, 1.0),
+                    "whole_experts": np.where(as_float(placement.moe_tp) > 1, 0.0, 1.0),
+                    "tokens": tokens / placement.tp,
+                    "gathered": message * dp,
+                    "hidden": float(hidden),
+                    "topk": topk,
+                },
+            )
+        )
+    return found
+
+
 def _layer(
-    arch: Architecture, group: LayerGroup, shape: StepShape, ranks: Ranks, scheme: QuantScheme, kv_bytes: float
+    arch: Architecture, group: LayerGroup, shape: StepShape, placement: Placement, scheme: QuantScheme, kv_bytes: float
 ) -> list[Operation]:
     count = float(group.count)
     tokens = shape.tokens
-    found = _gemms(group.mixer.linears, count, tokens, ranks, scheme)
-    found += _attention(group.mixer.core, count, shape, ranks, kv_bytes)
-    message = tokens * arch.hidden_size * ACTIVATION_BYTES
-    tp, dp = as_float(ranks.tp), as_float(ranks.dp)
+    found = _gemms(group.mixer.linears, count, tokens, placement, scheme)
+    found += _attention(group.mixer.core, count, shape, placement, kv_bytes)
+    reduce_ = {"message_bytes": tokens * arch.hidden_size * ACTIVATION_BYTES, "args": {"ranks": as_float(placement.tp)}}
     if group.mixer.linears:
-        found.append(
-            Operation("attention_all_reduce", "all_reduce", count, message_bytes=message, args={"ranks": tp})
-        )
+        found.append(Operation("attention_all_reduce", "all_reduce", count, **reduce_))
     feed = group.feed_forward
-    if feed.kind != "none":
-        found += _gemms(feed.linears, count, tokens, ranks, scheme)
-        experts = feed.experts
-        if experts is None:
-            found.append(
-                Operation("mlp_all_reduce", "all_reduce", count, message_bytes=message, args={"ranks": tp})
-            )
-        else:
-            found.append(_experts(experts, count, tokens, ranks, scheme))
-            # One attention group: an all-reduce joins the partial sums of experts (by TP or by EP alike). Several:
-            # tokens travel to their experts and back.
-            found.append(
-                Operation(
-                    "moe_all_reduce",
-                    "all_reduce",
-                    count,
-                    message_bytes=np.where(dp > 1, 0.0, message),
-                    args={"ranks": np.where(dp > 1, 1.0, tp)},
-                )
-            )
-            if np.any(dp > 1):
-                found.append(
-                    Operation(
-                        "moe_dispatch_combine",
-                        "all_to_all",
-                        count,
-                        message_bytes=np.where(dp > 1, message, 0.0),
-                        args={
-                            "ranks": np.where(dp > 1, tp * dp, 1.0),
-                            "tokens": tokens,
-                            "topk": float(experts.num_experts_per_tok),
-                        },
-                    )
-                )
+    found += _gemms(feed.linears, count, tokens, placement, scheme)
+    if feed.experts is not None:
+        found.append(_experts(feed.experts, count, tokens, placement, scheme))
+        found += _expert_messages(
+            arch.hidden_size, float(feed.experts.num_experts_per_tok), count, tokens, placement
+        )
+    elif feed.linears:
+        found.append(Operation("mlp_all_reduce", "all_reduce", count, **reduce_))
     return found
 
 
 def list_operations(
-    arch: Architecture, shape: StepShape, ranks: Ranks, scheme: QuantScheme, kv_bytes_per_element: float = 2.0
+    arch: Architecture, shape: StepShape, placement: Placement, scheme: QuantScheme, kv_bytes_per_element: float = 2.0
 ) -> list[Operation]:
     """All operations of one pass of one step's tokens through the whole model, on one rank.
 
@@ -356,21 +361,21 @@ def list_operations(
     """
     found: list[Operation] = []
     for group in arch.groups:
-        found += _layer(arch, group, shape, ranks, scheme, kv_bytes_per_element)
-    found += _gemms(arch.extra_linears, 1.0, shape.tokens, ranks, scheme)
+        found += _layer(arch, group, shape, placement, scheme, kv_bytes_per_element)
+    found += _gemms(arch.extra_linears, 1.0, shape.tokens, placement, scheme)
     if arch.has_lm_head:
         head = Linear("lm_head", arch.hidden_size, arch.vocab_size, Component.LM_HEAD, Sharding.VOCAB)
-        found.append(_gemm("lm_head", [head], 1.0, shape.sampled, ranks, scheme))
+        found.append(_gemm("lm_head", [head], 1.0, shape.sampled, placement, scheme))
         found.append(
             Operation(
                 "logits_all_gather",
                 "all_gather",
                 1.0,
                 message_bytes=shape.sampled * arch.vocab_size * ACTIVATION_BYTES,
-                args={"ranks": as_float(ranks.tp)},
+                args={"ranks": as_float(placement.tp)},
             )
         )
-    pp = as_float(ranks.pp)
+    pp = as_float(placement.pp)
     if np.any(pp > 1):
         found.append(
             Operation(

@@ -21,12 +21,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from sizing.arrays import FloatArray, Num, as_float
-from sizing.operations import Ranks, StepShape
+from sizing.engine.placement import Placement
+from sizing.operations import StepShape
 from sizing.step import StepModel
 
 
 @dataclass(frozen=True, slots=True)
-class Scheduling:
+class Batching:
     """How an engine mixes prefill and decode.
 
     token_budget: tokens of a step at most (max_num_batched_tokens, chunked_prefill_size). mixed: prefill chunks ride
@@ -91,16 +92,16 @@ class PrefillTimes:
 
 
 def prefill_times(
-    model: StepModel, ranks: Ranks, load: Load, scheduling: Scheduling, decoding: Num, decode_s: FloatArray
+    model: StepModel, placement: Placement, load: Load, batching: Batching, decoding: Num, decode_s: FloatArray
 ) -> PrefillTimes:
     """Prefill of one prompt of ``load`` in chunks, beside ``decoding`` sequences whose own step takes ``decode_s``."""
     new = np.maximum(as_float(load.input_tokens) - load.cached_tokens, 1.0)
-    budget = np.maximum(scheduling.token_budget - (as_float(decoding) if scheduling.mixed else 0.0), 256.0)
+    budget = np.maximum(batching.token_budget - (as_float(decoding) if batching.mixed else 0.0), 256.0)
     chunks = np.ceil(new / budget)
     each = new / chunks
     past = as_float(load.cached_tokens) + (new - each) / 2  # mean past of a chunk
-    alone = chunks * model.seconds(StepShape(prefill_tokens=each, prefill_past=past), ranks)
-    if not scheduling.mixed:
+    alone = chunks * model.seconds(StepShape(prefill_tokens=each, prefill_past=past), placement)
+    if not batching.mixed:
         return PrefillTimes(alone, alone, alone)
     mixed = model.seconds(
         StepShape(
@@ -110,7 +111,7 @@ def prefill_times(
             prefill_past=past,
             tokens_per_decode=load.verified_tokens,
         ),
-        ranks,
+        placement,
     )
     return PrefillTimes(alone, np.maximum(chunks * (mixed - decode_s), 0.0), chunks * mixed)
 
@@ -124,9 +125,9 @@ def closed_response(service_s: FloatArray, think_s: FloatArray, customers: Float
 
 def steady_state(
     model: StepModel,
-    ranks: Ranks,
+    placement: Placement,
     load: Load,
-    scheduling: Scheduling,
+    batching: Batching,
     decode_seconds: Callable[[FloatArray, FloatArray], FloatArray] | None = None,
     rounds: int = 3,
 ) -> SteadyState:
@@ -138,7 +139,7 @@ def steady_state(
     running = np.minimum(n, np.maximum(as_float(load.running_limit), 1.0))
     output = np.maximum(as_float(load.output_tokens), 1.0)
     context = as_float(load.input_tokens) + output / 2
-    pp = as_float(ranks.pp)
+    pp = as_float(placement.pp)
     steps = np.maximum(output - 1.0, 0.0) / load.tokens_per_step
 
     def decode(batch: FloatArray) -> FloatArray:
@@ -146,40 +147,40 @@ def steady_state(
         if decode_seconds is not None:
             return decode_seconds(micro, context)
         shape = StepShape(decode_seqs=micro, decode_context=context, tokens_per_decode=load.verified_tokens)
-        return model.seconds(shape, ranks) + load.draft_s
+        return model.seconds(shape, placement) + load.draft_s
 
     decoding = running
     decode_s = decode(decoding)
-    times = prefill_times(model, ranks, load, scheduling, decoding / pp, decode_s)
+    times = prefill_times(model, placement, load, batching, decoding / pp, decode_s)
     rho: FloatArray = as_float(0.0)
     for _ in range(rounds):
         service = times.marginal_s / pp
         duration = steps * decode_s
         # Prefill of the others that falls into this request's decode phase stretches it.
-        stretched = duration + scheduling.interference * np.maximum(running - 1, 0.0) * service * np.where(
+        stretched = duration + batching.interference * np.maximum(running - 1, 0.0) * service * np.where(
             duration > 0, 1.0, 0.0
         ) * _overlap(duration, service, running)
         response = closed_response(service, stretched, running)
-        cycle = stretched + times.in_batch_s + (response - service) * scheduling.wait_weight
+        cycle = stretched + times.in_batch_s + (response - service) * batching.wait_weight
         rho = np.minimum(running * service / np.maximum(cycle, 1e-12), 1.0)
         new_decoding = np.maximum(running * stretched / np.maximum(cycle, 1e-12), np.minimum(running, 1.0))
         decoding = 0.5 * (decoding + new_decoding)
         decode_s = decode(decoding)
     duration = steps * decode_s
     service = times.marginal_s / pp
-    stretched = duration + scheduling.interference * np.maximum(running - 1, 0.0) * service * _overlap(
+    stretched = duration + batching.interference * np.maximum(running - 1, 0.0) * service * _overlap(
         duration, service, running
     )
     tpot = stretched / np.maximum(output - 1.0, 1.0)
     response = closed_response(service, stretched, running)
-    waiting = (response - service) * scheduling.wait_weight
-    step_wait = np.where(running > 1, scheduling.ttft_step_share * tpot, 0.0)
-    first = times.in_batch_s + waiting + step_wait + scheduling.fixed_ttft_s
+    waiting = (response - service) * batching.wait_weight
+    step_wait = np.where(running > 1, batching.ttft_step_share * tpot, 0.0)
+    first = times.in_batch_s + waiting + step_wait + batching.fixed_ttft_s
     cycle = stretched + times.in_batch_s + waiting
     rate = running / np.maximum(cycle, 1e-12)  # requests per second of one rank
     queue = np.maximum(n - running, 0.0) / rate
     ttft = first + queue
-    dp = as_float(ranks.dp)
+    dp = as_float(placement.dp)
     total_rate = rate * dp
     return SteadyState(
         ttft_s=ttft,

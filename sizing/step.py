@@ -1,23 +1,26 @@
 """The time of one forward step: every operation on the machine's curves, plus what the engine adds.
 
-``StepModel`` binds an architecture, a scheme, a machine and an engine's overheads; ``seconds(shape, ranks)`` then gives
-the latency of a pass for any (array of) step shapes and placements, and ``working(shape, ranks)`` the same pass as a
+``StepModel`` binds an architecture, a scheme, a machine and an engine's overheads; ``seconds(shape, placement)`` then gives
+the latency of a pass for any (array of) step shapes and placements, and ``working(shape, placement)`` the same pass as a
 list of timed operations, which the roofline chart and the reports print. Both run the very same code.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
 from sizing import kernels
-from sizing.arrays import FloatArray, Num, as_float
+from sizing.arrays import FloatArray, as_float, scalar
+from sizing.engine.placement import Placement
 from sizing.kernels import KernelCurves, MachineRates
 from sizing.model.architecture import Architecture
 from sizing.model.parts import CoreKind
-from sizing.model.quantization import QuantScheme
-from sizing.operations import Operation, Ranks, StepShape, list_operations
+from sizing.model.quantization import QuantScheme, WeightFormat
+from sizing.operations import Operation, StepShape, list_operations
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,24 @@ class Overheads:
     def multiplier(self, kind: str) -> float:
         return getattr(self, KIND_GROUP[kind]) if kind in KIND_GROUP else 1.0
 
+
+ROUTING_SKEW = 0.0
+INDEX_EFFICIENCY = 0.5
+KERNEL_FORMATS: dict[str, str] = {
+    "bf16": "bf16",
+    "fp16": "bf16",
+    "fp32": "bf16",
+    "fp8": "fp8",
+    "fp8_channel": "fp8",
+    "fp8_block": "fp8_block",
+    "int8": "int8",
+    "int8_wo": "int8_wo",
+    "int4_awq": "int4_wo",
+    "int4_gptq": "int4_wo",
+    "w4a8": "int8",
+    "mxfp4": "mxfp4",
+    "nvfp4": "nvfp4",
+}
 
 KIND_GROUP: dict[str, str] = {
     "gemm": "gemm",
@@ -77,24 +98,24 @@ class StepModel:
     overheads: Overheads = field(default_factory=Overheads)
     kv_bytes: float = 2.0
 
-    def working(self, shape: StepShape, ranks: Ranks) -> list[TimedOperation]:
+    def working(self, shape: StepShape, placement: Placement) -> list[TimedOperation]:
         """The pass as timed operations, engine overheads as the last lines."""
         timed = [
-            TimedOperation(op, self._time(op)) for op in list_operations(self.arch, shape, ranks, self.scheme, self.kv_bytes)
+            TimedOperation(op, self._time(op)) for op in list_operations(self.arch, shape, placement, self.scheme, self.kv_bytes)
         ]
-        return timed + self._overhead_lines(shape, ranks)
+        return timed + self._overhead_lines(shape, placement)
 
-    def seconds(self, shape: StepShape, ranks: Ranks) -> FloatArray:
-        """Latency of one pass [s], broadcast over the arrays in ``shape`` and ``ranks``."""
+    def seconds(self, shape: StepShape, placement: Placement) -> FloatArray:
+        """Latency of one pass [s], broadcast over the arrays in ``shape`` and ``placement``."""
         total: FloatArray = as_float(0.0)
-        for timed in self.working(shape, ranks):
+        for timed in self.working(shape, placement):
             total = total + timed.seconds
         return total
 
-    def seconds_by_group(self, shape: StepShape, ranks: Ranks) -> dict[str, FloatArray]:
+    def seconds_by_group(self, shape: StepShape, placement: Placement) -> dict[str, FloatArray]:
         """Latency of a pass by kind of operation, WITHOUT the overhead multipliers: what the fit starts from."""
         found: dict[str, FloatArray] = {}
-        for op in list_operations(self.arch, shape, ranks, self.scheme, self.kv_bytes):
+        for op in list_operations(self.arch, shape, placement, self.scheme, self.kv_bytes):
             group = KIND_GROUP[op.kind]
             found[group] = found.get(group, as_float(0.0)) + op.count * self._kernel(op)
         return found
@@ -102,9 +123,9 @@ class StepModel:
     def _time(self, op: Operation) -> FloatArray:
         return op.count * self.overheads.multiplier(op.kind) * self._kernel(op)
 
-    def _overhead_lines(self, shape: StepShape, ranks: Ranks) -> list[TimedOperation]:
+    def _overhead_lines(self, shape: StepShape, placement: Placement) -> list[TimedOperation]:
         layers = float(self.arch.num_layers)
-        pp = as_float(ranks.pp)
+        pp = as_float(placement.pp)
         over = self.overheads
         prefilling = as_float(shape.prefill_tokens) > 0
         row_s = self.arch.hidden_size * 2.0 / self.machine.memory_bandwidth
@@ -120,25 +141,182 @@ class StepModel:
 
     def _kernel(self, op: Operation) -> FloatArray:
         """Seconds of one call of an operation on this machine."""
-        args = op.args
-        machine, curves = self.machine, self.curves
-        if op.kind == "gemm":
-            return kernels.gemm_seconds(args["m"], args["n"], args["k"], machine=machine, fmt=op.format, curves=curves)
-        if op.kind == "moe":
-            return kernels.moe_seconds(
-                args["tokens"],
-                hidden=args["hidden"],
-                inter=args["inter"] * args["moe_tp"],
-                topk=args["topk"],
-                num_experts=args["num_experts"],
-                moe_tp=args["moe_tp"],
-                moe_ep=args["moe_ep"],
-                matrices=args["matrices"],
+        return KERNELS[op.kind](op, self.machine, self.curves)
+
+
+def _gemm(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
+    args = op.args
+    return kernels.gemm_seconds(
+        args["m"], args["n"], args["k"], machine=machine, fmt=kernel_format(op.format), curves=curves
+    )
+
+
+def _moe(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
+    a = op.args
+    return kernels.moe_seconds(
+        a["tokens"],
+        a["hidden"],
+        a["inter"],
+        a["topk"],
+        a["num_experts"],
+        a["moe_tp"],
+        a["moe_ep"],
+        ROUTING_SKEW,
+        machine=machine,
+        fmt=kernel_format(op.format),
+        matrices=float(op.args["matrices"]),
+        curves=curves,
+    )
+
+
+def _prefill_attention(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
+    a, core = op.args, op.core
+    assert core is not None
+    index = as_float(a["index_flops"]) / (machine.flops("fp8") or machine.bf16_flops) / INDEX_EFFICIENCY
+    if core.kind is CoreKind.MLA:
+        return index + kernels.mla_prefill_seconds(
+            a["seqs"],
+            a["new_tokens"],
+            a["past"],
+            a["heads"],
+            machine=machine,
+            qk_dim=float(core.qk_head_dim),
+            v_dim=float(core.v_head_dim),
+            curves=curves,
+        )
+    return index + kernels.attention_prefill_seconds(
+        a["seqs"],
+        a["new_tokens"],
+        a["past"],
+        a["heads"],
+        a["kv_heads"],
+        float(core.qk_head_dim),
+        float(core.v_head_dim),
+        core.window,
+        machine=machine,
+        kv_bytes=float(scalar(a["kv_bytes"])),
+        curves=curves,
+    )
+
+
+def _decode_attention(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
+    a, core = op.args, op.core
+    assert core is not None
+    index = as_float(a["index_bytes"]) / machine.memory_bandwidth / INDEX_EFFICIENCY
+    seqs = as_float(a["seqs"]) + 0.0
+    kv_bytes = float(scalar(a["kv_bytes"]))
+    if core.kind is CoreKind.MLA:
+        return index + kernels.mla_decode_seconds(
+            seqs,
+            a["context"],
+            as_float(a["heads"]) * a["queries"],
+            machine=machine,
+            kv_bytes=kv_bytes,
+            latent_dim=float(core.latent_dim),
+            latent_v_dim=float(core.latent_v_dim),
+            curves=curves,
+        )
+    return index + kernels.attention_decode_seconds(
+        seqs,
+        a["context"],
+        as_float(a["heads"]) * a["queries"],
+        a["kv_heads"],
+        float(core.qk_head_dim),
+        machine=machine,
+        kv_bytes=kv_bytes,
+        v_dim=float(core.v_head_dim),
+        curves=curves,
+    )
+
+
+def _linear_prefill(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
+    a, core = op.args, op.core
+    assert core is not None
+    return kernels.linear_context_seconds(
+        a["seqs"],
+        a["new_tokens"],
+        a["kv_heads"],
+        a["heads"],
+        float(core.qk_head_dim),
+        float(core.v_head_dim),
+        machine=machine,
+        curves=curves,
+    )
+
+
+def _linear_decode(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
+    a, core = op.args, op.core
+    assert core is not None
+    return kernels.linear_generation_seconds(
+        a["seqs"],
+        a["kv_heads"],
+        a["heads"],
+        float(core.qk_head_dim),
+        float(core.v_head_dim),
+        machine=machine,
+        curves=curves,
+    )
+
+
+def _all_reduce(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
+    return kernels.all_reduce_seconds(op.message_bytes, op.args["ranks"], machine=machine, curves=curves)
+
+
+def _all_gather(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
+    return kernels.all_gather_seconds(op.message_bytes, op.args["ranks"], machine=machine, curves=curves)
+
+
+def _all_to_all(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
+    """Dispatch and combine: gather everyone's tokens and scatter the sums, or exchange tokens where that is faster."""
+    a = op.args
+    gathered = kernels.all_gather_seconds(
+        a["gathered"], a["ranks"], machine=machine, curves=curves
+    ) + kernels.reduce_scatter_seconds(a["gathered"], a["ranks"], machine=machine, curves=curves)
+    exchanged: FloatArray = as_float(0.0)
+    for element_bytes in (1.03, 2.0):  # FP8 out, 16 bits back
+        ways = [
+            kernels.expert_exchange_seconds(
+                a["tokens"],
+                a["hidden"],
+                a["topk"],
+                a["ranks"],
                 machine=machine,
-                fmt=op.format,
+                element_bytes=element_bytes,
+                low_latency=low_latency,
                 curves=curves,
             )
-        raise NotImplementedError(op.kind)
+            for low_latency in (True, False)
+        ]
+        exchanged = exchanged + np.minimum(*ways)
+    return np.where(as_float(a["whole_experts"]) > 0, np.minimum(gathered, exchanged), gathered)
+
+
+def _send(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
+    hops = as_float(op.args["hops"])
+    one = as_float(op.message_bytes) / np.maximum(hops, 1.0)
+    return hops * kernels.point_to_point_seconds(one, machine=machine, curves=curves)
+
+
+Timer: TypeAlias = Callable[[Operation, MachineRates, KernelCurves], FloatArray]
+KERNELS: dict[str, Timer] = {
+    "gemm": _gemm,
+    "moe": _moe,
+    "prefill_attention": _prefill_attention,
+    "decode_attention": _decode_attention,
+    "linear_prefill": _linear_prefill,
+    "linear_decode": _linear_decode,
+    "all_reduce": _all_reduce,
+    "all_gather": _all_gather,
+    "all_to_all": _all_to_all,
+    "send": _send,
+}
+
+
+def kernel_format(fmt: WeightFormat) -> str:
+    """The name under which the kernel curves know a weight format."""
+    if fmt.name in KERNEL_FORMATS:
+        return KERNEL_FORMATS[fmt.name]
+    return "int4_wo" if fmt.bits < 6 else "int8_wo" if fmt.bits < 12 else "bf16"
 
 
 def time_by_kind(timed: list[TimedOperation]) -> dict[str, FloatArray]:
@@ -148,5 +326,3 @@ def time_by_kind(timed: list[TimedOperation]) -> dict[str, FloatArray]:
         found[item.operation.kind] = found.get(item.operation.kind, as_float(0.0)) + item.seconds
     return found
 
-
-__all__ = ["CoreKind", "Num", "Overheads", "StepModel", "TimedOperation", "time_by_kind"]
