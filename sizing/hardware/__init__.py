@@ -1,4 +1,7 @@
-"""WHERE a model runs: accelerators, servers and prices as validated, immutable objects. Nothing loads at import."""
+"""WHERE a model runs: accelerators, servers and prices as validated, immutable objects.
+
+Nothing is read at import.
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Catalog:
         self.directory = directory
         self.extra_files = extra
 
-    # -- reading ------------------------------------------------------------------------------------------------
+    # -- reading
 
     @cached_property
     def _extra(self) -> list[tuple[str, dict[str, Any]]]:
@@ -95,24 +95,24 @@ class Catalog:
     def _raw_accelerators(self) -> _Raw:
         return merged(self._core, "accelerators")
 
-    # -- entries ------------------------------------------------------------------------------------------------
+    # -- entries
 
     @cached_property
     def families(self) -> dict[str, Family]:
         """Accelerator families by id."""
-        raw = merged(self._core, "families")
-        return {key: yaml_files.validate(Family, data, file=file, entry=key) for key, (file, data) in raw.items()}
+        return validated(Family, merged(self._core, "families"))
 
     @cached_property
     def slices(self) -> dict[str, Slice]:
         """Parts of accelerators (MIG, virtual NPUs, dies) by id."""
-        raw = merged(self._core, "slices")
-        return {key: yaml_files.validate(Slice, data, file=file, entry=key) for key, (file, data) in raw.items()}
+        return validated(Slice, merged(self._core, "slices"))
 
     @cached_property
     def accelerators(self) -> dict[str, Accelerator]:
         """Accelerators by id, the slices among them."""
-        found = {key: self._accelerator(file, key, data) for key, (file, data) in self._raw_accelerators.items()}
+        found = {
+            key: self._accelerator(file, key, data) for key, (file, data) in self._raw_accelerators.items()
+        }
         for key, part in self.slices.items():
             if part.parent not in found:
                 raise unknown_name("parent accelerator", part.parent, found, key=f"slices: {key}")
@@ -132,7 +132,7 @@ class Catalog:
     def servers(self) -> dict[str, Server]:
         """Servers and racks by id."""
         raw = merged(self._server_data, "servers")
-        found = {key: yaml_files.validate(Server, data, file=file, entry=key) for key, (file, data) in raw.items()}
+        found = validated(Server, raw)
         for key, server in found.items():
             for name in (server.accelerator, *server.also_fits):
                 if name not in self.accelerators:
@@ -142,8 +142,7 @@ class Catalog:
     @cached_property
     def fabrics(self) -> dict[str, Fabric]:
         """Kinds of link by id."""
-        raw = merged(self._server_data, "fabrics")
-        return {key: yaml_files.validate(Fabric, data, file=file, entry=key) for key, (file, data) in raw.items()}
+        return validated(Fabric, merged(self._server_data, "fabrics"))
 
     @cached_property
     def rental_quotes(self) -> tuple[RentalQuote, ...]:
@@ -183,7 +182,7 @@ class Catalog:
                 data, file = yaml_files.deep_merge(data, own), name
         return yaml_files.validate(PriceAssumptions, data, file=file, entry="price_assumptions")
 
-    # -- lookup -------------------------------------------------------------------------------------------------
+    # -- lookup
 
     @cached_property
     def names(self) -> dict[str, tuple[str, str | None]]:
@@ -222,8 +221,8 @@ class Catalog:
         for remark, variant, why in _REMARKS:
             if key.startswith(remark[0]) and re.search(remark[1], match[2], re.IGNORECASE):
                 return self.accelerators[variant], [why]
-        notes = [assumption] if assumption else []
-        return self.accelerators[key], [*notes, f"remark on the accelerator's name: {match[2]}"]
+        remark_note = f"remark on the accelerator's name: {match[2]}"
+        return self.accelerators[key], [assumption or remark_note]
 
 
 # (start of id, pattern in the remark) -> variant, assumption
@@ -255,6 +254,11 @@ def as_list(value: Any, file: str, key: str) -> list[dict[str, Any]]:
     return value
 
 
+def validated(model: type[yaml_files.Model], raw: _Raw) -> dict[str, yaml_files.Model]:
+    """Every entry as ``model``."""
+    return {key: yaml_files.validate(model, data, file=file, entry=key) for key, (file, data) in raw.items()}
+
+
 def merged(files: list[tuple[str, dict[str, Any]]], key: str) -> _Raw:
     """Entries of one kind by id: a later file's entry of the same id is merged over the earlier one."""
     found: _Raw = {}
@@ -278,7 +282,7 @@ def _catalog(directory: Path, extra: tuple[tuple[Path, int, int], ...]) -> Catal
 
 
 def load_catalog(extra_dir: Path | None = None) -> Catalog:
-    """The built-in catalog, with the YAML files of ``extra_dir`` (or that one file) added and merged over it by id.
+    """The built-in catalog, with the YAML files of ``extra_dir`` (or that one file) merged over it by id.
 
     An entry of a known id overrides only the keys that it gives. Cached; a changed file is read again.
     """

@@ -1,7 +1,7 @@
 """The catalog's entries as validated, immutable objects.
 
-Units: GB and TB are 10^9 and 10^12 bytes and serve bandwidths; GiB is 2^30 bytes and serves memory. Peak rates are
-dense (no sparsity) and in TFLOP/s (TOP/s for integers). A figure that nobody published is ``None``, never zero.
+Units: GB and TB are 10^9 and 10^12 bytes and serve bandwidths; GiB is 2^30 bytes and serves memory. Peak rates
+are dense (no sparsity) and in TFLOP/s (TOP/s for integers). A figure that nobody published is ``None``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Entry(BaseModel):
 
 
 class Source(Entry):
-    """Where figures come from: ``fields`` are the entry's keys that ``ref`` vouches for, ``says`` is its content."""
+    """Where figures come from: ``ref`` vouches for the entry's ``fields``; ``says`` is what it states."""
 
     fields: tuple[Text, ...]
     ref: Text
@@ -50,9 +50,9 @@ class Dispute(Entry):
 class Memory(Entry):
     """Device memory. ``usable_gib`` is what an engine sees as the total of the device [GiB].
 
-    ``basis`` says where it is from: "log" (printed by an engine), "driver" (reported by the driver or a vendor's
-    file in exact units), "nominal" (the data-sheet figure, which may overstate by up to 7 percent), "sibling" (the
-    same memory on another board) or "derived".
+    ``basis`` says where it is from: "log" (printed by an engine), "driver" (reported by the driver or a
+    vendor's file in exact units), "nominal" (the data-sheet figure, which may overstate by up to 7 percent),
+    "sibling" (the same memory on another board) or "derived".
     """
 
     nominal_gb: Positive
@@ -85,7 +85,7 @@ class PeakRates(Entry):
 
 
 class WeightSupport(Entry):
-    """How weights of one format run: natively, weight-only (dequantised to 16 bits first), or (null) not at all."""
+    """How weights of one format run: natively, weight-only (dequantised first) or, null, not at all."""
 
     how: How | None
     reason: Text
@@ -136,7 +136,7 @@ class Accelerator(Entry):
 
     @property
     def usable_bytes(self) -> float:
-        """Memory that an engine sees as the device's total [bytes]; nominal gigabytes where nothing better is known."""
+        """What an engine sees as the device's total memory [bytes]; the nominal GB where nothing is known."""
         if self.memory.usable_gib is None:
             return self.memory.nominal_gb * 1e9
         return self.memory.usable_gib * GIB
@@ -155,8 +155,8 @@ class Accelerator(Entry):
     def peak_flops(self, dtype: str) -> float | None:
         """Dense peak of a compute dtype [FLOP/s, OP/s], ``None`` where it is not supported or not published.
 
-        ``dtype``: "bf16", "fp16", "fp8", "int8", "fp4", "int4", "fp64", and "tf32", which "fp32" means too (matrix
-        products in FP32 run through the TF32 or an equal path).
+        ``dtype``: "bf16", "fp16", "fp8", "int8", "fp4", "int4", "fp64", and "tf32", which "fp32" means too
+        (matrix products in FP32 run through the TF32 or an equal path).
         """
         key = "tf32" if dtype.lower() in ("fp32", "tf32", "fp32/tf32") else dtype.lower()
         if key not in COMPUTE_DTYPES:
@@ -165,7 +165,7 @@ class Accelerator(Entry):
         return None if value is None else value * 1e12
 
     def weight_support(self, dtype: str) -> WeightSupport:
-        """How weights stored as ``dtype`` run here, and why. See ``weight_formats.canonical`` for the names."""
+        """How weights stored as ``dtype`` run here, and why (names: ``weight_formats``)."""
         from sizing.hardware.weight_formats import canonical
 
         key = canonical(dtype)
@@ -184,7 +184,7 @@ class Accelerator(Entry):
 
 
 class Slice(Entry):
-    """A part of an accelerator: a MIG instance, a virtual NPU, a die. Its figures are fractions of the parent's."""
+    """A part of an accelerator: a MIG instance, a virtual NPU, a die; its figures are fractions."""
 
     id: Id
     name: Text

@@ -1,4 +1,4 @@
-"""Quotes and prices: what was read (quotes, with date and source) and what the rules make of it (``Price``)."""
+"""Quotes (what was read, with date and source) and what the rules make of them (``Price``)."""
 
 from __future__ import annotations
 
@@ -118,8 +118,10 @@ class PriceAssumptions(Entry):
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A price by a stated rule. ``usd`` per ``unit`` ("accelerator-hour" or "accelerator"); low and high are the
-    range of the quotes behind it; ``newest`` and ``oldest`` are their dates as printed."""
+    """A price by a stated rule: ``usd`` per ``unit`` ("accelerator-hour" or "accelerator").
+
+    ``low`` and ``high`` are the range of the quotes behind it, ``newest`` and ``oldest`` their dates as printed.
+    """
 
     accelerator: str
     usd: float

@@ -14,7 +14,7 @@ def _times(value: float | None, fraction: float) -> float | None:
 def as_accelerator(part: Slice, parent: Accelerator) -> Accelerator:
     """The slice with the parent's figures times the slice's fractions [units as in ``Accelerator``].
 
-    Memory is the stated size where one is published, never more than the fraction of what engines see on the parent.
+    Memory is the stated size where one is published, at most the fraction of what engines see on the parent.
     """
     by_fraction = _times(parent.memory.usable_gib, part.memory)
     usable = min((v for v in (by_fraction, part.memory_gib) if v is not None), default=None)

@@ -1,4 +1,4 @@
-"""Names of weight formats, as checkpoints and engines spell them, to the few names that the catalog's tables use."""
+"""The spellings of weight formats in checkpoints and engines, to the few names of the catalog's tables."""
 
 from __future__ import annotations
 

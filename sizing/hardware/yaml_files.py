@@ -30,7 +30,7 @@ def read(path: Path, *, trusted: bool = False) -> dict[str, Any]:
     except OSError as error:
         raise SizingError(f"cannot be read: {error.strerror or error}", key=str(path)) from None
     if len(raw) > MAX_BYTES:
-        raise SizingError(f"larger than {MAX_BYTES // 1000} kB, the most a catalog file may be", key=path.name)
+        raise SizingError(f"larger than {MAX_BYTES // 1000} kB, the most that is read", key=path.name)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -60,10 +60,10 @@ def _one_line(error: yaml.YAMLError) -> str:
 
 
 def _check_structure(text: str, name: str) -> None:
-    """Refuses deep nesting, many aliases and aliases inside anchored nodes (which multiply), and doubled keys."""
+    """Refuses deep nesting, many aliases, aliases inside anchored nodes (they multiply), doubled keys."""
     depth = aliases = 0
     anchored_at: int | None = None
-    keys: list[tuple[set[str], bool] | None] = []  # a mapping's keys, and whether a key comes next; None: a list
+    keys: list[tuple[set[str], bool] | None] = []  # (a mapping's keys, a key comes next); None: a list
     for event in yaml.parse(text, Loader=_Parser):
         if isinstance(event, yaml.AliasEvent):
             aliases += 1
@@ -75,8 +75,7 @@ def _check_structure(text: str, name: str) -> None:
             if top is not None:
                 if key_comes and isinstance(event, yaml.ScalarEvent):
                     if event.value in top[0]:
-                        line = event.start_mark.line + 1
-                        raise SizingError(f"key {event.value[:80]!r} appears twice, in line {line}", key=name)
+                        raise SizingError(f"key {event.value[:80]!r} appears twice", key=name)
                     top[0].add(event.value)
                 keys[-1] = (top[0], not key_comes)
         if isinstance(event, yaml.CollectionStartEvent):
