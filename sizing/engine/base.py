@@ -1,0 +1,210 @@
+"""What every engine states about itself: memory policy by version, sharding layout, defaults, scheduling traits.
+
+An ``Engine`` is a frozen description plus a few pure functions that broadcast over NumPy arrays. One file per engine
+holds the differences; ``sizing.engine.registry.get_engine`` finds one by name and version.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
+from sizing.engine.constants import constant
+from sizing.engine.placement import Placement
+from sizing.engine.sharding import PLAIN_LAYOUT, Layout
+from sizing.model.architecture import Architecture
+from sizing.model.parts import CacheKind, Component
+from sizing.model.quantization import QuantScheme
+
+GIB = 2**30
+Version = tuple[int, int, int]
+
+
+def parse_version(text: str | None) -> Version | None:
+    """The first ``x.y[.z]`` in a version string ("v0.19.0 (V1)" -> (0, 19, 0)); None when there is none."""
+    if not text:
+        return None
+    found = re.search(r"(?<![\d.])v?(\d{1,2})\.(\d{1,3})(?:\.(\d{1,3}))?(?![\d-])", text)
+    if found is None:
+        return None
+    return (int(found[1]), int(found[2]), int(found[3] or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What the engine asks the accelerator: total bytes that its driver shows, name, maker."""
+
+    total_bytes: Any
+    name: str = ""
+
+    @property
+    def total_gib(self) -> Any:
+        return self.total_bytes / GIB
+
+    @property
+    def is_ascend(self) -> bool:
+        return "ascend" in self.name.lower() or "910" in self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """How an engine forms its steps; the step model and the serving model read these.
+
+    mixes_prefill_and_decode: prompt chunks share a step with decoding requests; else a prefill runs alone, first.
+    overlaps_host: the host prepares the next step while the accelerator works. reserves_max_output: a request is
+    admitted only when its whole prompt and longest output fit. capture_sizes: batch sizes that graphs exist for.
+    """
+
+    mixes_prefill_and_decode: bool
+    overlaps_host: bool
+    reserves_max_output: bool
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    capture_sizes: tuple[int, ...]
+    on_overflow: str = "recompute"  # what becomes of a running request when blocks run out
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The flags that memory depends on, defaults filled in."""
+
+    utilization: float
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    context: int
+    enforce_eager: bool = False
+    speculative_tokens: int = 0
+    prefix_caching: bool = True
+    chunked_prefill: bool = True
+    legacy: bool = False  # vLLM's V0 engine
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine at a version. Subclasses override the policy; all sizes are bytes."""
+
+    name: str
+    version: Version
+    layout: Layout = PLAIN_LAYOUT
+    block_tokens: int = 16
+    uneven_experts: bool = False
+    repairs_expert_blocks: bool = False
+    weight_dtypes: tuple[str, ...] = ()
+    kv_dtypes: tuple[str, ...] = ()
+    vendors: tuple[str, ...] = ()
+    flags: dict[str, object] = field(default_factory=dict, compare=False)
+
+    @property
+    def version_text(self) -> str:
+        return ".".join(str(part) for part in self.version)
+
+    def at_least(self, *version: int) -> bool:
+        """Whether this version is at least ``version``."""
+        return self.version >= tuple(version)
+
+    # -- defaults ------------------------------------------------------------------------------------------------
+    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
+        """The engine's own memory fraction when none is given."""
+        raise NotImplementedError
+
+    def default_batched_tokens(self, device: Device, context: int) -> int:
+        """Tokens of the largest step when not given [tokens]."""
+        raise NotImplementedError
+
+    def default_num_seqs(self, device: Device) -> int:
+        """Largest number of running requests when not given."""
+        raise NotImplementedError
+
+    def capture_sizes(self, max_num_seqs: int, speculative_tokens: int = 0) -> tuple[int, ...]:
+        """Decode batch sizes that graphs are captured for, ascending."""
+        return ()
+
+    def scheduling(self, device: Device, *, max_num_seqs: int | None = None) -> Scheduling:
+        """The scheduling traits with the defaults of a device."""
+        raise NotImplementedError
+
+    # -- memory --------------------------------------------------------------------------------------------------
+    def activation_bytes(self, arch: Architecture, scheme: QuantScheme, placement: Placement, load: Load) -> Any:
+        """Peak of transient tensors in the largest step on one rank [bytes]."""
+        return step_buffers(arch, placement, load.max_num_batched_tokens)
+
+    def runtime_bytes(self, placement: Placement, device: Device) -> Any:
+        """Memory outside the tensor allocator that the engine charges to its budget [bytes]."""
+        raise NotImplementedError
+
+    def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
+        """Memory of captured graphs on one rank, whether or not the budget holds it [bytes]."""
+        return 0.0
+
+    def pool_bytes(
+        self, device: Device, weights: Any, activation: Any, runtime: Any, graphs: Any, utilization: Any
+    ) -> Any:
+        """Bytes left for the cache pool on one rank; negative when the rest does not fit [bytes]."""
+        raise NotImplementedError
+
+    def pool_formula(self) -> str:
+        """The pool's formula in words."""
+        raise NotImplementedError
+
+    def plan(self, groups: list[CacheGroup]) -> BlockPlan:
+        """How the pool is cut into blocks."""
+        return block_plan(groups, self.block_tokens, hybrid=False)
+
+    def states_per_request(self, load: Load) -> int:
+        """Blocks of recurrent state that one request holds."""
+        return 1 + load.speculative_tokens
+
+    def in_flight_tokens(self, load: Load) -> int:
+        """Tokens that may be scheduled before a window's old blocks are freed."""
+        return load.max_num_batched_tokens
+
+    def pool_tokens(self, pool: Any, plan: BlockPlan, load: Load) -> Any:
+        """Tokens that the engine reports for a pool [tokens]."""
+        blocks = np.floor(np.maximum(pool, 0.0) / plan.block_bytes)
+        return np.floor(blocks / plan.groups) * plan.block_tokens
+
+    def concurrency(self, pool: Any, plan: BlockPlan, load: Load, tokens: Any) -> Any:
+        """Requests of ``tokens`` tokens that the pool holds at once."""
+        blocks = np.floor(np.maximum(pool, 0.0) / plan.block_bytes)
+        return blocks / plan.request_blocks(tokens, self.in_flight_tokens(load), self.states_per_request(load))
+
+
+def step_buffers(arch: Architecture, placement: Placement, tokens: Any, *, moe: bool = True) -> Any:
+    """Transient tensors of the widest layer for a step of ``tokens`` tokens on one rank [bytes].
+
+    2 bytes x tokens x (a x hidden + b x intermediate / tp) for a dense layer; for experts the second term is
+    c x experts per token x (hidden + expert width / moe_tp). a, b, c are fitted (``vllm_activation``).
+    """
+    hidden = constant("vllm_activation", "hidden_copies") * arch.hidden_size
+    widest: Any = 0.0
+    for group in arch.groups:
+        dense = [item for item in group.feed_forward.linears if item.component is Component.DENSE_MLP]
+        if dense:
+            width = max(item.in_features if item.name.startswith("down") else 0 for item in dense) or min(
+                max(item.out_features for item in dense), max(item.in_features for item in dense)
+            )
+            copies = constant("vllm_activation", "intermediate_copies")
+            widest = np.maximum(widest, copies * width / np.asarray(placement.tp))
+        if moe:
+            widest = np.maximum(widest, expert_copies(arch, placement))
+    return 2.0 * tokens * (hidden + widest)
+
+
+def expert_copies(arch: Architecture, placement: Placement) -> Any:
+    """Elements per token that the expert kernels keep: c x experts per token x (hidden + width / moe_tp)."""
+    banks = [group.feed_forward.experts for group in arch.groups if group.feed_forward.experts is not None]
+    if not banks:
+        return 0.0
+    bank = max(banks, key=lambda item: item.num_experts_per_tok * item.intermediate_size)
+    ways = placement.tp * placement.dp / np.asarray(placement.ep)
+    width = bank.hidden_size + bank.intermediate_size / ways
+    return constant("vllm_activation", "expert_copies") * bank.num_experts_per_tok * width
+
+
+def has_state(arch: Architecture) -> bool:
+    """Whether any layer keeps a constant state."""
+    return any(group.mixer.cache.kind is CacheKind.STATE for group in arch.groups)

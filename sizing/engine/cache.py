@@ -1,0 +1,245 @@
+"""What one rank keeps per token and per sequence, and how vLLM's hybrid cache manager lays it out in blocks.
+
+All formulas broadcast over ``placement.tp`` (and ``dp``: a data parallel rank keeps only its own requests, so nothing
+divides by it). GQA caches split by KV head, at least one head a rank; MLA latents are whole on every rank of a tensor
+parallel group; recurrent states split by head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sizing.engine.placement import Placement
+from sizing.engine.sharding import Stage, kv_heads_per_rank, stages
+from sizing.errors import unknown_name
+from sizing.model.architecture import Architecture
+from sizing.model.parts import Cache, CacheKind
+
+# A hybrid manager that finds fewer than this times as many layers of one kind as of another pads the lesser kind.
+PAD_BELOW = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class KVFormat:
+    """How a cache entry is stored: bytes of one element, of one scale per (token, head, K or V), of an MLA row."""
+
+    name: str
+    element_bytes: float
+    head_scale_bytes: float = 0.0
+    mla_row_bytes: float | None = None  # a packed row of 512 latent + 64 rotary elements
+
+
+KV_FORMATS: dict[str, KVFormat] = {
+    "bf16": KVFormat("bf16", 2.0),
+    "fp8": KVFormat("fp8", 1.0),
+    "int8": KVFormat("int8", 1.0),
+    "int4": KVFormat("int4", 0.5),
+    "nvfp4": KVFormat("nvfp4", 0.5 + 1 / 16),
+    "fp8_ds_mla": KVFormat("fp8_ds_mla", 1.0, mla_row_bytes=656.0),
+    "nvfp4_ds_mla": KVFormat("nvfp4_ds_mla", 0.5 + 1 / 16, mla_row_bytes=352.0),
+    "fp8_per_token_head": KVFormat("fp8_per_token_head", 1.0, head_scale_bytes=4.0),
+    "int8_per_token_head": KVFormat("int8_per_token_head", 1.0, head_scale_bytes=4.0),
+    "int4_per_token_head": KVFormat("int4_per_token_head", 0.5, head_scale_bytes=4.0),
+    "fp32": KVFormat("fp32", 4.0),
+}
+KV_ALIASES: dict[str, str] = {
+    "auto": "bf16",
+    "bfloat16": "bf16",
+    "float16": "bf16",
+    "fp16": "bf16",
+    "half": "bf16",
+    "fp8_e4m3": "fp8",
+    "fp8_e5m2": "fp8",
+    "fp8_inc": "fp8",
+    "fp4": "nvfp4",
+    "float32": "fp32",
+}
+
+
+def kv_format(name: str | KVFormat) -> KVFormat:
+    """The KV dtype of this name (``"auto"`` is 16 bits); raises UnknownNameError for others."""
+    if isinstance(name, KVFormat):
+        return name
+    key = name.strip().lower().replace("-", "_")
+    key = KV_ALIASES.get(key, key)
+    if key not in KV_FORMATS:
+        raise unknown_name("KV cache dtype", name, [*KV_FORMATS, *KV_ALIASES], key="--kv-dtype")
+    return KV_FORMATS[key]
+
+
+def token_bytes(cache: Cache, fmt: KVFormat, tp: Any) -> Any:
+    """Bytes that one token adds to one layer's cache on one rank, index keys included [bytes]."""
+    if cache.kind in (CacheKind.FULL, CacheKind.SLIDING) and cache.kv_heads:
+        heads = kv_heads_per_rank(cache.kv_heads, tp)
+        per_head = cache.elements_per_token / cache.kv_heads * fmt.element_bytes + 2 * fmt.head_scale_bytes
+        return heads * per_head + cache.indexer_bytes_per_token
+    elements = cache.elements_per_token
+    if cache.kind is CacheKind.MLA and fmt.mla_row_bytes is not None:
+        return fmt.mla_row_bytes * elements / 576 + cache.indexer_bytes_per_token + 0 * np.asarray(tp)
+    return elements * fmt.element_bytes + cache.indexer_bytes_per_token + 0 * np.asarray(tp)
+
+
+def state_bytes(cache: Cache, tp: Any, speculative_tokens: int = 0) -> Any:
+    """Bytes of the constant state of one sequence in one layer on one rank; heads split over tp [bytes]."""
+    sixteen = cache.state_elements - cache.state_fp32_elements
+    growth = 1 + speculative_tokens / 3  # the convolution state keeps (kernel - 1 + drafted) columns
+    return (sixteen * growth * 2 + cache.state_fp32_elements * 4) / np.asarray(tp)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheGroup:
+    """Layers of one stage that keep the same kind of cache."""
+
+    kind: CacheKind
+    layers: int
+    bytes_per_token: Any  # of one layer on one rank
+    window: int | None
+    state_bytes: Any  # of one layer on one rank, per sequence
+
+
+def cache_groups(
+    arch: Architecture,
+    placement: Placement,
+    fmt: KVFormat,
+    stage: Stage,
+    *,
+    speculative_tokens: int = 0,
+) -> list[CacheGroup]:
+    """The kinds of cache that one stage holds, a kind with each of its layers counted.
+
+    With speculative decoding by the model's own module, the last stage holds one more layer of cache.
+    """
+    held: list[tuple[Cache, int]] = [
+        (group.mixer.cache, count) for group, count in zip(arch.groups, stage.counts, strict=True) if count
+    ]
+    if speculative_tokens and stage.last:
+        held.extend((group.mixer.cache, group.count) for group in arch.mtp_groups)
+    made: dict[tuple[object, ...], CacheGroup] = {}
+    for cache, count in held:
+        if cache.kind is CacheKind.NONE:
+            continue
+        state = cache.kind is CacheKind.STATE
+        key = (
+            cache.kind,
+            cache.window,
+            cache.elements_per_token,
+            cache.kv_heads,
+            cache.state_elements,
+            cache.indexer_bytes_per_token,
+        )
+        before = made[key].layers if key in made else 0
+        made[key] = CacheGroup(
+            cache.kind,
+            before + count,
+            token_bytes(cache, fmt, placement.tp),
+            cache.window,
+            state_bytes(cache, placement.tp, speculative_tokens) if state else 0.0,
+        )
+    return list(made.values())
+
+
+def cache_bytes_per_token_per_rank(
+    arch: Architecture, placement: Placement, kv_dtype: str | KVFormat = "bf16", *, speculative_tokens: int = 0
+) -> Any:
+    """Bytes that one token adds on one rank of the stage with the most cache, windows not yet full [bytes]."""
+    fmt = kv_format(kv_dtype)
+    loads = []
+    for stage in stages(arch, int(np.max(placement.pp))):
+        groups = cache_groups(arch, placement, fmt, stage, speculative_tokens=speculative_tokens)
+        growing = [group.layers * group.bytes_per_token for group in groups if group.kind is not CacheKind.STATE]
+        loads.append(np.asarray(sum(growing)) + 0.0)
+    return np.max(np.broadcast_arrays(*loads), axis=0)
+
+
+def sequence_bytes(groups: list[CacheGroup], tokens: Any) -> Any:
+    """Bytes that one sequence of ``tokens`` keeps, unrounded: windows stop growing, states are constant [bytes]."""
+    total: Any = 0.0
+    for group in groups:
+        if group.kind is CacheKind.STATE:
+            total = total + group.layers * group.state_bytes
+        kept = tokens if group.window is None else np.minimum(tokens, group.window)
+        total = total + group.layers * group.bytes_per_token * kept
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class BlockPlan:
+    """A pool of equal blocks: bytes of a block, tokens of a block, groups that share the pool."""
+
+    block_bytes: Any
+    block_tokens: Any
+    groups: int
+    members: tuple[tuple[CacheGroup, int, Any], ...]  # (kind, groups of the kind, tokens of one of its blocks)
+
+    def request_blocks(self, tokens: Any, in_flight_tokens: Any, states_per_request: int) -> Any:
+        """Blocks that the scheduler sets aside for one request of ``tokens`` tokens.
+
+        Full attention: ceil(tokens / block). Window: ceil(min(window - 1 + in-flight, tokens) / block) + 1.
+        Recurrent state: ``states_per_request`` blocks.
+        """
+        total: Any = 0.0
+        for group, count, block in self.members:
+            if group.kind is CacheKind.STATE:
+                blocks: Any = states_per_request
+            elif group.window is not None:
+                reach = np.minimum(group.window - 1 + in_flight_tokens, tokens)
+                blocks = np.ceil(reach / block) + 1
+            else:
+                blocks = np.ceil(tokens / block)
+            total = total + count * blocks
+        return total
+
+
+def block_plan(groups: list[CacheGroup], block: int, *, hybrid: bool = True, mla_alignment: int = 128) -> BlockPlan:
+    """How a pool of blocks serves these kinds of layers (vLLM's hybrid manager).
+
+    Kinds are cut into groups of equally many layers, all with the same bytes a block: blocks of kinds with smaller
+    entries hold more tokens, or are padded; attention blocks grow until a recurrent state fits in one. Without
+    ``hybrid`` every window counts as full attention.
+    """
+    attention = [group for group in groups if group.kind is not CacheKind.STATE]
+    states = [group for group in groups if group.kind is CacheKind.STATE]
+    windows = {group.window for group in attention}
+    if not states and (len(windows) == 1 or not hybrid):
+        size = sum(group.layers * group.bytes_per_token for group in attention)
+        whole = CacheGroup(
+            CacheKind.FULL,
+            sum(group.layers for group in attention),
+            size,
+            windows.pop() if hybrid and len(windows) == 1 else None,
+            0.0,
+        )
+        return BlockPlan(block * size, block, 1, ((whole, 1, block),))
+    counts = [group.layers for group in groups]
+    per_group = max(counts) if max(counts) < PAD_BELOW * min(counts) else min(counts)
+    widest: Any = 0.0
+    for group in attention:
+        widest = np.maximum(widest, group.bytes_per_token)
+    base: Any = block
+    if states:
+        state = states[0].state_bytes
+        for group in states[1:]:
+            state = np.maximum(state, group.state_bytes)
+        mla = any(group.kind is CacheKind.MLA for group in attention)
+        step = max(block, mla_alignment) if mla else block
+        if attention:
+            base = np.maximum(block, np.ceil(np.ceil(state / widest) / step) * step)
+            page = base * widest
+        else:
+            page = state
+    else:
+        page = base * widest
+    members = []
+    total = 0
+    for group in groups:
+        share = -(-group.layers // per_group)
+        tokens = base
+        if group.kind is not CacheKind.STATE:
+            ratio = widest / group.bytes_per_token
+            tokens = base * np.where(ratio == np.floor(ratio), ratio, 1)
+        members.append((group, share, tokens))
+        total += share
+    return BlockPlan(per_group * page, base, total, tuple(members))

@@ -1,0 +1,70 @@
+"""MindIE (Huawei): a fraction of all memory for weights, workspace and cache; whole outputs are reserved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sizing.engine.base import GIB, Device, Engine, Load, Scheduling, step_buffers
+from sizing.engine.constants import constant
+from sizing.engine.placement import Placement
+from sizing.engine.sharding import Layout
+from sizing.model.architecture import Architecture
+from sizing.model.quantization import QuantScheme
+
+LATEST = (2, 3, 0)
+
+
+@dataclass(frozen=True)
+class MindIE(Engine):
+    """MindIE-LLM on Ascend."""
+
+    name: str = "mindie"
+    layout: Layout = Layout(dp_copies=True)  # noqa: RUF009
+    block_tokens: int = 128
+    weight_dtypes: tuple[str, ...] = ("bf16", "fp16", "int8", "int8_wo", "w4a8")
+    kv_dtypes: tuple[str, ...] = ("bf16", "int8")
+    vendors: tuple[str, ...] = ("huawei",)
+
+    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
+        """NPU_MEMORY_FRACTION of MindIE-LLM; its guides use 0.92 to 0.96 for DeepSeek."""
+        return 0.8
+
+    def default_batched_tokens(self, device: Device, context: int) -> int:
+        """maxPrefillTokens; never below the longest prompt [tokens]."""
+        return 8192
+
+    def default_num_seqs(self, device: Device) -> int:
+        """maxBatchSize."""
+        return 200
+
+    def scheduling(self, device: Device, *, max_num_seqs: int | None = None) -> Scheduling:
+        """templateType Standard: prefill and decode in separate batches, prefill first; reserves whole outputs."""
+        return Scheduling(
+            mixes_prefill_and_decode=False,
+            overlaps_host=self.at_least(2, 1),
+            reserves_max_output=True,
+            max_num_seqs=max_num_seqs or 200,
+            max_num_batched_tokens=8192,
+            capture_sizes=(),
+            on_overflow="wait",
+        )
+
+    def activation_bytes(self, arch: Architecture, scheme: QuantScheme, placement: Placement, load: Load) -> Any:
+        """The widest layer's buffers at maxPrefillTokens (the ATB workspace)."""
+        return step_buffers(arch, placement, load.max_num_batched_tokens)
+
+    def runtime_bytes(self, placement: Placement, device: Device) -> Any:
+        """Runtime buffers and what the system holds; HCCL and PyTorch lie outside the fraction."""
+        return constant("mindie", "runtime_gib") * GIB + 0.0 * np.asarray(placement.tp)
+
+    def pool_bytes(
+        self, device: Device, weights: Any, activation: Any, runtime: Any, graphs: Any, utilization: Any
+    ) -> Any:
+        """fraction x total - weights - workspace - runtime buffers."""
+        return utilization * device.total_bytes - weights - activation - runtime
+
+    def pool_formula(self) -> str:
+        return "NPU_MEMORY_FRACTION x total memory - weights - workspace - runtime buffers"

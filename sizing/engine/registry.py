@@ -1,0 +1,52 @@
+"""Engines by name and version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sizing.engine import mindie, sglang, tensorrt_llm, vllm, vllm_ascend
+from sizing.engine.base import Engine, Version, parse_version
+from sizing.errors import SizingError, unknown_name
+
+_MAKERS: dict[str, tuple[Callable[[Version], Engine], Version]] = {
+    "vllm": (lambda version: vllm.Vllm(version=version, repairs_expert_blocks=version >= (0, 33, 0)), vllm.LATEST),
+    "sglang": (lambda version: sglang.Sglang(version=version), sglang.LATEST),
+    "tensorrt-llm": (lambda version: tensorrt_llm.TensorRTLLM(version=version), tensorrt_llm.LATEST),
+    "vllm-ascend": (lambda version: vllm_ascend.VllmAscend(version=version), vllm_ascend.LATEST),
+    "mindie": (lambda version: mindie.MindIE(version=version), mindie.LATEST),
+}
+ALIASES: dict[str, str] = {
+    "trtllm": "tensorrt-llm",
+    "trt-llm": "tensorrt-llm",
+    "trt": "tensorrt-llm",
+    "tensorrt": "tensorrt-llm",
+    "tensorrtllm": "tensorrt-llm",
+    "mindie-llm": "mindie",
+    "vllmascend": "vllm-ascend",
+    "vllm-npu": "vllm-ascend",
+}
+
+
+def engine_names() -> list[str]:
+    """The engines' own names."""
+    return list(_MAKERS)
+
+
+def get_engine(name: str, version: str | Version | None = None) -> Engine:
+    """The engine of this name (aliases, case and underscores do not matter) at a version, else at its latest.
+
+    Raises UnknownNameError for an unknown name, SizingError for a version that is not like ``0.19`` or ``v0.19.0``.
+    """
+    key = name.strip().lower().replace("_", "-").replace(" ", "-")
+    key = ALIASES.get(key, key)
+    if key not in _MAKERS:
+        raise unknown_name("engine", name, [*_MAKERS, *ALIASES], key="--engine")
+    make, latest = _MAKERS[key]
+    if version is None:
+        return make(latest)
+    found = parse_version(version) if isinstance(version, str) else version
+    if found is None:
+        raise SizingError(
+            f"{version!r} is not a version of {key}", key="--engine-version", hint="write it as 0.19 or v0.19.0"
+        )
+    return make(found)

@@ -1,0 +1,132 @@
+"""SGLang: the static fraction by version, two-kind batches, pools of windows and states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sizing.engine.base import GIB, Device, Engine, Load, Scheduling
+from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
+from sizing.engine.constants import constant
+from sizing.engine.placement import Placement
+from sizing.engine.sharding import Layout
+from sizing.model.architecture import Architecture
+from sizing.model.parts import CacheKind
+
+LATEST = (0, 5, 23)
+MIB = 2**20
+# chunked_prefill_size, decode graph limit for tp < 4, for tp >= 4, by device GiB (upper bounds).
+BY_MEMORY = ((20, 2048, 8, 8), (35, 4096, 48, 160), (60, 4096, 32, 160), (160, 8192, 256, 512))
+LARGEST = (16384, 512, 512)
+# 0.4 and early 0.5: the fraction by tensor parallel size.
+OLD_FRACTIONS = ((16, 0.79), (8, 0.81), (4, 0.85), (2, 0.87), (1, 0.88))
+SWA_RATIO = 0.8  # tokens of the window pool per token of the full pool
+STATE_RATIO = 0.9  # bytes of the state pool per byte of the token pool
+
+
+@dataclass(frozen=True)
+class Sglang(Engine):
+    """SGLang on NVIDIA, AMD and Ascend."""
+
+    name: str = "sglang"
+    layout: Layout = Layout(dp_copies=True, shared_experts_whole=True)  # noqa: RUF009
+    block_tokens: int = 1
+    weight_dtypes: tuple[str, ...] = (
+        "bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int4_awq", "int4_gptq", "w4a8", "mxfp4", "nvfp4",
+    )  # fmt: skip
+    kv_dtypes: tuple[str, ...] = ("bf16", "fp8", "nvfp4")
+    vendors: tuple[str, ...] = ("nvidia", "amd", "huawei", "intel", "google", "cpu")
+
+    def _by_memory(self, device: Device) -> tuple[int, int, int]:
+        total = float(np.max(device.total_gib))
+        return next((row[1:] for row in BY_MEMORY if total < row[0]), LARGEST)
+
+    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
+        """mem_fraction_static: (device - reserved) / device, the reserve by chunk, ranks and graphs (0.5.5 on);
+        a table of tensor parallel sizes before. Vision-language models take off 5 % and more."""
+        ranks = int(np.max(placement.tp)) * int(np.max(placement.dp))
+        if not self.at_least(0, 5, 5):
+            return next(fraction for least, fraction in OLD_FRACTIONS if ranks >= least)
+        chunk, few, many = self._by_memory(device)
+        graphs = few if ranks < 4 else many
+        attn_dp = int(np.max(placement.dp))
+        mib = float(np.max(device.total_bytes)) / MIB
+        reserved = 512 + 1.5 * max(chunk // attn_dp, 2048) + 1024 * ranks * int(np.max(placement.pp)) / 8 + 2 * graphs
+        if attn_dp > 1:
+            reserved += 3 * graphs * attn_dp + (1.5 * graphs * attn_dp if graphs > 300 else 0)
+        if self.at_least(0, 5, 10):
+            reserved += 1536 if arch.is_mla else 8 * (74 if chunk > 8192 else 58)
+        if mib > 60 * 1024:
+            reserved = max(reserved, 10240)
+        fraction = round((mib - reserved) / mib, 3)
+        if arch.vision is not None:
+            weight = arch.vision.layers * arch.vision.hidden_size**2 / (24 * 1024**2)
+            fraction *= 0.95 * min(max(1 - 0.1 * (weight - 1), 0.8), 1.05)
+        return float(fraction)
+
+    def default_batched_tokens(self, device: Device, context: int) -> int:
+        """chunked_prefill_size by device memory [tokens]."""
+        return self._by_memory(device)[0]
+
+    def default_num_seqs(self, device: Device) -> int:
+        """max_running_requests, before the pool's own limit."""
+        return 2048
+
+    def capture_sizes(self, max_num_seqs: int, speculative_tokens: int = 0) -> tuple[int, ...]:
+        """1, 2, 4, 8, 12, 16..256 by 8, 272..496 by 16, 512 on by 32."""
+        sizes = [1, 2, 4, 8, 12, *range(16, 257, 8), *range(272, 497, 16), *range(512, 1025, 32)]
+        return tuple(size for size in sizes if size <= max_num_seqs)
+
+    def scheduling(self, device: Device, *, max_num_seqs: int | None = None) -> Scheduling:
+        """A prefill batch runs alone and first; the host overlaps since 0.4; output is reserved only in part."""
+        limit = self._by_memory(device)[2]
+        return Scheduling(
+            mixes_prefill_and_decode=False,
+            overlaps_host=True,
+            reserves_max_output=False,
+            max_num_seqs=max_num_seqs or 2048,
+            max_num_batched_tokens=self.default_batched_tokens(device, 0),
+            capture_sizes=self.capture_sizes(min(max_num_seqs or limit, limit)),
+            on_overflow="retract",
+        )
+
+    def runtime_bytes(self, placement: Placement, device: Device) -> Any:
+        """Gone before the model loads: context and communicators, which the fraction does not apply to."""
+        kind = "ascend" if device.is_ascend else "cuda"
+        alone = constant("sglang_runtime", f"context_gib_{kind}")
+        group = constant("sglang_runtime", f"communicator_gib_{kind}")
+        return (alone + np.where(placement.tp * np.asarray(placement.dp) > 1, group, 0.0)) * GIB
+
+    def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
+        """Free memory that capture takes; outside the pool's budget."""
+        if load.enforce_eager:
+            return 0.0 * np.asarray(placement.tp)
+        moe = constant("sglang_graphs", "moe_gib") if arch.is_moe else constant("sglang_graphs", "dense_gib")
+        return moe * GIB + 0.0 * np.asarray(placement.tp)
+
+    def pool_bytes(
+        self, device: Device, weights: Any, activation: Any, runtime: Any, graphs: Any, utilization: Any
+    ) -> Any:
+        """fraction x memory free before loading - weights; activations and graphs live in the rest."""
+        return utilization * (device.total_bytes - runtime) - weights
+
+    def pool_formula(self) -> str:
+        return "mem_fraction_static x (total - context) - weights (activations and graphs live in the rest)"
+
+    def plan(self, groups: list[CacheGroup]) -> BlockPlan:
+        """A pool of single tokens; window layers hold 0.8 of them, states have a pool of their own."""
+        full = [group for group in groups if group.kind is not CacheKind.STATE]
+        states = [group for group in groups if group.kind is CacheKind.STATE]
+        windows = [group for group in full if group.window is not None]
+        share = SWA_RATIO if windows and len(windows) < len(full) and self.at_least(0, 5) else 1.0
+        cell: Any = 0.0
+        for group in full:
+            cell = cell + group.layers * group.bytes_per_token * (share if group.window is not None else 1.0)
+        if states:
+            cell = cell * (1 + STATE_RATIO)
+        whole = CacheGroup(CacheKind.FULL, 1, cell, None, 0.0)
+        return block_plan([whole], self.block_tokens, hybrid=False)
+
+

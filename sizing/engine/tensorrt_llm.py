@@ -1,0 +1,84 @@
+"""TensorRT-LLM (PyTorch backend): the fraction applies to what is left, and admission reserves the whole output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sizing.engine.base import GIB, Device, Engine, Load, Scheduling, step_buffers
+from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
+from sizing.engine.constants import constant
+from sizing.engine.placement import Placement
+from sizing.model.architecture import Architecture
+from sizing.model.quantization import QuantScheme
+
+LATEST = (1, 2, 1)
+
+
+@dataclass(frozen=True)
+class TensorRTLLM(Engine):
+    """TensorRT-LLM on NVIDIA."""
+
+    name: str = "tensorrt-llm"
+    block_tokens: int = 32
+    weight_dtypes: tuple[str, ...] = (
+        "bf16", "fp16", "fp8", "fp8_block", "int8", "int8_wo", "int4_awq", "int4_gptq", "w4a8", "mxfp4", "nvfp4",
+    )  # fmt: skip
+    kv_dtypes: tuple[str, ...] = ("bf16", "fp8", "int8", "nvfp4")
+    vendors: tuple[str, ...] = ("nvidia",)
+
+    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
+        """free_gpu_memory_fraction."""
+        return 0.9
+
+    def default_batched_tokens(self, device: Device, context: int) -> int:
+        """max_num_tokens [tokens]."""
+        return 8192
+
+    def default_num_seqs(self, device: Device) -> int:
+        """max_batch_size."""
+        return 2048
+
+    def capture_sizes(self, max_num_seqs: int, speculative_tokens: int = 0) -> tuple[int, ...]:
+        """1, 2, 4, then 8..128 by 8 (cuda_graph_config with padding, up to its max_batch_size of 128)."""
+        return tuple(size for size in (1, 2, 4, *range(8, 129, 8)) if size <= max_num_seqs)
+
+    def scheduling(self, device: Device, *, max_num_seqs: int | None = None) -> Scheduling:
+        """In-flight batching; GUARANTEED_NO_EVICT admits a request when its prompt and longest output fit."""
+        seqs = max_num_seqs or self.default_num_seqs(device)
+        return Scheduling(
+            mixes_prefill_and_decode=True,
+            overlaps_host=True,
+            reserves_max_output=True,
+            max_num_seqs=seqs,
+            max_num_batched_tokens=8192,
+            capture_sizes=self.capture_sizes(seqs),
+            on_overflow="wait",
+        )
+
+    def activation_bytes(self, arch: Architecture, scheme: QuantScheme, placement: Placement, load: Load) -> Any:
+        """The widest layer's buffers at max_num_tokens."""
+        return step_buffers(arch, placement, load.max_num_batched_tokens)
+
+    def runtime_bytes(self, placement: Placement, device: Device) -> Any:
+        """Context, cuBLAS and communicators outside the allocator."""
+        return constant("tensorrt_llm", "runtime_gib") * GIB + 0.0 * np.asarray(placement.tp)
+
+    def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
+        """Captured after the pool is sized."""
+        return constant("tensorrt_llm", "graphs_gib") * GIB + 0.0 * np.asarray(placement.tp)
+
+    def pool_bytes(
+        self, device: Device, weights: Any, activation: Any, runtime: Any, graphs: Any, utilization: Any
+    ) -> Any:
+        """fraction x (total - weights - activation - runtime)."""
+        return utilization * (device.total_bytes - weights - activation - runtime)
+
+    def pool_formula(self) -> str:
+        return "free_gpu_memory_fraction x (total memory - weights - activation peak - runtime)"
+
+    def plan(self, groups: list[CacheGroup]) -> BlockPlan:
+        """Blocks of 32 tokens; pools by window are split statically, every window charged as full."""
+        return block_plan(groups, self.block_tokens, hybrid=False)

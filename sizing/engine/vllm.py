@@ -1,0 +1,157 @@
+"""vLLM: memory policy, defaults and traits by version (0.4 to 0.33)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sizing.engine.base import GIB, Device, Engine, Load, Scheduling, expert_copies, step_buffers
+from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
+from sizing.engine.constants import constant
+from sizing.engine.placement import Placement
+from sizing.engine.sharding import VLLM_LAYOUT, Layout
+from sizing.model.architecture import Architecture
+from sizing.model.quantization import QuantScheme
+
+LATEST = (0, 33, 0)
+V1_DEFAULT = (0, 8, 0)  # the V1 engine is the default from here on
+UNCHUNKED_LIMIT = 32768  # V0 chunks prompts by itself above this model length
+FP32 = 4
+
+
+@dataclass(frozen=True)
+class Vllm(Engine):
+    """vLLM on CUDA, ROCm and CPU-like devices."""
+
+    name: str = "vllm"
+    layout: Layout = VLLM_LAYOUT
+    uneven_experts: bool = True
+    weight_dtypes: tuple[str, ...] = (
+        "bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int8_wo", "int4_awq", "int4_gptq",
+        "w4a8", "mxfp4", "nvfp4",
+    )  # fmt: skip
+    kv_dtypes: tuple[str, ...] = (
+        "bf16", "fp8", "fp8_ds_mla", "nvfp4", "nvfp4_ds_mla", "fp8_per_token_head", "int8_per_token_head",
+        "int4_per_token_head",
+    )  # fmt: skip
+    vendors: tuple[str, ...] = ("nvidia", "amd", "intel", "google", "cpu")
+
+    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
+        """0.90 up to 0.20; 0.92 since 0.21, when the graph estimate began to be subtracted."""
+        return 0.92 if self.at_least(0, 21) else 0.90
+
+    def _large(self, device: Device) -> bool:
+        """The class of H100, H200, MI300X: at least 70 GiB, and neither an A100 nor a GB10."""
+        name = device.name.lower()
+        return float(np.max(device.total_gib)) >= 70 and not any(part in name for part in ("a100", "a800", "gb10"))
+
+    def default_batched_tokens(self, device: Device, context: int) -> int:
+        """16384 on 160 GiB and more (since 0.28), 8192 from 70 GiB on, 2048 below; V0: 512 to 2048 [tokens]."""
+        if not self.at_least(*V1_DEFAULT):
+            return 2048 if context > UNCHUNKED_LIMIT else max(context, 2048)
+        if self.at_least(0, 28) and float(np.max(device.total_gib)) >= 160:
+            return 16384
+        return 8192 if self._large(device) else 2048
+
+    def default_num_seqs(self, device: Device) -> int:
+        """1024 from 70 GiB on (since 0.9), else 256."""
+        return 1024 if self._large(device) and self.at_least(0, 9) else 256
+
+    def capture_sizes(self, max_num_seqs: int, speculative_tokens: int = 0) -> tuple[int, ...]:
+        """1, 2, 4, 8..248 by 8, 256..limit by 16; the limit is min(2 x requests x (1 + drafted), 512)."""
+        limit = min(max_num_seqs * (1 + speculative_tokens) * 2, 512)
+        sizes = [1, 2, 4, *range(8, 256, 8), *range(256, 513, 16)]
+        return tuple(size for size in sizes if size <= limit)
+
+    def scheduling(self, device: Device, *, max_num_seqs: int | None = None) -> Scheduling:
+        """Prompt chunks ride along with decodes; the host overlaps since 0.14; no output is reserved."""
+        seqs = max_num_seqs or self.default_num_seqs(device)
+        return Scheduling(
+            mixes_prefill_and_decode=self.at_least(*V1_DEFAULT),
+            overlaps_host=self.at_least(0, 14),
+            reserves_max_output=False,
+            max_num_seqs=seqs,
+            max_num_batched_tokens=self.default_batched_tokens(device, 0),
+            capture_sizes=self.capture_sizes(seqs),
+        )
+
+    def activation_bytes(self, arch: Architecture, scheme: QuantScheme, placement: Placement, load: Load) -> Any:
+        """The larger of the sampler's buffers and the widest layer's.
+
+        Sampler: k x max_num_seqs x vocabulary x 4 bytes + hidden states of the step + a constant; k fell in 0.17.
+        Since 0.17 the expert kernels keep their buffers while the sampler works (not MXFP4's).
+        """
+        buffers = step_buffers(arch, placement, load.max_num_batched_tokens)
+        if not arch.has_lm_head or (load.legacy and load.chunked_prefill and load.context > UNCHUNKED_LIMIT):
+            return buffers
+        recent = self.at_least(0, 17)
+        copies = constant("vllm_activation", "sampler_copies" if recent else "sampler_copies_before_0_17")
+        logits = load.max_num_seqs * arch.vocab_size * FP32
+        hidden = 2.0 * load.max_num_batched_tokens * arch.hidden_size
+        sampler = copies * logits + hidden + constant("vllm_activation", "fixed_gib") * GIB
+        if recent and scheme.experts.name != "mxfp4":
+            sampler = sampler + 2.0 * load.max_num_batched_tokens * expert_copies(arch, placement)
+        if arch.vision is not None:
+            sampler = sampler + constant("vllm_activation", "vision_gib") * GIB
+        if scheme.linear.compute == "int8":
+            sampler = sampler + constant("vllm_activation", "int8_gib") * GIB / np.asarray(placement.tp)
+        return np.maximum(sampler, buffers)
+
+    def runtime_bytes(self, placement: Placement, device: Device) -> Any:
+        """Growth outside the allocator: small alone, about 2 GiB with communicators since 0.18."""
+        era = "v0_18" if self.at_least(0, 18) else "before_v0_18"
+        alone = constant("vllm_runtime", f"single_gib_{era}")
+        group = constant("vllm_runtime", f"group_gib_{era}")
+        return np.where(placement.tp * np.asarray(placement.pp) > 1, group, alone) * GIB
+
+    def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
+        """Captured graphs: by layers, heavier for experts, with the number of sizes."""
+        if load.enforce_eager:
+            return 0.0 * np.asarray(placement.tp)
+        sizes = len(self.capture_sizes(load.max_num_seqs, load.speculative_tokens))
+        return graph_estimate(arch, placement, sizes)
+
+    def pool_bytes(
+        self, device: Device, weights: Any, activation: Any, runtime: Any, graphs: Any, utilization: Any
+    ) -> Any:
+        """utilization x total - weights - activation - runtime, and since 0.21 - graphs."""
+        charged = graphs if self.at_least(0, 21) else 0.0
+        return utilization * device.total_bytes - weights - activation - runtime - charged
+
+    def pool_formula(self) -> str:
+        graphs = " - graph estimate" if self.at_least(0, 21) else " (graphs live in the rest)"
+        return "utilization x total memory - weights - activation peak - runtime" + graphs
+
+    def plan(self, groups: list[CacheGroup]) -> BlockPlan:
+        """The hybrid manager came with V1 (0.9); before, windows were charged as full attention."""
+        return block_plan(groups, self.block_tokens, hybrid=self.at_least(0, 9))
+
+    def states_per_request(self, load: Load) -> int:
+        """One state and one per drafted token; with prefix caching (recurrent models since 0.24) one more."""
+        aligned = load.prefix_caching and self.at_least(0, 24)
+        return (2 if aligned else 1) + load.speculative_tokens
+
+    def in_flight_tokens(self, load: Load) -> int:
+        """One step's tokens; two steps' since asynchronous scheduling counts (0.33)."""
+        return load.max_num_batched_tokens * (2 if self.at_least(0, 33) else 1)
+
+    def pool_tokens(self, pool: Any, plan: BlockPlan, load: Load) -> Any:
+        """Blocks / groups x block; for several groups since 0.24 the concurrency x the longest request."""
+        if plan.groups > 1 and self.at_least(0, 24):
+            return np.floor(self.concurrency(pool, plan, load, load.context) * load.context)
+        return Engine.pool_tokens(self, pool, plan, load)
+
+
+def graph_estimate(arch: Architecture, placement: Placement, sizes: int) -> Any:
+    """Memory of CUDA graphs [bytes]: (fixed + per layer (+ per expert layer)) x share of the 51 usual sizes."""
+    moe_layers = sum(group.count for group in arch.groups if group.feed_forward.experts is not None)
+    full = (
+        constant("vllm_graphs", "fixed_gib")
+        + constant("vllm_graphs", "per_layer_gib") * arch.num_layers
+        + constant("vllm_graphs", "per_moe_layer_gib") * moe_layers
+    )
+    share = constant("vllm_graphs", "share_without_sizes")
+    scale = share + (1 - share) * min(1.0, sizes / 51)
+    return (full * scale) * GIB + 0.0 * np.asarray(placement.tp)
