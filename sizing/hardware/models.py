@@ -1,6 +1,6 @@
 """The catalog's entries as validated, immutable objects.
 
-Units: GB and TB are 10^9 and 10^12 bytes and serve bandwidths; GiB is 2^30 bytes and serves memory. Peak rates
+Units: GB and TB are 10^9 and 10^12 bytes and serve bandwidths; GiB is 2^30 bytes and serves memory. Peaks
 are dense (no sparsity) and in TFLOP/s (TOP/s for integers). A figure that nobody published is ``None``.
 """
 

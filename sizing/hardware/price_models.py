@@ -112,6 +112,7 @@ class PriceAssumptions(Entry):
     pue: Assumption
     electricity_usd_per_kwh: Assumption
     overhead_per_year: Assumption
+    system_power_kw: dict[str, Assumption] = Field(default_factory=dict)
     exchange_rates: dict[str, ExchangeRate] = Field(default_factory=dict)
     siblings: dict[str, Sibling] = Field(default_factory=dict)
 
@@ -120,7 +121,7 @@ class PriceAssumptions(Entry):
 class Price:
     """A price by a stated rule: ``usd`` per ``unit`` ("accelerator-hour" or "accelerator").
 
-    ``low`` and ``high`` are the range of the quotes behind it, ``newest`` and ``oldest`` their dates as printed.
+    ``low`` and ``high`` are the range of the quotes behind it, ``newest`` and ``oldest`` their dates.
     """
 
     accelerator: str
