@@ -1,0 +1,45 @@
+"""Time of a dense matrix product."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sizing.kernels.curves import FORMATS, ArrayLike, KernelCurves, MachineRates, Seconds, effective_format, kernel_curves
+
+TILE = 128.0  # rows and columns of an output tile, for the wave tail
+MIN_ROWS = 16.0  # tensor cores multiply at least so many rows
+
+
+def gemm_seconds(
+    m: ArrayLike,
+    n: ArrayLike,
+    k: ArrayLike,
+    *,
+    machine: MachineRates,
+    fmt: str = "bf16",
+    curves: KernelCurves | None = None,
+) -> Seconds:
+    """Seconds of ``[m, k] x [k, n]`` with 16-bit input and output and weights in ``fmt``, launched from a graph.
+
+    ``launch + sqrt(compute^2 + memory^2) + quantisation`` where
+
+    - compute = ``2 k (max(m, 16) n + tail * cores * 128^2) / (efficiency * peak)``: the tail is the mean part of a wave
+      of 128x128 tiles in which cores idle or fill their pipelines, whatever the number of tiles;
+    - memory = bytes of weights, activations and output over ``efficiency * bandwidth``. Weights are taken to come from
+      memory: in a model other layers evict them from L2, though a benchmark's repeated small GEMM may hit it;
+    - quantisation = ``quant_bytes * m * k`` over the same bandwidth, for formats that quantise activations on the way.
+
+    m, n, k broadcast. A format that the hardware lacks runs weight-only (``effective_format``).
+    """
+    run = effective_format(fmt, machine)
+    traits = FORMATS[run]
+    c = (curves or kernel_curves(machine.family)).gemm(run)
+    m, n, k = np.asarray(m, np.float64), np.asarray(n, np.float64), np.asarray(k, np.float64)
+    bandwidth = c.memory * machine.memory_bandwidth
+    compute = (np.maximum(m, MIN_ROWS) * n + c.tail * machine.cores * TILE * TILE) * k
+    compute *= 2.0 / (c.compute * machine.flops(traits.compute))
+    memory = (n * k * traits.weight_bytes + m * (k * traits.activation_bytes + 2.0 * n)) / bandwidth
+    seconds = np.sqrt(compute * compute + memory * memory) + c.launch_us * 1e-6
+    if traits.quantises and c.quant_bytes:
+        seconds = seconds + m * k * (c.quant_bytes / bandwidth)
+    return np.asarray(seconds, np.float64)

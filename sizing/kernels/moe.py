@@ -1,0 +1,117 @@
+"""Time of a block of routed experts on one rank, and what routing makes of a batch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sizing.kernels.curves import FORMATS, ArrayLike, KernelCurves, MachineRates, Seconds, effective_format, kernel_curves
+
+TILE = 128.0
+
+# Three-point Gauss-Hermite rule: expectation over a normal variable.
+_NODES = (-(3.0**0.5), 0.0, 3.0**0.5)
+_WEIGHTS = (1.0 / 6.0, 2.0 / 3.0, 1.0 / 6.0)
+
+
+def experts_touched(tokens: ArrayLike, topk: ArrayLike, num_experts: ArrayLike, skew: float = 0.0) -> Seconds:
+    """Expected number of distinct experts, of all, that ``tokens`` tokens reach.
+
+    Uniform routing: ``E (1 - (1 - k/E)^n)``. With ``skew`` s, the standard deviation of the logarithm of an expert's
+    popularity, popularities are lognormal with mean ``k/E`` and the expectation is a three-point Gauss-Hermite rule.
+    """
+    n, e = np.asarray(tokens, np.float64), np.asarray(num_experts, np.float64)
+    share = np.minimum(np.asarray(topk, np.float64) / e, 1.0 - 1e-12)
+    if skew <= 0.0:
+        return np.asarray(-e * np.expm1(n * np.log1p(-share)), np.float64)
+    popularity = [np.exp(skew * z - 0.5 * skew * skew) for z in _NODES]
+    norm = sum(w * p for w, p in zip(_WEIGHTS, popularity, strict=True))
+    missed: Seconds = np.zeros(np.broadcast_shapes(n.shape, e.shape, share.shape))
+    for weight, p in zip(_WEIGHTS, popularity, strict=True):
+        missed = missed + weight * np.exp(n * np.log1p(-np.minimum(share * (p / norm), 1.0 - 1e-12)))
+    return np.asarray(e * (1.0 - missed), np.float64)
+
+
+def rank_imbalance(
+    tokens: ArrayLike, topk: ArrayLike, num_experts: ArrayLike, moe_ep: ArrayLike, skew: float = 0.0
+) -> Seconds:
+    """Rows of the busiest expert-parallel rank over the mean rank's (1 without expert parallelism).
+
+    The largest of ep sums of ``E/ep`` loads: ``1 + cv sqrt(2 ln ep)``, with cv^2 of popularity ``(e^{s^2} - 1) ep/E``
+    plus that of chance, ``ep / (n k)``; bounded by ep and by what a token can send to one rank.
+    """
+    n, k = np.asarray(tokens, np.float64), np.asarray(topk, np.float64)
+    ep, e = np.asarray(moe_ep, np.float64), np.asarray(num_experts, np.float64)
+    variance = ep * (np.expm1(skew * skew) / e + 1.0 / np.maximum(n * k, 1.0))
+    worst = 1.0 + np.sqrt(variance * (2.0 * np.log(ep)))
+    bound = ep * np.minimum(1.0, np.maximum(e / ep, 1.0) / k)
+    return np.asarray(np.maximum(np.minimum(worst, bound), 1.0), np.float64)
+
+
+def grouped_gemm_seconds(
+    rows: ArrayLike,
+    touched: ArrayLike,
+    hidden: ArrayLike,
+    inter: ArrayLike,
+    *,
+    machine: MachineRates,
+    fmt: str = "bf16",
+    matrices: float = 3.0,
+    curves: KernelCurves | None = None,
+) -> Seconds:
+    """Seconds of the expert products of one rank: ``rows`` token-expert pairs over ``touched`` experts.
+
+    ``launch + sqrt(compute^2 + memory^2) + traffic``: compute = ``2 matrices hidden inter (rows + pad * touched)`` and
+    the tail of a wave of tiles; memory = weights of the touched experts; traffic = permuting, quantising and combining
+    rows. ``inter`` is the rank's part of an expert's intermediate size; ``matrices`` is 3 for gated experts, else 2.
+    """
+    run = effective_format(fmt, machine)
+    traits = FORMATS[run]
+    c = (curves or kernel_curves(machine.family)).moe(run)
+    rows, touched = np.asarray(rows, np.float64), np.asarray(touched, np.float64)
+    hidden = np.asarray(hidden, np.float64)
+    expert = matrices * hidden * np.asarray(inter, np.float64)
+    bandwidth = c.memory * machine.memory_bandwidth
+    compute = (rows + c.pad_tokens * touched) * expert + (2.0 * c.tail * machine.cores * TILE * TILE) * (
+        hidden + inter
+    )
+    compute *= 2.0 / (c.compute * machine.flops(traits.compute))
+    memory = touched * expert * (traits.weight_bytes / bandwidth)
+    traffic = rows * hidden * (c.traffic_bytes / bandwidth)
+    return np.asarray(np.sqrt(compute * compute + memory * memory) + traffic + c.launch_us * 1e-6, np.float64)
+
+
+def moe_seconds(
+    tokens: ArrayLike,
+    hidden: ArrayLike,
+    inter: ArrayLike,
+    topk: ArrayLike,
+    num_experts: ArrayLike,
+    moe_tp: ArrayLike = 1,
+    moe_ep: ArrayLike = 1,
+    skew: float = 0.0,
+    *,
+    machine: MachineRates,
+    fmt: str = "bf16",
+    matrices: float = 3.0,
+    curves: KernelCurves | None = None,
+) -> Seconds:
+    """Seconds of the routed experts of one layer on its busiest rank, for ``tokens`` tokens of the whole group.
+
+    ``tokens`` are those of all ranks that share the experts (attention data-parallel ranks together). Experts are
+    split ``moe_tp`` ways within and ``moe_ep`` ways among themselves. ``skew``: see ``experts_touched``; dispatch
+    and reduction between ranks are collectives and are not counted here.
+    """
+    n = np.asarray(tokens, np.float64)
+    ep = np.asarray(moe_ep, np.float64)
+    rows = n * topk / ep * rank_imbalance(n, topk, num_experts, ep, skew)
+    touched = np.minimum(experts_touched(n, topk, num_experts, skew) / ep, np.maximum(rows, 1e-9))
+    return grouped_gemm_seconds(
+        rows,
+        touched,
+        hidden,
+        np.asarray(inter, np.float64) / moe_tp,
+        machine=machine,
+        fmt=fmt,
+        matrices=matrices,
+        curves=curves,
+    )
