@@ -87,8 +87,8 @@ class Load:
 class Engine:
     """An engine at a version. Subclasses override the policy; all sizes are bytes."""
 
-    name: str
-    version: Version
+    name: str = ""
+    version: Version = (0, 0, 0)
     layout: Layout = PLAIN_LAYOUT
     block_tokens: int = 16
     uneven_experts: bool = False
@@ -128,7 +128,15 @@ class Engine:
         raise NotImplementedError
 
     # -- memory --------------------------------------------------------------------------------------------------
-    def activation_bytes(self, arch: Architecture, scheme: QuantScheme, placement: Placement, load: Load) -> Any:
+    def activation_bytes(
+        self,
+        arch: Architecture,
+        scheme: QuantScheme,
+        placement: Placement,
+        load: Load,
+        *,
+        last_stage: bool = True,
+    ) -> Any:
         """Peak of transient tensors in the largest step on one rank [bytes]."""
         return step_buffers(arch, placement, load.max_num_batched_tokens)
 
@@ -170,7 +178,9 @@ class Engine:
     def concurrency(self, pool: Any, plan: BlockPlan, load: Load, tokens: Any) -> Any:
         """Requests of ``tokens`` tokens that the pool holds at once."""
         blocks = np.floor(np.maximum(pool, 0.0) / plan.block_bytes)
-        return blocks / plan.request_blocks(tokens, self.in_flight_tokens(load), self.states_per_request(load))
+        return blocks / plan.request_blocks(
+            tokens, self.in_flight_tokens(load), self.states_per_request(load)
+        )
 
 
 def step_buffers(arch: Architecture, placement: Placement, tokens: Any, *, moe: bool = True) -> Any:

@@ -45,7 +45,9 @@ class Vllm(Engine):
     def _large(self, device: Device) -> bool:
         """The class of H100, H200, MI300X: at least 70 GiB, and neither an A100 nor a GB10."""
         name = device.name.lower()
-        return float(np.max(device.total_gib)) >= 70 and not any(part in name for part in ("a100", "a800", "gb10"))
+        return float(np.max(device.total_gib)) >= 70 and not any(
+            part in name for part in ("a100", "a800", "gb10")
+        )
 
     def default_batched_tokens(self, device: Device, context: int) -> int:
         """16384 on 160 GiB and more (since 0.28), 8192 from 70 GiB on, 2048 below; V0: 512 to 2048 [tokens]."""
@@ -77,14 +79,26 @@ class Vllm(Engine):
             capture_sizes=self.capture_sizes(seqs),
         )
 
-    def activation_bytes(self, arch: Architecture, scheme: QuantScheme, placement: Placement, load: Load) -> Any:
+    def activation_bytes(
+        self,
+        arch: Architecture,
+        scheme: QuantScheme,
+        placement: Placement,
+        load: Load,
+        *,
+        last_stage: bool = True,
+    ) -> Any:
         """The larger of the sampler's buffers and the widest layer's.
 
         Sampler: k x max_num_seqs x vocabulary x 4 bytes + hidden states of the step + a constant; k fell in 0.17.
         Since 0.17 the expert kernels keep their buffers while the sampler works (not MXFP4's).
         """
         buffers = step_buffers(arch, placement, load.max_num_batched_tokens)
-        if not arch.has_lm_head or (load.legacy and load.chunked_prefill and load.context > UNCHUNKED_LIMIT):
+        if (
+            not last_stage
+            or not arch.has_lm_head
+            or (load.legacy and load.chunked_prefill and load.context > UNCHUNKED_LIMIT)
+        ):
             return buffers
         recent = self.at_least(0, 17)
         copies = constant("vllm_activation", "sampler_copies" if recent else "sampler_copies_before_0_17")
