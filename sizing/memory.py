@@ -125,7 +125,6 @@ def resolve_load(
     speculative_tokens: int = 0,
     enforce_eager: bool = False,
     prefix_caching: bool = True,
-    legacy: bool = False,
 ) -> Load:
     """The flags with the engine's own defaults, by version and device, where none is given.
 
@@ -150,7 +149,6 @@ def resolve_load(
         enforce_eager=enforce_eager,
         speculative_tokens=speculative_tokens,
         prefix_caching=prefix_caching,
-        legacy=legacy,
     )
 
 
@@ -166,7 +164,7 @@ def rank_weights(
     """Bytes that loading takes on one rank: sharded weights, rotary tables, MLA's absorbed copies [bytes]."""
     parts = stage_components(arch, scheme, placement, stage, layout=engine.layout, speculative=speculative)
     extras = load_extras(arch, placement, stage)
-    return sum(parts.values()) + sum(extras.values())
+    return sum(parts.values()) + sum(extras.values()) + engine.load_overhead_bytes(placement)
 
 
 def _stage_terms(
@@ -257,7 +255,6 @@ def memory_ledger(
     enforce_eager: bool = False,
     prefix_caching: bool = True,
     draft_weight_bytes: float = 0.0,
-    legacy: bool = False,
     strict: bool = True,
 ) -> MemoryLedger:
     """The ledger of one accelerator; ``usable_bytes`` is what its driver shows in all [bytes].
@@ -285,7 +282,6 @@ def memory_ledger(
         speculative_tokens=speculative_tokens,
         enforce_eager=enforce_eager,
         prefix_caching=prefix_caching,
-        legacy=legacy,
     )
     given = {"utilization": utilization, "max_num_seqs": max_num_seqs,
              "max_num_batched_tokens": max_num_batched_tokens}  # fmt: skip
@@ -350,6 +346,9 @@ def _lines(
     for name, size in load_extras(arch, placement, stage).items():
         if float(size) > 0:
             lines.append(LedgerLine(f"weights: {name}", float(size), "bytes", extras[name]))
+    overhead = float(np.asarray(engine.load_overhead_bytes(placement)))
+    if overhead:
+        lines.append(LedgerLine("weights: load overhead", overhead, "bytes", "kernels and copies (fitted)"))
     if draft:
         lines.append(LedgerLine("weights: draft model", draft, "bytes", "as given, on every rank"))
     flags: dict[str, float | str] = {

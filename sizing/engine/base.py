@@ -79,8 +79,6 @@ class Load:
     enforce_eager: bool = False
     speculative_tokens: int = 0
     prefix_caching: bool = True
-    chunked_prefill: bool = True
-    legacy: bool = False  # vLLM's V0 engine
 
 
 @dataclass(frozen=True)
@@ -143,6 +141,10 @@ class Engine:
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:
         """Memory outside the tensor allocator that the engine charges to its budget [bytes]."""
         raise NotImplementedError
+
+    def load_overhead_bytes(self, placement: Placement) -> Any:
+        """What the engine's own weight figure holds beyond the weights [bytes]."""
+        return 0.0
 
     def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
         """Memory of captured graphs on one rank, whether or not the budget holds it [bytes]."""

@@ -104,6 +104,10 @@ class Sglang(Engine):
         group = constant("sglang_runtime", f"communicator_gib_{kind}")
         return (alone + np.where(placement.tp * np.asarray(placement.dp) > 1, group, 0.0)) * GIB
 
+    def load_overhead_bytes(self, placement: Placement) -> Any:
+        """The drop of free memory over loading holds kernels and allocator slack too."""
+        return constant("sglang_runtime", "load_overhead_gib") * GIB + 0.0 * np.asarray(placement.tp)
+
     def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
         """Free memory that capture takes; outside the pool's budget."""
         if load.enforce_eager:
