@@ -79,16 +79,14 @@ class Load:
     enforce_eager: bool = False
     speculative_tokens: int = 0
     prefix_caching: bool = True
-    chunked_prefill: bool = True
-    legacy: bool = False  # vLLM's V0 engine
 
 
 @dataclass(frozen=True)
 class Engine:
     """An engine at a version. Subclasses override the policy; all sizes are bytes."""
 
-    name: str
-    version: Version
+    name: str = ""
+    version: Version = (0, 0, 0)
     layout: Layout = PLAIN_LAYOUT
     block_tokens: int = 16
     uneven_experts: bool = False
@@ -128,13 +126,25 @@ class Engine:
         raise NotImplementedError
 
     # -- memory --------------------------------------------------------------------------------------------------
-    def activation_bytes(self, arch: Architecture, scheme: QuantScheme, placement: Placement, load: Load) -> Any:
+    def activation_bytes(
+        self,
+        arch: Architecture,
+        scheme: QuantScheme,
+        placement: Placement,
+        load: Load,
+        *,
+        last_stage: bool = True,
+    ) -> Any:
         """Peak of transient tensors in the largest step on one rank [bytes]."""
         return step_buffers(arch, placement, load.max_num_batched_tokens)
 
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:
         """Memory outside the tensor allocator that the engine charges to its budget [bytes]."""
         raise NotImplementedError
+
+    def load_overhead_bytes(self, placement: Placement) -> Any:
+        """What the engine's own weight figure holds beyond the weights [bytes]."""
+        return 0.0
 
     def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
         """Memory of captured graphs on one rank, whether or not the budget holds it [bytes]."""
@@ -170,7 +180,9 @@ class Engine:
     def concurrency(self, pool: Any, plan: BlockPlan, load: Load, tokens: Any) -> Any:
         """Requests of ``tokens`` tokens that the pool holds at once."""
         blocks = np.floor(np.maximum(pool, 0.0) / plan.block_bytes)
-        return blocks / plan.request_blocks(tokens, self.in_flight_tokens(load), self.states_per_request(load))
+        return blocks / plan.request_blocks(
+            tokens, self.in_flight_tokens(load), self.states_per_request(load)
+        )
 
 
 def step_buffers(arch: Architecture, placement: Placement, tokens: Any, *, moe: bool = True) -> Any:

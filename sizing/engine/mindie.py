@@ -52,7 +52,15 @@ class MindIE(Engine):
             on_overflow="wait",
         )
 
-    def activation_bytes(self, arch: Architecture, scheme: QuantScheme, placement: Placement, load: Load) -> Any:
+    def activation_bytes(
+        self,
+        arch: Architecture,
+        scheme: QuantScheme,
+        placement: Placement,
+        load: Load,
+        *,
+        last_stage: bool = True,
+    ) -> Any:
         """The widest layer's buffers at maxPrefillTokens (the ATB workspace)."""
         return step_buffers(arch, placement, load.max_num_batched_tokens)
 

@@ -80,7 +80,9 @@ def _sizes(placement: Placement) -> Iterator[PlacementError]:
     for name in ("tp", "pp", "dp", "ep"):
         size = getattr(placement, name)
         if size != int(size) or size < 1:
-            yield _refuse("size_not_positive", f"must be a whole number of at least 1, not {size}", f"--{name}")
+            yield _refuse(
+                "size_not_positive", f"must be a whole number of at least 1, not {size}", f"--{name}"
+            )
             return
     ranks = placement.tp * placement.dp
     if ranks % placement.ep:

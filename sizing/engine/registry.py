@@ -9,7 +9,10 @@ from sizing.engine.base import Engine, Version, parse_version
 from sizing.errors import SizingError, unknown_name
 
 _MAKERS: dict[str, tuple[Callable[[Version], Engine], Version]] = {
-    "vllm": (lambda version: vllm.Vllm(version=version, repairs_expert_blocks=version >= (0, 33, 0)), vllm.LATEST),
+    "vllm": (
+        lambda version: vllm.Vllm(version=version, repairs_expert_blocks=version >= (0, 33, 0)),
+        vllm.LATEST,
+    ),
     "sglang": (lambda version: sglang.Sglang(version=version), sglang.LATEST),
     "tensorrt-llm": (lambda version: tensorrt_llm.TensorRTLLM(version=version), tensorrt_llm.LATEST),
     "vllm-ascend": (lambda version: vllm_ascend.VllmAscend(version=version), vllm_ascend.LATEST),
@@ -47,6 +50,8 @@ def get_engine(name: str, version: str | Version | None = None) -> Engine:
     found = parse_version(version) if isinstance(version, str) else version
     if found is None:
         raise SizingError(
-            f"{version!r} is not a version of {key}", key="--engine-version", hint="write it as 0.19 or v0.19.0"
+            f"{version!r} is not a version of {key}",
+            key="--engine-version",
+            hint="write it as 0.19 or v0.19.0",
         )
     return make(found)

@@ -53,7 +53,12 @@ class Sglang(Engine):
         graphs = few if ranks < 4 else many
         attn_dp = int(np.max(placement.dp))
         mib = float(np.max(device.total_bytes)) / MIB
-        reserved = 512 + 1.5 * max(chunk // attn_dp, 2048) + 1024 * ranks * int(np.max(placement.pp)) / 8 + 2 * graphs
+        reserved = (
+            512
+            + 1.5 * max(chunk // attn_dp, 2048)
+            + 1024 * ranks * int(np.max(placement.pp)) / 8
+            + 2 * graphs
+        )
         if attn_dp > 1:
             reserved += 3 * graphs * attn_dp + (1.5 * graphs * attn_dp if graphs > 300 else 0)
         if self.at_least(0, 5, 10):
@@ -99,6 +104,10 @@ class Sglang(Engine):
         group = constant("sglang_runtime", f"communicator_gib_{kind}")
         return (alone + np.where(placement.tp * np.asarray(placement.dp) > 1, group, 0.0)) * GIB
 
+    def load_overhead_bytes(self, placement: Placement) -> Any:
+        """The drop of free memory over loading holds kernels and allocator slack too."""
+        return constant("sglang_runtime", "load_overhead_gib") * GIB + 0.0 * np.asarray(placement.tp)
+
     def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
         """Free memory that capture takes; outside the pool's budget."""
         if load.enforce_eager:
@@ -128,5 +137,3 @@ class Sglang(Engine):
             cell = cell * (1 + STATE_RATIO)
         whole = CacheGroup(CacheKind.FULL, 1, cell, None, 0.0)
         return block_plan([whole], self.block_tokens, hybrid=False)
-
-

@@ -104,7 +104,9 @@ def linear_bytes(linear: Linear, fmt: WeightFormat, tp: Any) -> Any:
     return total + (out * BF16_BYTES if linear.bias else 0.0)
 
 
-def experts_bytes(bank: Experts, fmt: WeightFormat, placement: Placement, layout: Layout = PLAIN_LAYOUT) -> Any:
+def experts_bytes(
+    bank: Experts, fmt: WeightFormat, placement: Placement, layout: Layout = PLAIN_LAYOUT
+) -> Any:
     """Bytes of one layer's routed experts on one rank: ceil(experts / ep) experts, each cut moe_tp ways [bytes]."""
     local = np.ceil(bank.num_experts / np.asarray(placement.ep))
     moe_tp = placement.tp * placement.dp / np.asarray(placement.ep)
@@ -212,7 +214,9 @@ def _head(arch: Architecture, scheme: QuantScheme, placement: Placement) -> Any:
     return stored_bytes(scheme.lm_head, rows, arch.hidden_size) + bias
 
 
-def mtp_bytes(arch: Architecture, scheme: QuantScheme, placement: Placement, layout: Layout = PLAIN_LAYOUT) -> Any:
+def mtp_bytes(
+    arch: Architecture, scheme: QuantScheme, placement: Placement, layout: Layout = PLAIN_LAYOUT
+) -> Any:
     """Bytes of the multi-token-prediction modules on one rank of the last stage [bytes]."""
     total: Any = 0.0
     for group in arch.mtp_groups:
@@ -279,7 +283,11 @@ def weight_bytes_per_rank(
         here = pp == size
         placement = Placement(tp[here], int(size), dp[here], ep[here])
         loads = [
-            sum(stage_components(arch, scheme, placement, stage, layout=layout, speculative=speculative).values())
+            sum(
+                stage_components(
+                    arch, scheme, placement, stage, layout=layout, speculative=speculative
+                ).values()
+            )
             for stage in distinct_stages(arch, int(size))
         ]
         result[here] = np.max(np.broadcast_arrays(*loads), axis=0)
@@ -356,7 +364,9 @@ def load_extras(arch: Architecture, placement: Placement, stage: Stage) -> dict[
         if core.kind is CoreKind.MLA and core.latent_dim:
             rope = core.latent_dim - core.latent_v_dim
             per_head = core.latent_v_dim * (core.qk_head_dim - rope + core.v_head_dim)
-            absorbed = absorbed + count * np.ceil(core.num_heads / np.asarray(placement.tp)) * per_head * BF16_BYTES
+            absorbed = (
+                absorbed + count * np.ceil(core.num_heads / np.asarray(placement.tp)) * per_head * BF16_BYTES
+            )
             tables[(rope, None)] = arch.max_position_embeddings * rope * 2 * BF16_BYTES
         elif core.kind is CoreKind.SOFTMAX and count:
             tables[(core.qk_head_dim, core.window)] = (

@@ -58,7 +58,15 @@ class TensorRTLLM(Engine):
             on_overflow="wait",
         )
 
-    def activation_bytes(self, arch: Architecture, scheme: QuantScheme, placement: Placement, load: Load) -> Any:
+    def activation_bytes(
+        self,
+        arch: Architecture,
+        scheme: QuantScheme,
+        placement: Placement,
+        load: Load,
+        *,
+        last_stage: bool = True,
+    ) -> Any:
         """The widest layer's buffers at max_num_tokens."""
         return step_buffers(arch, placement, load.max_num_batched_tokens)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,14 @@ from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
 from sizing.engine.sharding import VLLM_LAYOUT, Layout
 from sizing.model.architecture import Architecture
+from sizing.model.parts import CacheKind
 from sizing.model.quantization import QuantScheme
 
 LATEST = (0, 33, 0)
 V1_DEFAULT = (0, 8, 0)  # the V1 engine is the default from here on
 UNCHUNKED_LIMIT = 32768  # V0 chunks prompts by itself above this model length
 FP32 = 4
+V0_MLA_PADDING = 640 / 576
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class Vllm(Engine):
     def _large(self, device: Device) -> bool:
         """The class of H100, H200, MI300X: at least 70 GiB, and neither an A100 nor a GB10."""
         name = device.name.lower()
-        return float(np.max(device.total_gib)) >= 70 and not any(part in name for part in ("a100", "a800", "gb10"))
+        return float(np.max(device.total_gib)) >= 70 and not any(
+            part in name for part in ("a100", "a800", "gb10")
+        )
 
     def default_batched_tokens(self, device: Device, context: int) -> int:
         """16384 on 160 GiB and more (since 0.28), 8192 from 70 GiB on, 2048 below; V0: 512 to 2048 [tokens]."""
@@ -77,20 +81,29 @@ class Vllm(Engine):
             capture_sizes=self.capture_sizes(seqs),
         )
 
-    def activation_bytes(self, arch: Architecture, scheme: QuantScheme, placement: Placement, load: Load) -> Any:
+    def activation_bytes(
+        self,
+        arch: Architecture,
+        scheme: QuantScheme,
+        placement: Placement,
+        load: Load,
+        *,
+        last_stage: bool = True,
+    ) -> Any:
         """The larger of the sampler's buffers and the widest layer's.
 
         Sampler: k x max_num_seqs x vocabulary x 4 bytes + hidden states of the step + a constant; k fell in 0.17.
         Since 0.17 the expert kernels keep their buffers while the sampler works (not MXFP4's).
         """
         buffers = step_buffers(arch, placement, load.max_num_batched_tokens)
-        if not arch.has_lm_head or (load.legacy and load.chunked_prefill and load.context > UNCHUNKED_LIMIT):
+        chunked_v0 = not self.at_least(*V1_DEFAULT) and load.context > UNCHUNKED_LIMIT
+        if not last_stage or not arch.has_lm_head or chunked_v0:
             return buffers
         recent = self.at_least(0, 17)
         copies = constant("vllm_activation", "sampler_copies" if recent else "sampler_copies_before_0_17")
         logits = load.max_num_seqs * arch.vocab_size * FP32
         hidden = 2.0 * load.max_num_batched_tokens * arch.hidden_size
-        sampler = copies * logits + hidden + constant("vllm_activation", "fixed_gib") * GIB
+        sampler: Any = copies * logits + hidden + constant("vllm_activation", "fixed_gib") * GIB
         if recent and scheme.experts.name != "mxfp4":
             sampler = sampler + 2.0 * load.max_num_batched_tokens * expert_copies(arch, placement)
         if arch.vision is not None:
@@ -101,10 +114,12 @@ class Vllm(Engine):
 
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:
         """Growth outside the allocator: small alone, about 2 GiB with communicators since 0.18."""
-        era = "v0_18" if self.at_least(0, 18) else "before_v0_18"
+        ranks = placement.tp * np.asarray(placement.pp)
+        era = "since_0_18" if self.at_least(0, 18) else "before_0_18" if self.at_least(0, 7) else "before_0_7"
         alone = constant("vllm_runtime", f"single_gib_{era}")
-        group = constant("vllm_runtime", f"group_gib_{era}")
-        return np.where(placement.tp * np.asarray(placement.pp) > 1, group, alone) * GIB
+        few = constant("vllm_runtime", f"group_gib_{era}")
+        many = constant("vllm_runtime", f"large_group_gib_{era}")
+        return np.where(ranks == 1, alone, np.where(ranks < 8, few, many)) * GIB
 
     def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
         """Captured graphs: by layers, heavier for experts, with the number of sizes."""
@@ -125,7 +140,17 @@ class Vllm(Engine):
         return "utilization x total memory - weights - activation peak - runtime" + graphs
 
     def plan(self, groups: list[CacheGroup]) -> BlockPlan:
-        """The hybrid manager came with V1 (0.9); before, windows were charged as full attention."""
+        """The hybrid manager came with V1 (0.9); before, windows were charged as full attention.
+
+        V0 padded MLA's 576 elements to 640.
+        """
+        if not self.at_least(*V1_DEFAULT):
+            groups = [
+                replace(group, bytes_per_token=group.bytes_per_token * V0_MLA_PADDING)
+                if group.kind is CacheKind.MLA
+                else group
+                for group in groups
+            ]
         return block_plan(groups, self.block_tokens, hybrid=self.at_least(0, 9))
 
     def states_per_request(self, load: Load) -> int:

@@ -30,7 +30,7 @@ class VllmAscend(Vllm):
 
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:
         """Growth outside the allocator, HCCL buffers among it."""
-        alone = constant("vllm_runtime", "single_gib_before_v0_18")
+        alone = constant("vllm_runtime", "single_gib_before_0_18")
         group = constant("vllm_ascend", "group_gib")
         return np.where(placement.tp * np.asarray(placement.dp * placement.pp) > 1, group, alone) * GIB
 

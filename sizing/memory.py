@@ -1,0 +1,389 @@
+"""The memory of one accelerator, line by line: weights, activation peak, runtime, graphs, cache pool.
+
+``memory_terms`` is the one formula; it broadcasts over arrays of parallel sizes, and ``memory_ledger`` writes out what
+it gives for one placement. Sizes are bytes; reports are in GiB (2^30).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sizing.engine.base import GIB, Device, Engine, Load
+from sizing.engine.cache import KVFormat, cache_groups, kv_format
+from sizing.engine.placement import Placement, check
+from sizing.engine.sharding import (
+    Stage,
+    WeightLine,
+    distinct_stages,
+    load_extras,
+    stage_components,
+    weight_bytes,
+)
+from sizing.errors import SizingError
+from sizing.model.architecture import Architecture
+from sizing.model.quantization import QuantScheme
+
+USER_FIELDS = ("utilization", "max_num_seqs", "max_num_batched_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """One line of working: name, value, unit, the formula in words, its inputs."""
+
+    name: str
+    value: float
+    unit: str
+    formula: str
+    inputs: dict[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTerms:
+    """Bytes on one rank of the pipeline stage that decides the pool; numbers or arrays of one shape.
+
+    pool may be negative: then the rest does not fit. pool_tokens and max_concurrency are of one data parallel rank.
+    stage is the deciding stage's index.
+    """
+
+    weights: Any
+    activation: Any
+    runtime: Any
+    graphs: Any
+    pool: Any
+    pool_tokens: Any
+    max_concurrency: Any
+    stage: Any
+
+    @property
+    def fits(self) -> Any:
+        """Whether the pool holds one request of the full context, as engines demand at start-up."""
+        return np.asarray(self.max_concurrency) >= 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLedger:
+    """The memory of one accelerator for one placement, with its working. Sizes are bytes of one accelerator."""
+
+    lines: tuple[LedgerLine, ...]
+    usable_bytes: float
+    weights_bytes: float
+    activation_bytes: float
+    runtime_bytes: float
+    graphs_bytes: float
+    kv_pool_bytes: float
+    kv_pool_tokens: int
+    max_concurrency: float
+    fits: bool
+    placement: Placement
+    load: Load
+    assumptions: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of ``sizing memory --json``; GiB are 2^30 bytes. Tokens and concurrency are of one data
+        parallel rank, ``*_replica`` of all ``dp`` of them."""
+        return {
+            "per_accelerator": {
+                "usable_gib": self.usable_bytes / GIB,
+                "weights_gib": self.weights_bytes / GIB,
+                "activation_gib": self.activation_bytes / GIB,
+                "runtime_gib": self.runtime_bytes / GIB,
+                "graphs_gib": self.graphs_bytes / GIB,
+                "kv_pool_gib": self.kv_pool_bytes / GIB,
+            },
+            "kv_pool_tokens": self.kv_pool_tokens,
+            "max_concurrency": self.max_concurrency,
+            "kv_pool_tokens_replica": self.kv_pool_tokens * int(self.placement.dp),
+            "max_concurrency_replica": self.max_concurrency * int(self.placement.dp),
+            "fits": self.fits,
+            "ledger": [
+                {
+                    "name": line.name,
+                    "value": line.value,
+                    "unit": line.unit,
+                    "formula": line.formula,
+                    "inputs": line.inputs,
+                }
+                for line in self.lines
+            ],
+            "assumptions": list(self.assumptions),
+        }
+
+
+def resolve_load(
+    engine: Engine,
+    device: Device,
+    arch: Architecture,
+    placement: Placement,
+    *,
+    context: int | None = None,
+    max_num_seqs: int | None = None,
+    max_num_batched_tokens: int | None = None,
+    utilization: float | None = None,
+    speculative_tokens: int = 0,
+    enforce_eager: bool = False,
+    prefix_caching: bool = True,
+) -> Load:
+    """The flags with the engine's own defaults, by version and device, where none is given.
+
+    Raises SizingError for a utilization outside (0, 1] or counts below 1.
+    """
+    length = context or arch.max_position_embeddings
+    for key, value in (("--context", context), ("--max-num-seqs", max_num_seqs),
+                       ("--max-num-batched-tokens", max_num_batched_tokens)):  # fmt: skip
+        if value is not None and value < 1:
+            raise SizingError(f"must be at least 1, not {value}", key=key)
+    if utilization is not None and not 0.0 < utilization <= 1.0:
+        raise SizingError(f"must be above 0 and at most 1, not {utilization}", key="--memory-utilization")
+    tokens = max_num_batched_tokens or engine.default_batched_tokens(device, length)
+    seqs = max_num_seqs or engine.default_num_seqs(device)
+    if utilization is None:
+        utilization = engine.default_utilization(device, placement, arch)
+    return Load(
+        utilization=utilization,
+        max_num_seqs=min(seqs, tokens) if engine.name.startswith("vllm") else seqs,
+        max_num_batched_tokens=tokens,
+        context=length,
+        enforce_eager=enforce_eager,
+        speculative_tokens=speculative_tokens,
+        prefix_caching=prefix_caching,
+    )
+
+
+def rank_weights(
+    arch: Architecture,
+    scheme: QuantScheme,
+    placement: Placement,
+    stage: Stage,
+    engine: Engine,
+    *,
+    speculative: bool = False,
+) -> Any:
+    """Bytes that loading takes on one rank: sharded weights, rotary tables, MLA's absorbed copies [bytes]."""
+    parts = stage_components(arch, scheme, placement, stage, layout=engine.layout, speculative=speculative)
+    extras = load_extras(arch, placement, stage)
+    return sum(parts.values()) + sum(extras.values()) + engine.load_overhead_bytes(placement)
+
+
+def _stage_terms(
+    arch: Architecture,
+    device: Device,
+    placement: Placement,
+    engine: Engine,
+    scheme: QuantScheme,
+    fmt: KVFormat,
+    load: Load,
+    stage: Stage,
+    extra_weights: float,
+) -> MemoryTerms:
+    """The terms of one stage."""
+    drafted = load.speculative_tokens
+    own_module = bool(drafted and arch.mtp_groups)
+    weights = rank_weights(arch, scheme, placement, stage, engine, speculative=own_module) + extra_weights
+    activation = engine.activation_bytes(arch, scheme, placement, load, last_stage=stage.last)
+    runtime = engine.runtime_bytes(placement, device)
+    graphs = engine.graph_bytes(arch, placement, load)
+    pool = engine.pool_bytes(device, weights, activation, runtime, graphs, load.utilization)
+    groups = cache_groups(arch, placement, fmt, stage, speculative_tokens=drafted)
+    if groups:
+        plan = engine.plan(groups)
+        tokens = engine.pool_tokens(pool, plan, load)
+        concurrency = engine.concurrency(pool, plan, load, load.context)
+    else:
+        tokens = np.where(pool > 0, np.inf, 0.0)
+        concurrency = tokens
+    return MemoryTerms(weights, activation, runtime, graphs, pool, tokens, concurrency, stage.index)
+
+
+def memory_terms(
+    arch: Architecture,
+    device: Device,
+    placement: Placement,
+    engine: Engine,
+    scheme: QuantScheme,
+    load: Load,
+    *,
+    kv_dtype: str | KVFormat = "bf16",
+    extra_weights: float = 0.0,
+) -> MemoryTerms:
+    """All terms for one placement or for arrays of them (``tp``, ``pp``, ``dp``, ``ep`` broadcast).
+
+    Of a pipeline the stage with the least concurrency decides, as engines take the least pool of all ranks.
+    ``extra_weights`` are bytes of a draft model on every rank.
+    """
+    fmt = kv_format(kv_dtype)
+    sizes = np.broadcast_arrays(placement.tp, placement.pp, placement.dp, placement.ep)
+    tp, pp, dp, ep = (np.atleast_1d(size) for size in sizes)
+    names = [name for name in MemoryTerms.__dataclass_fields__]
+    result = {name: np.zeros(tp.shape) for name in names}
+    for stages_count in np.unique(pp):
+        here = pp == stages_count
+        part = Placement(tp[here], int(stages_count), dp[here], ep[here])
+        best: dict[str, Any] | None = None
+        for stage in distinct_stages(arch, int(stages_count)):
+            terms = _stage_terms(arch, device, part, engine, scheme, fmt, load, stage, extra_weights)
+            made = {name: np.broadcast_to(getattr(terms, name), part.tp.shape) for name in names}
+            if best is None:
+                best = made
+                continue
+            worse = made["max_concurrency"] < best["max_concurrency"]
+            worse |= (made["max_concurrency"] == best["max_concurrency"]) & (made["pool"] < best["pool"])
+            best = {name: np.where(worse, made[name], best[name]) for name in names}
+        assert best is not None
+        for name in names:
+            result[name][here] = best[name]
+    shape = sizes[0].shape
+    return MemoryTerms(**{name: value.reshape(shape) for name, value in result.items()})
+
+
+def memory_ledger(
+    arch: Architecture,
+    usable_bytes: float,
+    placement: Placement,
+    engine: Engine,
+    scheme: QuantScheme,
+    *,
+    device_name: str = "",
+    kv_dtype: str | KVFormat = "bf16",
+    context: int | None = None,
+    max_num_seqs: int | None = None,
+    max_num_batched_tokens: int | None = None,
+    utilization: float | None = None,
+    speculative_tokens: int = 0,
+    enforce_eager: bool = False,
+    prefix_caching: bool = True,
+    draft_weight_bytes: float = 0.0,
+    strict: bool = True,
+) -> MemoryLedger:
+    """The ledger of one accelerator; ``usable_bytes`` is what its driver shows in all [bytes].
+
+    Raises PlacementError when the engine would refuse the placement and SizingError for flags out of range, unless
+    ``strict`` is off (then the first broken rule is listed under ``assumptions``).
+    """
+    assumptions: list[str] = []
+    try:
+        check(arch, placement, scheme, engine)
+    except SizingError as problem:
+        if strict:
+            raise
+        assumptions.append(f"the engine would refuse this placement: {problem}")
+    device = Device(float(usable_bytes), device_name)
+    load = resolve_load(
+        engine,
+        device,
+        arch,
+        placement,
+        context=context,
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=max_num_batched_tokens,
+        utilization=utilization,
+        speculative_tokens=speculative_tokens,
+        enforce_eager=enforce_eager,
+        prefix_caching=prefix_caching,
+    )
+    given = {"utilization": utilization, "max_num_seqs": max_num_seqs,
+             "max_num_batched_tokens": max_num_batched_tokens}  # fmt: skip
+    assumptions.extend(
+        f"{name} {getattr(load, name)}: the default of {engine.name} {engine.version_text} on this accelerator"
+        for name in USER_FIELDS
+        if given[name] is None
+    )
+    if speculative_tokens and not arch.mtp_groups and not draft_weight_bytes:
+        assumptions.append(
+            "speculative decoding without a draft model's size: its weights and cache are not counted"
+        )
+    terms = memory_terms(
+        arch, device, placement, engine, scheme, load, kv_dtype=kv_dtype, extra_weights=draft_weight_bytes
+    )
+    fmt = kv_format(kv_dtype)
+    stage = next(item for item in distinct_stages(arch, placement.pp) if item.index == int(terms.stage))
+    tokens = float(terms.pool_tokens)
+    return MemoryLedger(
+        lines=_lines(arch, placement, engine, scheme, fmt, load, stage, terms, device, draft_weight_bytes),
+        usable_bytes=float(usable_bytes),
+        weights_bytes=float(terms.weights),
+        activation_bytes=float(terms.activation),
+        runtime_bytes=float(terms.runtime),
+        graphs_bytes=float(terms.graphs),
+        kv_pool_bytes=float(terms.pool),
+        kv_pool_tokens=int(tokens) if np.isfinite(tokens) else 0,
+        max_concurrency=float(terms.max_concurrency),
+        fits=bool(terms.fits),
+        placement=placement,
+        load=load,
+        assumptions=tuple(assumptions),
+    )
+
+
+def _lines(
+    arch: Architecture,
+    placement: Placement,
+    engine: Engine,
+    scheme: QuantScheme,
+    fmt: KVFormat,
+    load: Load,
+    stage: Stage,
+    terms: MemoryTerms,
+    device: Device,
+    draft: float,
+) -> tuple[LedgerLine, ...]:
+    """The working of one ledger: weights by component, then the budget down to tokens and requests."""
+    own_module = bool(load.speculative_tokens and arch.mtp_groups)
+    weights: list[WeightLine] = weight_bytes(
+        arch, placement, scheme, layout=engine.layout, speculative=own_module, stage=stage
+    )
+    lines = [LedgerLine("total memory", float(device.total_bytes), "bytes", "what the driver shows")]
+    lines += [
+        LedgerLine(f"weights: {item.name}", item.bytes, "bytes", item.formula, item.inputs)
+        for item in weights
+    ]
+    extras = {
+        "rotary_tables": "positions x rotated dims x 2 bytes",
+        "mla_absorbed_copies": "layers x heads / tp x kv_lora_rank x (nope + v) x 2 bytes",
+    }
+    for name, size in load_extras(arch, placement, stage).items():
+        if float(size) > 0:
+            lines.append(LedgerLine(f"weights: {name}", float(size), "bytes", extras[name]))
+    overhead = float(np.asarray(engine.load_overhead_bytes(placement)))
+    if overhead:
+        lines.append(LedgerLine("weights: load overhead", overhead, "bytes", "kernels and copies (fitted)"))
+    if draft:
+        lines.append(LedgerLine("weights: draft model", draft, "bytes", "as given, on every rank"))
+    flags: dict[str, float | str] = {
+        "max_num_seqs": load.max_num_seqs,
+        "max_num_batched_tokens": load.max_num_batched_tokens,
+        "vocab_size": arch.vocab_size,
+        "utilization": load.utilization,
+    }
+    lines.append(LedgerLine("weights", float(terms.weights), "bytes", "sum of the lines above"))
+    lines.append(
+        LedgerLine("activation peak", float(terms.activation), "bytes",
+                   "larger of the sampler's and the widest layer's buffers in the largest step", flags)
+    )  # fmt: skip
+    lines.append(
+        LedgerLine("runtime", float(terms.runtime), "bytes", "context, communicators, workspaces (fitted)")
+    )
+    lines.append(LedgerLine("graphs", float(terms.graphs), "bytes", "captured graphs (fitted)"))
+    lines.append(LedgerLine("cache pool", float(terms.pool), "bytes", engine.pool_formula(), flags))
+    groups = cache_groups(arch, placement, fmt, stage, speculative_tokens=load.speculative_tokens)
+    for group in groups:
+        per = float(np.asarray(group.bytes_per_token))
+        inputs: dict[str, float | str] = {"layers": group.layers, "kv_dtype": fmt.name, "tp": placement.tp}
+        if group.window is not None:
+            inputs["window"] = group.window
+        if per:
+            lines.append(LedgerLine(f"cache: {group.kind.value}", group.layers * per, "bytes/token",
+                                    "layers x entry of one token on one rank", inputs))  # fmt: skip
+        if float(np.asarray(group.state_bytes)):
+            lines.append(LedgerLine(f"cache: {group.kind.value}", group.layers * float(group.state_bytes),
+                                    "bytes/sequence", "layers x constant state on one rank", inputs))  # fmt: skip
+    lines.append(
+        LedgerLine("cache tokens", float(terms.pool_tokens), "tokens", "whole blocks of the pool x block")
+    )
+    lines.append(
+        LedgerLine("concurrent requests", float(terms.max_concurrency), "requests",
+                   "blocks of the pool / blocks of one request of the full context", {"context": load.context})
+    )  # fmt: skip
+    return tuple(lines)
