@@ -1,0 +1,18 @@
+"""Discrete-event simulation of continuous batching, on top of any step-time model."""
+
+from sizing.simulate.config import ClusterConfig, Disaggregation, SchedulerConfig
+from sizing.simulate.result import SimulationResult
+from sizing.simulate.run import Requests, simulate
+from sizing.simulate.steptimes import AffineStepTimes, InterpolatedStepTimes, StepTimes
+
+__all__ = [
+    "AffineStepTimes",
+    "ClusterConfig",
+    "Disaggregation",
+    "InterpolatedStepTimes",
+    "Requests",
+    "SchedulerConfig",
+    "SimulationResult",
+    "StepTimes",
+    "simulate",
+]
