@@ -1,4 +1,6 @@
-"""Time and peak memory of simulating many requests on one core: ``python benchmarks/simulate_million.py [N]``."""
+"""Time and peak memory of simulating many requests on one core: ``python benchmarks/simulate_million.py
+[N]``.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ def main() -> None:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         p95 = result.percentiles("ttft_s")["p95"]
         print(
-            f"{name:42s} {n:>9,d} requests {elapsed:6.1f} s  peak {memory:5.0f} MiB  steps {result.steps:>11,d}  "
+            f"{name:42s} {n:>9,d} {elapsed:6.1f} s  peak {memory:5.0f} MiB  steps {result.steps:>11,d}  "
             f"utilisation {result.utilization:4.2f}  running {result.mean_running:5.1f}  "
             f"preemptions {result.preemptions}  TTFT p95 {p95:.3g} s",
             flush=True,

@@ -2,8 +2,9 @@
 
 from sizing.simulate.config import ClusterConfig, Disaggregation, SchedulerConfig
 from sizing.simulate.result import SimulationResult
-from sizing.simulate.run import Requests, simulate
+from sizing.simulate.run import simulate
 from sizing.simulate.steptimes import AffineStepTimes, InterpolatedStepTimes, StepTimes
+from sizing.workload.requests import Requests
 
 __all__ = [
     "AffineStepTimes",

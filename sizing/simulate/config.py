@@ -12,15 +12,16 @@ Scheduling = Literal["mixed", "prefill_first"]
 class SchedulerConfig(BaseModel):
     """One replica's scheduler.
 
-    ``scheduling``: ``mixed`` puts chunks of prompts into the decode steps (vLLM V1, TensorRT-LLM in-flight batching,
-    SGLang with ``--enable-mixed-chunk``); ``prefill_first`` runs prompts in batches of their own while decoding
-    waits (SGLang and MindIE by default). ``max_num_batched_tokens`` is the token budget of a step (vLLM, TRT-LLM
-    ``max_num_tokens``, SGLang ``chunked_prefill_size``).
+    ``scheduling``: ``mixed`` puts chunks of prompts into the decode steps (vLLM V1, TensorRT-LLM in-flight
+    batching, SGLang with ``--enable-mixed-chunk``); ``prefill_first`` runs prompts in batches of their own
+    while decoding waits (SGLang and MindIE by default). ``max_num_batched_tokens`` is the token budget of a
+    step (vLLM, TRT-LLM ``max_num_tokens``, SGLang ``chunked_prefill_size``).
 
-    ``reserve_output_share``: the share of the output still to come that admission sets aside in the cache: 0 is
-    vLLM's optimism (preemption by recomputation when blocks run out), 1 is TensorRT-LLM's GUARANTEED_NO_EVICT,
-    SGLang's ``new_token_ratio`` lies between (0.7 falling to about 0.1). ``reserve_output_tokens`` is what the
-    client asks for (``max_tokens``) where that is more than what it gets.
+    ``reserve_output_share``: the share of the output still to come that admission sets aside in the cache: 0
+    is vLLM's optimism (preemption by recomputation when blocks run out), 1 is TensorRT-LLM's
+    GUARANTEED_NO_EVICT, SGLang's ``new_token_ratio`` lies between (0.7 falling to about 0.1).
+    ``reserve_output_tokens`` is what the client asks for (``max_tokens``) where that is more than what it
+    gets.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,9 +43,10 @@ class SchedulerConfig(BaseModel):
 class Disaggregation(BaseModel):
     """A prefill pool in front of the decode pool.
 
-    ``transfer_seconds = transfer_fixed_s + prompt tokens * transfer_s_per_token``: cache bytes of a token over the
-    bandwidth between the pools. The first token comes from the decode pool, which computes the prompt's last token
-    again (vLLM with a NixlConnector). A prompt's blocks in the prefill pool are free once it is computed.
+    ``transfer_seconds = transfer_fixed_s + prompt tokens * transfer_s_per_token``: cache bytes of a token
+    over the bandwidth between the pools. The first token comes from the decode pool, which computes the
+    prompt's last token again (vLLM with a NixlConnector). A prompt's blocks in the prefill pool are free once
+    it is computed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,8 +60,9 @@ class Disaggregation(BaseModel):
 class ClusterConfig(BaseModel):
     """``replicas`` equal replicas behind a router.
 
-    ``least_loaded`` sends a request to the replica with the fewest unfinished requests at that moment (counted at
-    the end of the step in progress); ``round_robin`` deals them out. In a closed loop users stay with their replica.
+    ``least_loaded`` sends a request to the replica with the fewest unfinished requests at that moment
+    (counted at the end of the step in progress); ``round_robin`` deals them out. In a closed loop users stay
+    with their replica.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,11 +1,11 @@
 """The hot loop: one replica with continuous batching, advanced from event to event.
 
-Between two events (a completion, an arrival that can be admitted, a chunk's end, an empty cache) all steps are alike
-but for contexts that grow by one token a step. So a stretch of k steps is one move: its time is k times the step at
-the middle of the stretch (exact for times that are linear in context). ``clock`` counts decode steps; a sequence whose
-first token came at clock c and which has n more to make ends at c + n, so a heap of these ends gives the next completion,
-and sums over sequences (context, cache) move by additions only. The cost of a run is thus a few microseconds per
-request and event, whatever the number of tokens.
+Between two events (a completion, an arrival that can be admitted, a chunk's end, an empty cache) all steps
+are alike but for contexts that grow by one token a step. So a stretch of k steps is one move: its time is k
+times the step at the middle of the stretch (exact for times that are linear in context). ``clock`` counts
+decode steps; a sequence whose first token came at clock c and which has n more to make ends at c + n, so a
+heap of these ends gives the next completion, and sums over sequences (context, cache) move by additions only.
+The cost of a run is thus a few microseconds per request and event, whatever the number of tokens.
 
 Cache is accounted in tokens: a sequence's tokens plus the mean rounding loss (block_size - 1)/2.
 """
@@ -34,8 +34,9 @@ _NEVER = math.inf
 class RequestTable:
     """The requests of one pool as flat arrays (index = request), input and output.
 
-    ``arrival``, ``admitted``, ``first``, ``finish``: seconds (-1: has not happened). ``prompt``: tokens to have in cache
-    before the next token (grows when preempted), ``left``: output tokens still to come, ``final``: tokens to reserve.
+    ``arrival``, ``admitted``, ``first``, ``finish``: seconds (-1: has not happened). ``prompt``: tokens to
+    have in cache before the next token (grows when preempted), ``left``: output tokens still to come,
+    ``final``: tokens to reserve.
     """
 
     def __init__(
@@ -79,7 +80,9 @@ class ReplicaStats:
 
 @dataclass(slots=True)
 class Feed:
-    """Where requests come from: ``ids`` in order of arrival, or a closed loop of ``users`` that draw from it."""
+    """Where requests come from: ``ids`` in order of arrival, or a closed loop of ``users`` that draw from
+    it.
+    """
 
     ids: MutableSequence[int] | Sequence[int]
     users: int = 0  # 0: open loop
@@ -100,10 +103,11 @@ def run_replica(
     on_check: Callable[[], None],
     horizon: float = _NEVER,
 ) -> Generator[None, float, None]:
-    """Simulate until all of ``feed`` is served; a generator that yields when it needs to know beyond ``horizon``.
+    """Simulate until all of ``feed`` is served; a generator that yields when it needs to know beyond
+    ``horizon``.
 
-    Send the next horizon (seconds) in after adding the requests that arrive before it to ``feed.ids``; ``on_check``
-    is called every so many events and may raise :class:`Stopped`.
+    Send the next horizon (seconds) in after adding the requests that arrive before it to ``feed.ids``;
+    ``on_check`` is called every so many events and may raise :class:`Stopped`.
     """
     decode, mixed_time = steps.decode, steps.mixed
     arrival, prompt, left, cached = table.arrival, table.prompt, table.left, table.cached
@@ -230,8 +234,8 @@ def run_replica(
                         i = waiting[0]
                         size = prompt[i]
                         if admitted:
-                            after = used + size
-                            after += share * (reserved + final[i] - after) + slack * (admitted + 1)
+                            held = used + size
+                            after = held + share * (reserved + final[i] - held) + slack * (admitted + 1)
                             if after > capacity:
                                 break
                         waiting.popleft()
@@ -273,7 +277,11 @@ def run_replica(
                         if horizon == _NEVER and next_time == _NEVER:
                             stats.completed, stats.now, stats.busy_s = completed, now, busy
                             stats.prefill_busy_s, stats.sequence_seconds = prefill_busy, area
-                            stats.steps, stats.prefill_tokens, stats.peak_cache_tokens = step_count, computed, peak
+                            stats.steps, stats.prefill_tokens, stats.peak_cache_tokens = (
+                                step_count,
+                                computed,
+                                peak,
+                            )
                             return
                         now = horizon
                     else:

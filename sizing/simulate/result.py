@@ -16,10 +16,11 @@ Metric = Literal["ttft_s", "tpot_s", "e2e_s", "queue_s"]
 class SimulationResult:
     """Arrays are by request in the order given; NaN where it was rejected or the run was stopped before.
 
-    ``ttft_s``: arrival to first token. ``tpot_s``: (last - first token)/(output - 1), NaN for one token. ``e2e_s``:
-    arrival to last token. ``queue_s``: arrival to admission (the first one). ``finish_s``: when it ended. Seconds.
-    ``utilization``: share of the makespan in which a replica computes, ``prefill_share``: in which a step carries
-    prompt tokens; ``mean_running``: mean decoding sequences per replica. ``peak_cache_share``: of one replica's pool.
+    ``ttft_s``: arrival to first token. ``tpot_s``: (last - first token)/(output - 1), NaN for one token.
+    ``e2e_s``: arrival to last token. ``queue_s``: arrival to admission (the first one). ``finish_s``: when it
+    ended. Seconds. ``utilization``: share of the makespan in which a replica computes, ``prefill_share``: in
+    which a step carries prompt tokens; ``mean_running``: mean decoding sequences per replica.
+    ``peak_cache_share``: of one replica's pool.
     """
 
     arrival_s: Array

@@ -14,54 +14,9 @@ from sizing.simulate.config import ClusterConfig, SchedulerConfig
 from sizing.simulate.replica import Feed, ReplicaStats, RequestTable, Stopped, run_replica
 from sizing.simulate.result import SimulationResult
 from sizing.simulate.steptimes import InterpolatedStepTimes, StepTimes
+from sizing.workload.requests import Requests
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
-MAX_REQUESTS = 20_000_000
-
-
-@dataclass(frozen=True)
-class Requests:
-    """Requests in order of arrival (seconds, not decreasing) with their tokens.
-
-    ``cached_tokens`` of the input are found in the prefix cache. With ``users`` > 0 it is a closed loop: that many
-    users send the requests in order, each one the next as soon as its last is done and it has thought for
-    ``think_s`` (seconds by request, or None); ``arrival_s`` is then ignored.
-    """
-
-    arrival_s: FloatArray
-    input_tokens: IntArray
-    output_tokens: IntArray
-    cached_tokens: IntArray
-    users: int = 0
-    think_s: FloatArray | None = None
-
-    def checked(self) -> Requests:
-        """The same with plain dtypes, or SizingError naming the field at fault."""
-        n = len(self.arrival_s)
-        if n == 0:
-            raise SizingError("there are no requests to simulate", key="requests")
-        if n > MAX_REQUESTS:
-            raise SizingError(f"{n} requests are more than {MAX_REQUESTS}", key="requests")
-        arrival = np.ascontiguousarray(self.arrival_s, dtype=np.float64)
-        tokens = {}
-        for name in ("input_tokens", "output_tokens", "cached_tokens"):
-            value = np.ascontiguousarray(getattr(self, name), dtype=np.int64)
-            if len(value) != n:
-                raise SizingError(f"has {len(value)} values for {n} requests", key=name)
-            if value.min() < (0 if name == "cached_tokens" else 1) or value.max() > 1 << 40:
-                raise SizingError("is out of range", key=name, hint="at least 1 token (cached: at least 0)")
-            tokens[name] = value
-        if not np.all(np.isfinite(arrival)) or arrival[0] < 0 or np.any(np.diff(arrival) < 0):
-            raise SizingError("must be finite, at least 0 and not decreasing", key="arrival_s")
-        if self.think_s is not None and (len(self.think_s) != n or not np.all(self.think_s >= 0)):
-            raise SizingError("must be one value of at least 0 for each request", key="think_s")
-        # The last prompt token is always computed (its logits are needed), as in vLLM and SGLang.
-        cached = np.minimum(tokens["cached_tokens"], tokens["input_tokens"] - 1)
-        return Requests(arrival, tokens["input_tokens"], tokens["output_tokens"], cached, self.users, self.think_s)
-
-
 Progress = Callable[[float], None]
 ShouldStop = Callable[[], bool]
 
@@ -148,7 +103,9 @@ def _route(
     stats: list[ReplicaStats],
     check: Callable[[], None],
 ) -> None:
-    """Send each request to the replica with the fewest unfinished ones; advances all replicas to each arrival."""
+    """Send each request to the replica with the fewest unfinished ones; advances all replicas to each
+    arrival.
+    """
     queues: list[list[int]] = [[] for _ in stats]
     running: list[Generator[None, float, None]] = []
     for queue, item in zip(queues, stats, strict=True):
@@ -188,10 +145,10 @@ def simulate(
 ) -> SimulationResult:
     """Simulate continuous batching of ``requests`` on ``cluster``; deterministic.
 
-    ``steps`` times a step of one replica (of the decode pool when disaggregated, with ``prefill_steps`` for the prefill
-    pool, by default the same). ``progress`` gets the fraction done now and then; ``should_stop`` returning True ends
-    the run early with ``stopped`` set. Requests larger than a replica's whole cache are rejected (NaN).
-    Raises SizingError for requests that make no sense.
+    ``steps`` times a step of one replica (of the decode pool when disaggregated, with ``prefill_steps`` for
+    the prefill pool, by default the same). ``progress`` gets the fraction done now and then; ``should_stop``
+    returning True ends the run early with ``stopped`` set. Requests larger than a replica's whole cache are
+    rejected (NaN). Raises SizingError for requests that make no sense.
     """
     requests = requests.checked()
     n = len(requests.arrival_s)
@@ -216,10 +173,19 @@ def simulate(
                               hint="give a request rate")  # fmt: skip
         one = Requests(arrival, requests.input_tokens, np.ones(n, dtype=np.int64), requests.cached_tokens)
         front = _run_pool(
-            one, split.prefill_scheduler, split.prefill_replicas, cluster.router, prefill_steps or steps, report
+            one,
+            split.prefill_scheduler,
+            split.prefill_replicas,
+            cluster.router,
+            prefill_steps or steps,
+            report,
         )
         finished_pools = 1
-        ready = front.array("finish") + split.transfer_fixed_s + split.transfer_s_per_token * requests.input_tokens
+        ready = (
+            front.array("finish")
+            + split.transfer_fixed_s
+            + split.transfer_s_per_token * requests.input_tokens
+        )
         order = np.argsort(ready, kind="stable")
         order = order[np.isfinite(ready[order])]
         if front.stopped or len(order) == 0:

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,20 +26,22 @@ class StepTimes(Protocol):
     ) -> Any:
         """Seconds of a step.
 
-        ``decode_seqs``: sequences that produce a token; ``decode_context_mean``: mean tokens each of them attends
-        to (tokens, ignored at 0 sequences); ``prefill_tokens``: prompt tokens computed in the step (0 for a pure
-        decode step); ``prefill_context_mean``: mean over those tokens of the tokens each attends to, so a prompt
-        of n tokens computed at once has n/2 and a chunk of n after p cached tokens has p + n/2.
+        ``decode_seqs``: sequences that produce a token; ``decode_context_mean``: mean tokens each of them
+        attends to (tokens, ignored at 0 sequences); ``prefill_tokens``: prompt tokens computed in the step (0
+        for a pure decode step); ``prefill_context_mean``: mean over those tokens of the tokens each attends
+        to, so a prompt of n tokens computed at once has n/2 and a chunk of n after p cached tokens has p +
+        n/2.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AffineStepTimes:
-    """t = fixed + B*(per_sequence + per_context_token*context) + P*(per_prefill_token + per_prefill_pair*context).
+    """t = fixed + B*(per_sequence + per_context_token*context) + P*(per_prefill_token +
+    per_prefill_pair*context).
 
-    Units: seconds, seconds per sequence, seconds per sequence and context token, seconds per prompt token, seconds
-    per pair of prompt token and attended token. Good for tests and for replaying a fitted engine.
+    Units: seconds, seconds per sequence, seconds per sequence and context token, seconds per prompt token,
+    seconds per pair of prompt token and attended token. Good for tests and for replaying a fitted engine.
     """
 
     fixed: float = 8e-3
@@ -66,8 +69,8 @@ def _log_nodes(low: float, high: float, per_octave: float) -> list[float]:
 class InterpolatedStepTimes:
     """Any :class:`StepTimes` tabulated once; scalar look-ups take about a microsecond.
 
-    Pure decode steps are tabulated for each number of sequences and log-spaced contexts; steps with prefill on a
-    log-spaced grid in all four arguments with multilinear interpolation (exact for functions such as
+    Pure decode steps are tabulated for each number of sequences and log-spaced contexts; steps with prefill
+    on a log-spaced grid in all four arguments with multilinear interpolation (exact for functions such as
     :class:`AffineStepTimes`; a kink of a roofline is rounded over one cell). Beyond the grid it extrapolates
     linearly. Building costs ``max_decode_seqs * ~20 + ~40,000`` evaluations in two broadcast calls.
     """
@@ -102,7 +105,7 @@ class InterpolatedStepTimes:
         self._grid = self._evaluate(source, shape, *grids)
         self._inner = [list(axis[1:-1]) for axis in axes]
         self._nodes = [list(axis) for axis in axes]
-        self._inverse = [[1.0 / (b - a) for a, b in zip(axis[:-1], axis[1:], strict=True)] for axis in axes]
+        self._inverse = [[1.0 / (b - a) for a, b in pairwise(axis)] for axis in axes]
         self._cells: dict[int, tuple[float, ...]] = {}
 
     @staticmethod
