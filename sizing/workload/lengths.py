@@ -1,0 +1,289 @@
+"""Lengths in tokens: fixed, lognormal, uniform or empirical, truncated to limits."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sizing.errors import SizingError
+from sizing.normal import normal_cdf, normal_quantile
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+_Z95 = 1.6448536269514722
+MAX_TOKENS = 1 << 31
+_GRID = 4096  # points of the quantile grid behind the moments
+_MAX_POINTS = 1_000_000
+
+
+def _lognormal_parameters(
+    mean: float | None, median: float | None, p95: float | None, sigma: float | None
+) -> tuple[float, float]:
+    """(mu, sigma) of ln(length) from exactly two of the four."""
+    if sum(value is not None for value in (mean, median, p95, sigma)) != 2 or (
+        mean is None and median is None
+    ):
+        raise ValueError("lognormal needs mean or median, and one of p95, sigma, or both mean and median")
+    if median is not None:
+        if sigma is not None:
+            return math.log(median), sigma
+        if p95 is not None:
+            if p95 < median:
+                raise ValueError(f"p95 {p95:g} is below the median {median:g}")
+            return math.log(median), math.log(p95 / median) / _Z95
+        assert mean is not None
+        if mean < median:
+            raise ValueError(f"the mean {mean:g} of a lognormal is not below its median {median:g}")
+        return math.log(median), math.sqrt(2 * math.log(mean / median))
+    assert mean is not None
+    if sigma is None:
+        assert p95 is not None
+        inside = _Z95**2 - 2 * math.log(p95 / mean)
+        if p95 < mean or inside < 0:
+            raise ValueError(f"p95/mean must be between 1 and {math.exp(_Z95**2 / 2):.2f} for a lognormal")
+        sigma = _Z95 - math.sqrt(inside)
+    return math.log(mean) - sigma * sigma / 2, sigma
+
+
+class LengthDistribution(BaseModel):
+    """A distribution of lengths in tokens (whole numbers of at least 1).
+
+    ``fixed``: ``value``. ``lognormal``: ``mean`` or ``median``, and ``p95`` or ``sigma`` (of the natural
+    logarithm), or mean and median. ``uniform``: ``low`` to ``high``, both included. ``empirical``: ``values``
+    with optional ``weights`` (a histogram's bins). All are truncated to ``minimum..maximum``: what lies
+    outside is left out and the rest scaled up, so the mean after truncation (:attr:`mean_tokens`) differs
+    from the one asked for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["fixed", "lognormal", "uniform", "empirical"]
+    value: int | None = Field(None, ge=1, le=MAX_TOKENS)
+    mean: float | None = Field(None, ge=1, le=MAX_TOKENS)
+    median: float | None = Field(None, ge=1, le=MAX_TOKENS)
+    p95: float | None = Field(None, ge=1, le=MAX_TOKENS)
+    sigma: float | None = Field(None, ge=0, le=10)
+    low: int | None = Field(None, ge=1, le=MAX_TOKENS)
+    high: int | None = Field(None, ge=1, le=MAX_TOKENS)
+    values: tuple[int, ...] | None = Field(None, min_length=1, max_length=_MAX_POINTS)
+    weights: tuple[float, ...] | None = Field(None, max_length=_MAX_POINTS)
+    minimum: int = Field(1, ge=1, le=MAX_TOKENS)
+    maximum: int = Field(MAX_TOKENS, ge=1, le=MAX_TOKENS)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        needs = {
+            "fixed": {"value"},
+            "uniform": {"low", "high"},
+            "empirical": {"values"},
+            "lognormal": set[str](),
+        }[self.kind]
+        allowed = needs | {"lognormal": {"mean", "median", "p95", "sigma"}, "empirical": {"weights"}}.get(
+            self.kind, set()
+        )
+        every = ("value", "mean", "median", "p95", "sigma", "low", "high", "values", "weights")
+        for name in every:
+            given = getattr(self, name) is not None
+            if given and name not in allowed:
+                raise ValueError(f"{name} does not belong to a {self.kind} distribution")
+            if not given and name in needs:
+                raise ValueError(f"a {self.kind} distribution needs {name}")
+        if self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        if self.kind == "lognormal":
+            mu, sigma = _lognormal_parameters(self.mean, self.median, self.p95, self.sigma)
+            if sigma > 0 and np.diff(self._truncation(mu, sigma))[0] < 1e-9:
+                raise ValueError("nearly nothing of the distribution lies between minimum and maximum")
+        if self.kind == "uniform" and self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        if self.values is not None:
+            if min(self.values) < 1 or max(self.values) > MAX_TOKENS:
+                raise ValueError("values must be at least 1 token")
+            if self.weights is not None and (
+                len(self.weights) != len(self.values) or min(self.weights) < 0 or sum(self.weights) <= 0
+            ):
+                raise ValueError("weights must be one number of at least 0 for each value, and not all 0")
+            if not any(self.minimum <= value <= self.maximum for value in self.values):
+                raise ValueError("no value lies between minimum and maximum")
+        return self
+
+    @classmethod
+    def fixed(cls, value: int) -> LengthDistribution:
+        """Always ``value`` tokens."""
+        return cls(kind="fixed", value=value)
+
+    @classmethod
+    def lognormal(cls, *, mean: float | None = None, median: float | None = None, p95: float | None = None,
+                  sigma: float | None = None, minimum: int = 1,
+                  maximum: int = MAX_TOKENS) -> LengthDistribution:  # fmt: skip
+        """See the class; tokens, ``sigma`` without unit."""
+        return cls(
+            kind="lognormal", mean=mean, median=median, p95=p95, sigma=sigma, minimum=minimum, maximum=maximum
+        )
+
+    @classmethod
+    def uniform(cls, low: int, high: int) -> LengthDistribution:
+        """Whole numbers from ``low`` to ``high`` tokens, both included."""
+        return cls(kind="uniform", low=low, high=high)
+
+    @classmethod
+    def empirical(
+        cls, values: Sequence[int] | IntArray, weights: Sequence[float] | None = None
+    ) -> LengthDistribution:
+        """The values seen (repeats are counted together), or a histogram with weights."""
+        points = np.asarray(values, dtype=np.int64)
+        shares = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=np.float64)
+        if len(points) == 0 or len(shares) != len(points):
+            raise SizingError(
+                "an empirical distribution needs values, and one weight for each if any", key="values"
+            )
+        unique, index = np.unique(points, return_inverse=True)
+        summed = np.bincount(index, weights=shares)
+        return cls(kind="empirical", values=tuple(unique.tolist()), weights=tuple(summed.tolist()))
+
+    def truncated(self, minimum: int | None = None, maximum: int | None = None) -> LengthDistribution:
+        """The same within tighter limits (tokens); SizingError if nothing is left."""
+        data = self.model_dump()
+        data["minimum"] = max(self.minimum, minimum or 1)
+        data["maximum"] = min(self.maximum, maximum or MAX_TOKENS)
+        if self.kind == "fixed" and self.value is not None:
+            data["value"] = min(max(self.value, data["minimum"]), data["maximum"])
+        try:
+            return LengthDistribution(**data)
+        except ValueError as error:
+            raise SizingError(f"can't truncate the lengths: {error}", key="lengths") from error
+
+    def _truncation(self, mu: float, sigma: float) -> FloatArray:
+        """Normal probabilities below minimum and maximum."""
+        limits = np.log(np.array([max(self.minimum - 0.5, 1e-9), self.maximum + 0.5]))
+        return normal_cdf((limits - mu) / sigma)
+
+    def at(self, probability: npt.ArrayLike) -> FloatArray:
+        """Quantiles (tokens, not rounded) at probabilities inside (0, 1), any shape."""
+        u = np.asarray(probability, dtype=np.float64)
+        if self.kind == "fixed":
+            assert self.value is not None
+            return np.asarray(np.clip(np.full(u.shape, float(self.value)), self.minimum, self.maximum))
+        if self.kind == "uniform":
+            assert self.low is not None and self.high is not None
+            low, high = max(self.low, self.minimum), min(self.high, self.maximum)
+            return np.asarray(np.clip(low + np.floor(u * (high - low + 1)), low, high))
+        if self.kind == "lognormal":
+            mu, sigma = _lognormal_parameters(self.mean, self.median, self.p95, self.sigma)
+            if sigma == 0:
+                return np.asarray(np.clip(np.full(u.shape, math.exp(mu)), self.minimum, self.maximum))
+            below, upto = self._truncation(mu, sigma)
+            z = normal_quantile(np.clip(below + u * (upto - below), 1e-15, 1 - 1e-15))
+            return np.asarray(np.clip(np.exp(mu + sigma * z), self.minimum, self.maximum))
+        assert self.values is not None
+        values = np.asarray(self.values, dtype=np.float64)
+        weights = np.ones(len(values)) if self.weights is None else np.asarray(self.weights)
+        keep = (values >= self.minimum) & (values <= self.maximum)
+        values, weights = values[keep], weights[keep]
+        order = np.argsort(values, kind="stable")
+        edges = np.cumsum(weights[order])
+        place = np.searchsorted(edges, u * edges[-1], side="right")
+        return np.asarray(values[order][np.minimum(place, len(values) - 1)])
+
+    def quantiles(self, n: int) -> IntArray:
+        """``n`` equally likely lengths (tokens), the quantiles at (i + 1/2)/n: a deterministic sample."""
+        return np.maximum(1, np.rint(self.at((np.arange(n) + 0.5) / n))).astype(np.int64)
+
+    def sample(self, n: int, rng: np.random.Generator) -> IntArray:
+        """``n`` random lengths (tokens)."""
+        return np.maximum(1, np.rint(self.at(rng.random(n)))).astype(np.int64)
+
+    @property
+    def mean_tokens(self) -> float:
+        """Mean after truncation and rounding (tokens)."""
+        return float(self.quantiles(_GRID).mean())
+
+    @property
+    def scv(self) -> float:
+        """Squared coefficient of variation after truncation (no unit)."""
+        grid = self.quantiles(_GRID).astype(np.float64)
+        return float(grid.var() / grid.mean() ** 2)
+
+    def percentile(self, percent: float) -> float:
+        """The given percentile (tokens), ``percent`` inside (0, 100)."""
+        return float(np.rint(self.at(percent / 100)))
+
+
+class JointLengths(BaseModel):
+    """Pairs (input, output) seen together, in tokens: keeps the correlation of a trace. Equally likely."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pairs: tuple[tuple[int, int], ...] = Field(..., min_length=1, max_length=_MAX_POINTS)
+
+    @model_validator(mode="after")
+    def _positive(self) -> Self:
+        if min(min(pair) for pair in self.pairs) < 1:
+            raise ValueError("lengths must be at least 1 token")
+        return self
+
+    def arrays(self) -> tuple[IntArray, IntArray]:
+        """Input and output tokens of the pairs."""
+        table = np.asarray(self.pairs, dtype=np.int64)
+        return table[:, 0], table[:, 1]
+
+
+def _whole(text: str | None, where: str) -> int:
+    try:
+        value = float((text or "").strip())
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value == int(value) and 1 <= value <= MAX_TOKENS):
+        raise SizingError(
+            f"{(text or '')[:40]!r} is not a number of tokens", key=where, hint="a whole number from 1"
+        )
+    return int(value)
+
+
+def read_lengths_csv(path: str | Path, *, max_rows: int = _MAX_POINTS) -> JointLengths:
+    """A CSV with columns ``input`` and ``output`` (or ``input_tokens``, ``output_tokens``), one request a
+    line.
+
+    SizingError names the file, line and column that is wrong.
+    """
+    pairs: list[tuple[int, int]] = []
+    file = Path(path)
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            columns = _find_columns(reader.fieldnames or (), file.name)
+            for row in reader:
+                if len(pairs) >= max_rows:
+                    raise SizingError(f"has more than {max_rows} rows", key=file.name)
+                where = f"{file.name} line {reader.line_num}"
+                pairs.append(
+                    (
+                        _whole(row[columns["input"]], f"{where} column {columns['input']}"),
+                        _whole(row[columns["output"]], f"{where} column {columns['output']}"),
+                    )
+                )
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SizingError(f"can't be read: {error}", key=file.name) from error
+    if not pairs:
+        raise SizingError("has no rows", key=file.name)
+    return JointLengths(pairs=tuple(pairs))
+
+
+def _find_columns(names: Sequence[str], file: str) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for name in names:
+        plain = (name or "").strip().lower().removesuffix("_tokens").removesuffix("_length")
+        if plain in ("input", "output"):
+            found.setdefault(plain, name)
+    for wanted in ("input", "output"):
+        if wanted not in found:
+            raise SizingError(f"has no column {wanted!r}", key=file, hint=f"it has {', '.join(names)[:200]}")
+    return found
