@@ -1,4 +1,4 @@
-"""Plausibility of a catalog file: slips of unit, sparse rates taken for dense, figures out of any known range."""
+"""Plausibility of a catalog file: slips of unit, sparse rates taken for dense, figures out of range."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Finding:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.level}: {self.file}: {self.entry}: {self.key}: {self.message}"
+        where = ": ".join(part for part in (self.file, self.entry, self.key) if part != "-")
+        return f"{self.level}: {where}: {self.message}"
 
 
 _Remark = tuple[str, str]  # key, message
@@ -48,7 +49,9 @@ def check_file(path: Path) -> list[Finding]:
         catalog = _catalog_with(path)
         findings = list(_check(data, path.name, catalog))
     except SizingError as error:
-        return [Finding("error", path.name, "-", error.key or "-", str(error))]
+        where = (error.key or "-").removeprefix(path.name).removeprefix(": ") or "-"
+        text = f"{error.message} ({error.hint})" if error.hint else error.message
+        return [Finding("error", path.name, where, "-", text)]
     return sorted(findings, key=lambda finding: finding.level)
 
 
