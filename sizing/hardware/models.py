@@ -178,6 +178,18 @@ class Accelerator(Entry):
         """ "native", "weight-only" or ``None``; ``weight_support`` gives the reason too."""
         return self.weight_support(dtype).how
 
+    def remarks(self) -> list[str]:
+        """What a result that uses this entry should say: weakly known memory, bandwidth or peaks."""
+        said = []
+        if self.memory.basis != "log" and self.memory.basis != "driver":
+            said.append(
+                f"memory of {self.id} ({self.memory.basis}): {self.memory.reason or 'no reason given'}"
+            )
+        for field in ("memory_bandwidth_gb_s", "dense_peak_tflops", "interconnect"):
+            if self.unsourced_field(field):
+                said.append(f"{field} of {self.id} is recalled or derived: no source read confirms it")
+        return said
+
     def unsourced_field(self, field: str) -> bool:
         """Whether no source that was read confirms the field (a recalled or derived figure)."""
         return any(field == name or field.startswith(name + ".") for name in self.unsourced)

@@ -210,8 +210,8 @@ def derived_hourly_price(accelerator_id: str, catalog: Catalog | None = None) ->
         return capital * (1 / rules.years.value + rules.overhead_per_year.value) / HOURS_PER_YEAR + energy
 
     said = [
-        f"ownership cost from a purchase price of {bought.usd:,.0f} USD ({bought.rule}); no provider's margin is "
-        "in it, so compare it with rents only with care",
+        f"ownership cost from a purchase price of {bought.usd:,.0f} USD ({bought.rule}), not a rent: "
+        "no provider's margin is in it",
         *bought.assumptions,
         f"paid off over {rules.years.value:g} {rules.years.unit} ({rules.years.why})",
         power_said,
