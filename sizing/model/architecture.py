@@ -99,6 +99,18 @@ class Architecture:
     rope_scaling_factor: float = 1.0
     original_max_position_embeddings: int | None = None
     dialect: dict[str, object] = field(default_factory=dict, compare=False)
+    layer_order: tuple[int, ...] = ()  # index into ``groups`` of every layer, first to last
+    yarn_context: int | None = None  # context that the publisher documents with YaRN switched on [tokens]
+
+    @property
+    def native_context(self) -> int:
+        """Tokens of context that the config states as it is; 0 where it states none."""
+        return self.max_position_embeddings
+
+    @property
+    def extended_context(self) -> int:
+        """Tokens of context with the extension that the publisher documents (Qwen3: 131,072 with YaRN)."""
+        return max(self.max_position_embeddings, self.yarn_context or 0)
 
     @property
     def num_layers(self) -> int:
@@ -138,8 +150,19 @@ class Architecture:
 
     @property
     def active(self) -> int:
-        """All that a token passes through, embedding and head included."""
-        return self.total - sum(group.inactive_params * group.count for group in self.groups)
+        """All that a text token passes through: embedding and head included, vision tower and idle experts not."""
+        idle = sum(group.inactive_params * group.count for group in self.groups)
+        return self.total - idle - (self.vision.params if self.vision is not None else 0)
+
+    @property
+    def active_without_input_embedding(self) -> int:
+        """``active`` less the input embedding; a tied embedding stays, it is the head."""
+        return self.active - (0 if self.tie_word_embeddings and self.has_lm_head else self.embedding)
+
+    @property
+    def active_without_embeddings(self) -> int:
+        """``active`` less the input embedding and the head."""
+        return self.active - self.embedding - self.lm_head
 
     @property
     def mtp(self) -> int:

@@ -120,6 +120,8 @@ class Cache:
     state_elements: constant elements of one sequence (recurrent and convolution states, in the model's 16-bit dtype);
     state_fp32_elements: the part of state_elements that engines keep in fp32.
     indexer_bytes_per_token: sparse-attention index keys, whatever the KV dtype.
+    local_window, local_elements_per_token: COMPRESSED layers keep, beside ``elements_per_token`` of compressed growth,
+    so many elements for each of the last ``local_window`` tokens.
     """
 
     kind: CacheKind
@@ -129,6 +131,8 @@ class Cache:
     state_elements: int = 0
     state_fp32_elements: int = 0
     indexer_bytes_per_token: float = 0.0
+    local_window: int | None = None
+    local_elements_per_token: float = 0.0
 
 
 class CoreKind(StrEnum):

@@ -139,3 +139,9 @@ def scheme(name: str) -> QuantScheme:
         raise SizingError(f"{name!r} is not between 1 and 32 bits per weight", key="--weights")
     fmt = WeightFormat(f"bits{bits:g}", bits)
     return QuantScheme(fmt.name, linear=fmt, experts=fmt, other=fmt, lm_head=fmt, vision=fmt)
+
+
+def from_quantization_config(
+    config: dict[str, object] | None, hf_quant_config: dict[str, object] | None = None
+) -> QuantScheme | None:
+    return None

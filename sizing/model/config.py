@@ -1,0 +1,224 @@
+"""A Hugging Face config.json, validated, to an Architecture: keys are read, never model names."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from sizing.errors import ConfigError, nearest
+from sizing.model import vision
+from sizing.model.architecture import Architecture, VisionTower
+from sizing.model.body import Body, group_layers
+from sizing.model.families.registry import BUILDERS, OUTER, TEXT_KEYS
+from sizing.model.keys import Keys, describe
+from sizing.model.quantization import from_quantization_config
+
+MAX_FILE_BYTES = 4 * 2**20
+MAX_DEPTH = 32
+MAX_KEYS = 200_000
+
+
+def read_json(path: str | Path, *, limit: int = MAX_FILE_BYTES) -> dict[str, object]:
+    """The JSON object in a file, refused when it is too large, too deep or no object."""
+    file = Path(path)
+    try:
+        size = file.stat().st_size
+        if size > limit:
+            raise ConfigError(f"{size} bytes, more than the {limit} that such a file may have", key=str(file))
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", key=str(file)) from None
+    return parse_json(text, str(file))
+
+
+def parse_json(text: str, name: str = "config.json") -> dict[str, object]:
+    """The JSON object in a text; ``name`` is what errors call it."""
+    try:
+        data = json.loads(text)
+    except RecursionError:
+        raise ConfigError("is nested too deeply", key=name) from None
+    except ValueError as error:
+        raise ConfigError(f"is not valid JSON: {error}", key=name) from None
+    if not isinstance(data, dict):
+        raise ConfigError("must be a JSON object", key=name)
+    check_size(data, name)
+    return data
+
+
+def check_size(data: object, name: str = "config.json") -> None:
+    """Refuse JSON that is deeper or larger than any real config."""
+    level: list[object] = [data]
+    seen = 0
+    for _ in range(MAX_DEPTH):
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        seen += len(below)
+        if seen > MAX_KEYS:
+            raise ConfigError(f"has more than {MAX_KEYS} values", key=name)
+        if not below:
+            return
+        level = below
+    raise ConfigError(f"is nested more than {MAX_DEPTH} levels deep", key=name)
+
+
+def load_config(path: str | Path, *, name: str | None = None, hypothetical: bool = False) -> Architecture:
+    """The Architecture of a config.json; a hf_quant_config.json beside it is honoured."""
+    file = Path(path)
+    beside = file.with_name("hf_quant_config.json")
+    quant = read_json(beside) if beside.is_file() else None
+    return parse_config(
+        read_json(file), name=name or file.parent.name or file.stem, hf_quant_config=quant, hypothetical=hypothetical
+    )
+
+
+def parse_config(
+    config: Mapping[str, object],
+    *,
+    name: str = "model",
+    hf_quant_config: Mapping[str, object] | None = None,
+    hypothetical: bool = False,
+    max_position_embeddings: int | None = None,
+) -> Architecture:
+    """The Architecture that a config describes.
+
+    max_position_embeddings: for catalog entries whose config leaves it out. Raises ConfigError naming the key at fault;
+    an unknown model_type, and keys that would change the count in a way that is not supported, are refused.
+    """
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"must be an object, not {describe(config)}", key="config")
+    check_size(config)
+    top = Keys(config)
+    model_type = top.text("model_type")
+    body, text, tower = _bodies(top, model_type)
+    groups, order = group_layers(body.layers)
+    mtp_groups, _ = group_layers(body.mtp_layers, "mtp/")
+    context = _context(top, text, max_position_embeddings)
+    factor, original = _rope(text)
+    quant = config.get("quantization_config") or text.data.get("quantization_config")
+    if quant is not None and not isinstance(quant, Mapping):
+        raise top.error("quantization_config", f"must be an object, not {describe(quant)}")
+    native = from_quantization_config(
+        dict(quant) if quant is not None else None, dict(hf_quant_config) if hf_quant_config else None
+    )
+    return Architecture(
+        name=name,
+        model_type=model_type,
+        hidden_size=body.hidden_size,
+        vocab_size=body.vocab_size,
+        max_position_embeddings=context,
+        groups=groups,
+        tie_word_embeddings=_tied(top, text, body.tie_default),
+        extra_vectors=body.final_vectors,
+        extra_linears=body.extra_linears,
+        has_lm_head=body.has_lm_head and not _headless(config),
+        lm_head_bias=body.lm_head_bias,
+        embedding_params=body.embedding_params,
+        vision=tower,
+        mtp_groups=mtp_groups,
+        mtp_extra_params=body.mtp_extra_params,
+        hypothetical=hypothetical,
+        notes=tuple(body.notes),
+        native_quantization=native,
+        torch_dtype=_dtype(top, text),
+        rope_scaling_factor=factor,
+        original_max_position_embeddings=original,
+        layer_order=order,
+        yarn_context=body.yarn_context,
+    )
+
+
+def _bodies(top: Keys, model_type: str) -> tuple[Body, Keys, VisionTower | None]:
+    """The language model, the keys it was read from, and the vision tower."""
+    outer = OUTER.get(model_type)
+    if outer is None:
+        body = _build(top, model_type)
+        top.refuse(("vision_config", "audio_config"), f"is not supported in a model of type {model_type!r}")
+        return body, top, None
+    nested = top.child(*TEXT_KEYS)
+    if nested is None and not outer.flat:
+        raise top.error("text_config", "required key is missing")
+    text = top if nested is None else nested
+    inner = outer.text if nested is None else text.text("model_type", default=outer.text)
+    if inner == model_type:
+        inner = outer.text
+    body = _build(text, inner)
+    top.refuse(("audio_config",), "is not supported")
+    pictures = top.child("vision_config")
+    if pictures is not None:
+        return body, text, outer.tower(pictures, body.hidden_size, top)
+    named = top.data.get("mm_vision_tower")
+    if isinstance(named, str) and named:
+        tower = vision.clip_by_name(named, body.hidden_size)
+        if tower is None or top.data.get("mm_projector_type") != "mlp2x_gelu":
+            raise top.error("mm_vision_tower", f"{describe(named)} is not supported")
+        return body, text, tower
+    body.notes.append("the config has no vision_config: counted as text only")
+    return body, text, None
+
+
+def _build(keys: Keys, model_type: str) -> Body:
+    builder = BUILDERS.get(model_type)
+    if builder is None:
+        close = nearest(model_type[:100], [*BUILDERS, *OUTER])
+        hint = "did you mean " + " or ".join(close) + "?" if close else "a count is exact or refused"
+        raise keys.error("model_type", f"{describe(model_type)} is not supported", hint)
+    body = builder(keys)
+    keys.refuse_unread(model_type)
+    return body
+
+
+def _tied(top: Keys, text: Keys, default: bool) -> bool:
+    """tie_word_embeddings: the top level wins, then the language model's, then the family's default."""
+    inner = text.boolean("tie_word_embeddings", default=default)
+    return top.boolean("tie_word_embeddings", default=inner)
+
+
+def _headless(config: Mapping[str, object]) -> bool:
+    """Embedding models name an architecture without a head ("Qwen3Model")."""
+    architectures = config.get("architectures")
+    if not isinstance(architectures, list) or not architectures:
+        return False
+    first = architectures[0]
+    return isinstance(first, str) and first.endswith("Model") and first != "ChatGLMModel"
+
+
+def _context(top: Keys, text: Keys, given: int | None) -> int:
+    names = ("max_position_embeddings", "seq_length", "max_sequence_length", "n_positions", "model_max_length")
+    for keys in (text, top):
+        value = keys.optional_integer(*names)
+        if value is not None:
+            return value
+    return given or 0
+
+
+def _rope(text: Keys) -> tuple[float, int | None]:
+    """The factor of the config's own rope scaling and the context before it."""
+    scaling = text.child("rope_scaling") or text.child("rope_parameters")
+    if scaling is None:
+        return 1.0, None
+    nested = scaling.data.get("full_attention")
+    if isinstance(nested, dict):
+        scaling = Keys(nested, f"{scaling.path}full_attention.")
+    factor = scaling.data.get("factor")
+    value = 1.0
+    if factor is not None:
+        value = scaling.number("factor", minimum=0.0)
+    original = scaling.data.get("original_max_position_embeddings")
+    if isinstance(original, float) and math.isfinite(original) and original == int(original):
+        return value, int(original)
+    return value, scaling.optional_integer("original_max_position_embeddings")
+
+
+def _dtype(top: Keys, text: Keys) -> str:
+    for keys in (top, text):
+        for key in ("torch_dtype", "dtype"):
+            value = keys.data.get(key)
+            if isinstance(value, str):
+                return value
+    return "bfloat16"

@@ -1,0 +1,73 @@
+"""model_type -> builder of the language model, and the outer types that put a vision tower beside one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+from sizing.model import vision
+from sizing.model.architecture import VisionTower
+from sizing.model.body import Body
+from sizing.model.families import decoder, google_meta, hybrid, latent, older
+from sizing.model.families.dialects import DIALECTS
+from sizing.model.keys import Keys
+
+Builder = Callable[[Keys], Body]
+TowerBuilder = Callable[[Keys, int, Keys], VisionTower]
+
+
+def _dialect(name: str) -> Builder:
+    return partial(decoder.build, dialect=DIALECTS[name])
+
+
+def _qwen(mtp_default: int, moe_family: bool | None) -> Builder:
+    return cast(Builder, hybrid.qwen_hybrid(mtp_default, moe_family))
+
+
+BUILDERS: dict[str, Builder] = {
+    **{name: _dialect(name) for name in DIALECTS},
+    **{name: latent.build for name in latent.MLA_FAMILIES},
+    "deepseek_v4": latent.build_v4,
+    "deepseek_ref": latent.build_v4,
+    "qwen3_next": _qwen(1, None),
+    "qwen3_5_text": _qwen(0, False),
+    "qwen3_5_moe_text": _qwen(0, True),
+    "qwen3_vl_text": _dialect("qwen3"),
+    "qwen3_vl_moe_text": _dialect("qwen3_moe"),
+    "qwen2_vl_text": _dialect("qwen2"),
+    "qwen2_5_vl_text": _dialect("qwen2"),
+    "nemotron_h": hybrid.build_nemotron_h,
+    "llama4_text": google_meta.build_llama4,
+    "gemma4_text": google_meta.build_gemma4,
+    "falcon": older.build_falcon,
+    "chatglm": older.build_chatglm,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outer:
+    """A multimodal model_type: the language model's own type, the tower, and whether text keys may stand flat."""
+
+    text: str
+    tower: TowerBuilder
+    flat: bool = False
+
+
+OUTER: dict[str, Outer] = {
+    "qwen2_vl": Outer("qwen2", vision.qwen2_vl, flat=True),
+    "qwen2_5_vl": Outer("qwen2", vision.qwen2_5_vl, flat=True),
+    "qwen3_vl": Outer("qwen3_vl_text", vision.qwen3_vl),
+    "qwen3_vl_moe": Outer("qwen3_vl_moe_text", vision.qwen3_vl),
+    "qwen3_5": Outer("qwen3_5_text", vision.qwen3_5),
+    "qwen3_5_moe": Outer("qwen3_5_moe_text", vision.qwen3_5),
+    "gemma3": Outer("gemma3_text", vision.siglip),
+    "gemma4": Outer("gemma4_text", vision.gemma4),
+    "llama4": Outer("llama4_text", vision.llama4),
+    "mistral3": Outer("mistral", vision.pixtral),
+    "kimi_k25": Outer("kimi_k2", vision.moonvit),
+    "llava": Outer("llama", vision.llava_clip, flat=True),
+}
+
+TEXT_KEYS = ("text_config", "llm_config", "language_config")
