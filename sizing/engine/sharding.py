@@ -154,23 +154,10 @@ def layer_components(
 
 
 def layer_order(arch: Architecture) -> tuple[int, ...]:
-    """The group of each layer, first layer to last.
-
-    The architecture's ``dialect["layer_order"]`` when it has one; else a small dense group of a mixture of experts
-    leads, and the other groups alternate evenly (sliding window and full attention, linear and full attention).
-    """
-    stated = arch.dialect.get("layer_order")
-    if isinstance(stated, (list, tuple)) and len(stated) == arch.num_layers:
-        return tuple(int(index) for index in stated)
-    leading: list[int] = []
-    mixed: list[tuple[float, int]] = []
-    for index, group in enumerate(arch.groups):
-        dense_head = arch.is_moe and group.feed_forward.experts is None and group.count * 4 <= arch.num_layers
-        if dense_head and group.mixer.cache.kind is not CacheKind.NONE and group.mixer.kind != "none":
-            leading.extend([index] * group.count)
-        else:
-            mixed.extend(((place + 0.5) / group.count, index) for place in range(group.count))
-    return (*leading, *(index for _, index in sorted(mixed)))
+    """The group of each layer, first layer to last; without a stated order the groups follow one another."""
+    if len(arch.layer_order) == arch.num_layers:
+        return arch.layer_order
+    return tuple(index for index, group in enumerate(arch.groups) for _ in range(group.count))
 
 
 def stage_sizes(num_layers: int, pp: int) -> tuple[int, ...]:
