@@ -13,7 +13,7 @@ from sizing.model.architecture import Architecture, VisionTower
 from sizing.model.body import Body, group_layers
 from sizing.model.families.registry import BUILDERS, OUTER, TEXT_KEYS
 from sizing.model.keys import Keys, describe
-from sizing.model.quantization import from_quantization_config
+from sizing.model.quantization import QuantScheme, from_quantization_config
 
 MAX_FILE_BYTES = 4 * 2**20
 MAX_DEPTH = 32
@@ -103,9 +103,7 @@ def parse_config(
     quant = config.get("quantization_config") or text.data.get("quantization_config")
     if quant is not None and not isinstance(quant, Mapping):
         raise top.error("quantization_config", f"must be an object, not {describe(quant)}")
-    native = from_quantization_config(
-        dict(quant) if quant is not None else None, dict(hf_quant_config) if hf_quant_config else None
-    )
+    native = _native_quantization(quant, hf_quant_config, body, text)
     return Architecture(
         name=name,
         model_type=model_type,
@@ -131,6 +129,27 @@ def parse_config(
         layer_order=order,
         yarn_context=body.yarn_context,
     )
+
+
+def _native_quantization(
+    quant: Mapping[str, object] | None, beside: Mapping[str, object] | None, body: Body, text: Keys
+) -> QuantScheme | None:
+    """The config's own scheme. One that is not understood leaves the counts as they are, and a note."""
+    where: dict[str, set[int]] = {}
+    for index, layer in enumerate(body.layers):
+        for linear in (*layer.mixer.linears, *layer.feed_forward.linears):
+            where.setdefault(linear.name, set()).add(index)
+        if layer.feed_forward.experts is not None:
+            where.setdefault("experts", set()).add(index)
+    layers = {name: frozenset(indexes) for name, indexes in where.items()}
+    expert_dtype = text.data.get("expert_dtype")
+    try:
+        return from_quantization_config(
+            quant, beside, layers=layers, expert_dtype=expert_dtype if isinstance(expert_dtype, str) else None
+        )
+    except ConfigError as error:
+        body.notes.append(f"the checkpoint's quantisation is not understood, give the weight format: {error}")
+        return None
 
 
 def _bodies(top: Keys, model_type: str) -> tuple[Body, Keys, VisionTower | None]:

@@ -8,6 +8,7 @@ has. ``scheme("fp8")`` gives the usual schemes by name; a model's own ``quantiza
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sizing.errors import SizingError, unknown_name
@@ -71,6 +72,8 @@ class QuantScheme:
     lm_head: WeightFormat = BF16
     vision: WeightFormat = BF16
     unquantized: frozenset[Component] = frozenset()  # components that stay in ``other``
+    by_name: tuple[tuple[str, WeightFormat], ...] = ()  # matrices (Linear.name) with a format of their own
+    kv_cache_dtype: str | None = None  # the KV dtype that the checkpoint's config asks for
 
     def format_of(self, linear: Linear) -> WeightFormat:
         """The format that this scheme gives a matrix."""
@@ -80,6 +83,9 @@ class QuantScheme:
             return self.vision
         if not linear.quantizable or linear.component in self.unquantized:
             return self.other
+        for name, fmt in self.by_name:
+            if name == linear.name:
+                return fmt
         if linear.component is Component.ROUTER:
             return self.other
         return self.linear
@@ -142,6 +148,17 @@ def scheme(name: str) -> QuantScheme:
 
 
 def from_quantization_config(
-    config: dict[str, object] | None, hf_quant_config: dict[str, object] | None = None
+    config: Mapping[str, object] | None,
+    hf_quant_config: Mapping[str, object] | None = None,
+    *,
+    layers: Mapping[str, frozenset[int]] | None = None,
+    expert_dtype: str | None = None,
 ) -> QuantScheme | None:
-    return None
+    """The scheme that a model's own ``quantization_config`` (or ModelOpt's hf_quant_config.json) states; None without.
+
+    layers: which layers hold a matrix of a name, so that exclusions by layer number are weighed exactly. Raises ConfigError
+    for a method that is not known.
+    """
+    from sizing.model.quant_config import read_quantization
+
+    return read_quantization(config, hf_quant_config, layers=layers or {}, expert_dtype=expert_dtype)
