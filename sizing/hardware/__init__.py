@@ -1,0 +1,73 @@
+"""WHERE a model runs: accelerators, servers and prices as validated, immutable objects.
+
+Nothing is read at import: each name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sizing.hardware.check import Finding, check_file
+    from sizing.hardware.loader import Catalog, load_accelerator, load_catalog, resolve_accelerator
+    from sizing.hardware.models import Accelerator, Server
+    from sizing.hardware.price_models import Price
+    from sizing.hardware.prices import (
+        NoPriceError,
+        api_prices,
+        derived_hourly_price,
+        hourly_price,
+        is_stale,
+        purchase_price,
+        rental_price,
+    )
+    from sizing.hardware.servers import default_server, servers_for
+
+_WHERE = {
+    "Accelerator": "models",
+    "Catalog": "loader",
+    "Finding": "check",
+    "NoPriceError": "prices",
+    "Price": "price_models",
+    "Server": "models",
+    "api_prices": "prices",
+    "check_file": "check",
+    "default_server": "servers",
+    "derived_hourly_price": "prices",
+    "hourly_price": "prices",
+    "is_stale": "prices",
+    "load_accelerator": "loader",
+    "load_catalog": "loader",
+    "purchase_price": "prices",
+    "rental_price": "prices",
+    "resolve_accelerator": "loader",
+    "servers_for": "servers",
+}
+
+__all__ = [
+    "Accelerator",
+    "Catalog",
+    "Finding",
+    "NoPriceError",
+    "Price",
+    "Server",
+    "api_prices",
+    "check_file",
+    "default_server",
+    "derived_hourly_price",
+    "hourly_price",
+    "is_stale",
+    "load_accelerator",
+    "load_catalog",
+    "purchase_price",
+    "rental_price",
+    "resolve_accelerator",
+    "servers_for",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

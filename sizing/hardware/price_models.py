@@ -1,0 +1,146 @@
+"""Quotes (what was read, with date and source) and what the rules make of them (``Price``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sizing.hardware.models import Count, Entry, Fraction, Id, NotNegative, Positive, Text
+
+Term = Literal["on-demand", "reserved", "spot", "serverless"]
+DateText = Annotated[str, Field(strict=True, pattern=r"^\d{4}(-\d{2}(-\d{2})?|-Q[1-4])?$")]
+
+
+def first_day(text: str | None) -> date | None:
+    """The first day of the period that a date such as "2026-09-25", "2026-03", "2025-Q2" or "2026" names."""
+    if not text:
+        return None
+    year, _, rest = text.partition("-")
+    if not rest:
+        return date(int(year), 1, 1)
+    if rest.startswith("Q"):
+        return date(int(year), 3 * int(rest[1]) - 2, 1)
+    month, _, day = rest.partition("-")
+    return date(int(year), int(month), int(day or 1))
+
+
+class RentalQuote(Entry):
+    """One provider's price of one accelerator for one hour [USD/h, unless ``currency`` says otherwise]."""
+
+    item: Text
+    accelerator: Id
+    count: Count = 1
+    provider: Text
+    region: Text | None = None
+    term: Term
+    price_per_hour: Positive
+    currency: Literal["USD", "CNY", "EUR", "GBP"] = "USD"
+    date: DateText | None = None
+    source: Text
+    note: Text | None = None
+    set_aside: Text | None = None
+
+
+class PurchaseQuote(Entry):
+    """What one item costs to buy; ``accelerators`` of them are in it."""
+
+    item: Text
+    accelerator: Id | None = None
+    accelerators: Count = 1
+    scope: Literal["card", "server", "rack"] = "card"
+    price: Positive
+    low: Positive | None = None
+    high: Positive | None = None
+    currency: Literal["USD", "CNY", "EUR", "GBP"] = "USD"
+    date: DateText | None = None
+    source: Text
+    note: Text | None = None
+    set_aside: Text | None = None
+
+
+class ApiPrice(Entry):
+    """An API price list: money per million tokens, input, cached input and output apart."""
+
+    model: Text
+    provider: Text
+    input_per_million: NotNegative | None = None
+    cached_input_per_million: NotNegative | None = None
+    output_per_million: NotNegative | None = None
+    currency: Literal["USD", "CNY"] = "USD"
+    date: DateText | None = None
+    source: Text
+    note: Text | None = None
+
+
+class ExchangeRate(Entry):
+    """USD for one unit of a currency."""
+
+    usd: Positive
+    date: DateText
+    source: Text
+
+
+class Sibling(Entry):
+    """Whose price stands in for an accelerator that has none."""
+
+    use: Id
+    factor: Positive = 1.0
+    reason: Text
+
+
+class Assumption(Entry):
+    """A number that was chosen, not read: value, unit, and why."""
+
+    value: NotNegative
+    unit: Text
+    why: Text
+
+
+class PriceAssumptions(Entry):
+    """What the price rules assume; every one can be overridden in a user's file."""
+
+    recent_days: Count
+    stale_days: Count
+    least_providers: Count
+    years: Assumption
+    server_share: Assumption
+    host_power_share: Assumption
+    average_power: Assumption
+    pue: Assumption
+    electricity_usd_per_kwh: Assumption
+    overhead_per_year: Assumption
+    system_power_kw: dict[str, Assumption] = Field(default_factory=dict)
+    exchange_rates: dict[str, ExchangeRate] = Field(default_factory=dict)
+    siblings: dict[str, Sibling] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A price by a stated rule: ``usd`` per ``unit`` ("accelerator-hour" or "accelerator").
+
+    ``low`` and ``high`` are the range of the quotes behind it, ``newest`` and ``oldest`` their dates.
+    """
+
+    accelerator: str
+    usd: float
+    unit: str
+    term: str
+    rule: str
+    low: float
+    high: float
+    quotes: int
+    newest: str | None
+    oldest: str | None
+    providers: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    derived: bool = False
+
+
+__all__ = [
+    "ApiPrice", "Assumption", "ExchangeRate", "Fraction", "Price", "PriceAssumptions", "PurchaseQuote",
+    "RentalQuote", "Sibling", "Term", "first_day",
+]  # fmt: skip
