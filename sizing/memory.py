@@ -26,6 +26,7 @@ from sizing.errors import SizingError
 from sizing.model.architecture import Architecture
 from sizing.model.quantization import QuantScheme
 
+FALLBACK_CONTEXT = 4096  # tokens, for a config that states none
 USER_FIELDS = ("utilization", "max_num_seqs", "max_num_batched_tokens")
 
 
@@ -130,7 +131,7 @@ def resolve_load(
 
     Raises SizingError for a utilization outside (0, 1] or counts below 1.
     """
-    length = context or arch.max_position_embeddings
+    length = context or arch.max_position_embeddings or FALLBACK_CONTEXT
     for key, value in (("--context", context), ("--max-num-seqs", max_num_seqs),
                        ("--max-num-batched-tokens", max_num_batched_tokens)):  # fmt: skip
         if value is not None and value < 1:
@@ -163,7 +164,7 @@ def rank_weights(
 ) -> Any:
     """Bytes that loading takes on one rank: sharded weights, rotary tables, MLA's absorbed copies [bytes]."""
     parts = stage_components(arch, scheme, placement, stage, layout=engine.layout, speculative=speculative)
-    extras = load_extras(arch, placement, stage)
+    extras = load_extras(arch, scheme, placement, stage, engine.layout)
     return sum(parts.values()) + sum(extras.values()) + engine.load_overhead_bytes(placement)
 
 
@@ -186,7 +187,9 @@ def _stage_terms(
     runtime = engine.runtime_bytes(placement, device)
     graphs = engine.graph_bytes(arch, placement, load)
     pool = engine.pool_bytes(device, weights, activation, runtime, graphs, load.utilization)
-    groups = cache_groups(arch, placement, fmt, stage, speculative_tokens=drafted)
+    groups = cache_groups(
+        arch, placement, fmt, stage, speculative_tokens=drafted, fp8_index_keys=engine.fp8_index_keys(device)
+    )
     if groups:
         plan = engine.plan(groups)
         tokens = engine.pool_tokens(pool, plan, load)
@@ -342,8 +345,9 @@ def _lines(
     extras = {
         "rotary_tables": "positions x rotated dims x 2 bytes",
         "mla_absorbed_copies": "layers x heads / tp x kv_lora_rank x (nope + v) x 2 bytes",
+        "allocator_slack": "tensors of 10 MiB and more rounded up to 2 MiB when at most 1 MiB is lost",
     }
-    for name, size in load_extras(arch, placement, stage).items():
+    for name, size in load_extras(arch, scheme, placement, stage, engine.layout).items():
         if float(size) > 0:
             lines.append(LedgerLine(f"weights: {name}", float(size), "bytes", extras[name]))
     overhead = float(np.asarray(engine.load_overhead_bytes(placement)))
@@ -367,7 +371,14 @@ def _lines(
     )
     lines.append(LedgerLine("graphs", float(terms.graphs), "bytes", "captured graphs (fitted)"))
     lines.append(LedgerLine("cache pool", float(terms.pool), "bytes", engine.pool_formula(), flags))
-    groups = cache_groups(arch, placement, fmt, stage, speculative_tokens=load.speculative_tokens)
+    groups = cache_groups(
+        arch,
+        placement,
+        fmt,
+        stage,
+        speculative_tokens=load.speculative_tokens,
+        fp8_index_keys=engine.fp8_index_keys(device),
+    )
     for group in groups:
         per = float(np.asarray(group.bytes_per_token))
         inputs: dict[str, float | str] = {"layers": group.layers, "kv_dtype": fmt.name, "tp": placement.tp}

@@ -142,6 +142,10 @@ class Engine:
         """Memory outside the tensor allocator that the engine charges to its budget [bytes]."""
         raise NotImplementedError
 
+    def fp8_index_keys(self, device: Device) -> bool:
+        """Whether sparse attention's index keys are kept in FP8 with a scale; else in 16 bits."""
+        return not device.is_ascend
+
     def load_overhead_bytes(self, placement: Placement) -> Any:
         """What the engine's own weight figure holds beyond the weights [bytes]."""
         return 0.0
@@ -204,6 +208,25 @@ def step_buffers(arch: Architecture, placement: Placement, tokens: Any, *, moe: 
         if moe:
             widest = np.maximum(widest, expert_copies(arch, placement))
     return 2.0 * tokens * (hidden + widest)
+
+
+def vision_buffers(arch: Architecture, placement: Placement, load: Load) -> Any:
+    """Transient tensors of encoding the largest image of a tower that takes any size (Qwen-VL) [bytes].
+
+    2 bytes x patches x c x hidden / tp; patches are merged into at most 16384 tokens, and no more than the context.
+    """
+    tower = arch.vision
+    if tower is None or tower.tokens_per_image is not None or tower.temporal_patch_size < 2:
+        return 0.0
+    tokens = min(constant("vllm_activation", "vision_tokens"), load.context)
+    patches = tokens * tower.spatial_merge_size**2
+    return (
+        2.0
+        * patches
+        * constant("vllm_activation", "vision_copies")
+        * tower.hidden_size
+        / np.asarray(placement.tp)
+    )
 
 
 def expert_copies(arch: Architecture, placement: Placement) -> Any:

@@ -7,7 +7,7 @@ parallel group; recurrent states split by head.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -107,6 +107,7 @@ def cache_groups(
     stage: Stage,
     *,
     speculative_tokens: int = 0,
+    fp8_index_keys: bool = False,
 ) -> list[CacheGroup]:
     """The kinds of cache that one stage holds, a kind with each of its layers counted.
 
@@ -121,24 +122,42 @@ def cache_groups(
     for cache, count in held:
         if cache.kind is CacheKind.NONE:
             continue
-        state = cache.kind is CacheKind.STATE
-        key = (
-            cache.kind,
-            cache.window,
-            cache.elements_per_token,
-            cache.kv_heads,
-            cache.state_elements,
-            cache.indexer_bytes_per_token,
-        )
-        before = made[key].layers if key in made else 0
-        made[key] = CacheGroup(
-            cache.kind,
-            before + count,
-            token_bytes(cache, fmt, placement.tp),
-            cache.window,
-            state_bytes(cache, placement.tp, speculative_tokens) if state else 0.0,
-        )
+        if fp8_index_keys and cache.indexer_bytes_per_token:
+            # one byte an element and a scale of 4 bytes instead of two bytes an element
+            cache = replace(cache, indexer_bytes_per_token=cache.indexer_bytes_per_token / 2 + 4)
+        if cache.local_window and cache.local_elements_per_token:
+            local = replace(
+                cache,
+                kind=CacheKind.SLIDING,
+                window=cache.local_window,
+                elements_per_token=cache.local_elements_per_token,
+                kv_heads=0,
+                indexer_bytes_per_token=0.0,
+            )
+            _count(made, local, count, fmt, placement.tp, 0)
+        _count(made, cache, count, fmt, placement.tp, speculative_tokens)
     return list(made.values())
+
+
+def _count(
+    made: dict[tuple[object, ...], CacheGroup], cache: Cache, count: int, fmt: KVFormat, tp: Any, drafted: int
+) -> None:
+    """Add ``count`` layers to the group of their kind."""
+    key = (
+        cache.kind,
+        cache.window,
+        cache.elements_per_token,
+        cache.kv_heads,
+        cache.state_elements,
+        cache.indexer_bytes_per_token,
+    )
+    made[key] = CacheGroup(
+        cache.kind,
+        count + (made[key].layers if key in made else 0),
+        token_bytes(cache, fmt, tp),
+        cache.window,
+        state_bytes(cache, tp, drafted) if cache.kind is CacheKind.STATE else 0.0,
+    )
 
 
 def cache_bytes_per_token_per_rank(
@@ -223,6 +242,8 @@ def block_plan(
             0.0,
         )
         return BlockPlan(block * size, block, 1, ((whole, 1, block),))
+    if any(group.kind is CacheKind.COMPRESSED for group in groups):
+        return _compressed_plan(groups, block)
     counts = [group.layers for group in groups]
     per_group = max(counts) if max(counts) < PAD_BELOW * min(counts) else min(counts)
     widest: Any = 0.0
@@ -253,3 +274,20 @@ def block_plan(
         members.append((group, share, tokens))
         total += share
     return BlockPlan(per_group * page, base, total, tuple(members))
+
+
+def _compressed_plan(groups: list[CacheGroup], block: int) -> BlockPlan:
+    """Compressed layers: growth by token in blocks; windows as a fixed part of each request, in the same blocks."""
+    growing: Any = 0.0
+    fixed: Any = 0.0
+    for group in groups:
+        if group.kind is CacheKind.STATE:
+            fixed = fixed + group.layers * group.state_bytes
+        elif group.window is not None:
+            fixed = fixed + group.layers * group.bytes_per_token * group.window
+        else:
+            growing = growing + group.layers * group.bytes_per_token
+    whole = CacheGroup(CacheKind.COMPRESSED, 1, growing, None, 0.0)
+    windows = CacheGroup(CacheKind.SLIDING, 1, growing, 1, 0.0)
+    held = np.ceil(fixed / np.maximum(growing * block, 1.0))
+    return BlockPlan(block * growing, block, 1, ((whole, 1, block), (windows, held, np.inf)))

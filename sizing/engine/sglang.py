@@ -106,7 +106,9 @@ class Sglang(Engine):
 
     def load_overhead_bytes(self, placement: Placement) -> Any:
         """The drop of free memory over loading holds kernels and allocator slack too."""
-        return constant("sglang_runtime", "load_overhead_gib") * GIB + 0.0 * np.asarray(placement.tp)
+        ranks = placement.tp * np.asarray(placement.dp) * placement.pp
+        group = constant("sglang_runtime", "load_overhead_gib")
+        return np.where(ranks > 1, group, constant("sglang_runtime", "load_overhead_single_gib")) * GIB
 
     def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
         """Free memory that capture takes; outside the pool's budget."""

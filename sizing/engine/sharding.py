@@ -24,6 +24,7 @@ from sizing.model.quantization import QuantScheme, WeightFormat
 VOCAB_PADDING = 64
 # MXFP4 expert kernels keep the values (not the scales) of 256-wide tiles.
 MXFP4_TILE = 256
+MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,12 @@ def experts_bytes(
     return local * (total + bank.bias_params / moe_tp * BF16_BYTES)
 
 
+def matrix_format(linear: Linear, scheme: QuantScheme) -> WeightFormat:
+    """The format of a matrix on the accelerator: INT8 schemes leave MLA's kv_b_proj in 16 bits, as it is absorbed."""
+    fmt = scheme.format_of(linear)
+    return scheme.other if linear.name == "kv_b_proj" and fmt.compute == "int8" else fmt
+
+
 def _split(component: Component, placement: Placement, layout: Layout) -> Any:
     """The tensor parallel size by which a component's matrices are cut."""
     tp = np.asarray(placement.tp)
@@ -140,7 +147,9 @@ def layer_components(
         total[component.value] = total.get(component.value, 0.0) + size
 
     for linear in (*group.mixer.linears, *group.feed_forward.linears):
-        size = linear_bytes(linear, scheme.format_of(linear), _split(linear.component, placement, layout))
+        size = linear_bytes(
+            linear, matrix_format(linear, scheme), _split(linear.component, placement, layout)
+        )
         add(linear.component, size)
     for vector in (*group.mixer.vectors, *group.feed_forward.vectors, *group.vectors):
         params = vector.params / np.asarray(placement.tp) if vector.sharded else vector.params
@@ -154,23 +163,10 @@ def layer_components(
 
 
 def layer_order(arch: Architecture) -> tuple[int, ...]:
-    """The group of each layer, first layer to last.
-
-    The architecture's ``dialect["layer_order"]`` when it has one; else a small dense group of a mixture of experts
-    leads, and the other groups alternate evenly (sliding window and full attention, linear and full attention).
-    """
-    stated = arch.dialect.get("layer_order")
-    if isinstance(stated, (list, tuple)) and len(stated) == arch.num_layers:
-        return tuple(int(index) for index in stated)
-    leading: list[int] = []
-    mixed: list[tuple[float, int]] = []
-    for index, group in enumerate(arch.groups):
-        dense_head = arch.is_moe and group.feed_forward.experts is None and group.count * 4 <= arch.num_layers
-        if dense_head and group.mixer.cache.kind is not CacheKind.NONE and group.mixer.kind != "none":
-            leading.extend([index] * group.count)
-        else:
-            mixed.extend(((place + 0.5) / group.count, index) for place in range(group.count))
-    return (*leading, *(index for _, index in sorted(mixed)))
+    """The group of each layer, first layer to last; without a stated order the groups follow one another."""
+    if len(arch.layer_order) == arch.num_layers:
+        return arch.layer_order
+    return tuple(index for index, group in enumerate(arch.groups) for _ in range(group.count))
 
 
 def stage_sizes(num_layers: int, pp: int) -> tuple[int, ...]:
@@ -351,25 +347,56 @@ def weight_bytes(
     ]
 
 
-def load_extras(arch: Architecture, placement: Placement, stage: Stage) -> dict[str, Any]:
-    """What loading adds to the checkpoint's bytes on one rank: rotary tables and MLA's absorbed copies [bytes].
+def allocator_slack(size: Any) -> Any:
+    """Bytes that PyTorch's caching allocator adds to one tensor: large blocks (10 MiB on) come in whole 2 MiB, and a
+    rest of at most 1 MiB stays with the tensor [bytes]."""
+    rest = np.ceil(np.asarray(size) / (2 * MIB)) * (2 * MIB) - size
+    return np.where((np.asarray(size) >= 10 * MIB) & (rest <= MIB), rest, 0.0)
 
-    Rotary table: positions x rotated dims x 2 bytes, one per distinct head shape, shared by the layers. MLA: engines
-    keep W_UK and W_UV in 16 bits beside kv_b_proj (heads / tp x kv_lora_rank x (nope + v) per layer).
+
+def _layer_slack(group: LayerGroup, scheme: QuantScheme, placement: Placement, layout: Layout) -> Any:
+    """Allocator slack of one layer's matrices, fused as engines fuse them [bytes]."""
+    fused: dict[str, Any] = {}
+    for linear in (*group.mixer.linears, *group.feed_forward.linears):
+        size = linear_bytes(
+            linear, matrix_format(linear, scheme), _split(linear.component, placement, layout)
+        )
+        name = linear.fuse or linear.name
+        fused[name] = fused.get(name, 0.0) + size
+    bank = group.feed_forward.experts
+    if bank is not None:
+        size = experts_bytes(bank, scheme.experts, placement, layout)
+        fused["experts_in"] = size * (bank.matrices - 1) / bank.matrices
+        fused["experts_out"] = size / bank.matrices
+    return sum(allocator_slack(size) for size in fused.values())
+
+
+def load_extras(
+    arch: Architecture, scheme: QuantScheme, placement: Placement, stage: Stage, layout: Layout = PLAIN_LAYOUT
+) -> dict[str, Any]:
+    """What loading adds to the checkpoint's bytes on one rank [bytes].
+
+    Rotary tables: positions x rotated dims x 2 bytes, one per distinct head shape, shared by the layers; a linear
+    scaling stretches them. MLA: engines keep W_UK and W_UV in 16 bits beside kv_b_proj (heads / tp x kv_lora_rank x
+    (nope + v) per layer). Allocator: see ``allocator_slack``.
     """
     tables: dict[tuple[int, int | None], float] = {}
     absorbed: Any = 0.0
+    slack: Any = 0.0
+    linear_scaling = arch.original_max_position_embeddings is None
+    stretch = max(1.0, arch.rope_scaling_factor) if linear_scaling else 1.0
     for group, count in zip(arch.groups, stage.counts, strict=True):
+        if not count:
+            continue
         core = group.mixer.core
+        slack = slack + count * _layer_slack(group, scheme, placement, layout)
         if core.kind is CoreKind.MLA and core.latent_dim:
             rope = core.latent_dim - core.latent_v_dim
             per_head = core.latent_v_dim * (core.qk_head_dim - rope + core.v_head_dim)
-            absorbed = (
-                absorbed + count * np.ceil(core.num_heads / np.asarray(placement.tp)) * per_head * BF16_BYTES
-            )
+            heads = np.ceil(core.num_heads / np.asarray(placement.tp))
+            absorbed = absorbed + count * heads * per_head * BF16_BYTES
             tables[(rope, None)] = arch.max_position_embeddings * rope * 2 * BF16_BYTES
-        elif core.kind is CoreKind.SOFTMAX and count:
-            tables[(core.qk_head_dim, core.window)] = (
-                arch.max_position_embeddings * core.qk_head_dim * BF16_BYTES
-            )
-    return {"rotary_tables": sum(tables.values()), "mla_absorbed_copies": absorbed}
+        elif core.kind is CoreKind.SOFTMAX:
+            reach = arch.max_position_embeddings * (stretch if core.window is None else 1.0)
+            tables[(core.qk_head_dim, core.window)] = reach * core.qk_head_dim * BF16_BYTES
+    return {"rotary_tables": sum(tables.values()), "mla_absorbed_copies": absorbed, "allocator_slack": slack}

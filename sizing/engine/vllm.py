@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from sizing.engine.base import GIB, Device, Engine, Load, Scheduling, expert_copies, step_buffers
+from sizing.engine.base import (
+    GIB,
+    Device,
+    Engine,
+    Load,
+    Scheduling,
+    expert_copies,
+    step_buffers,
+    vision_buffers,
+)
 from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
 from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
@@ -20,6 +29,7 @@ LATEST = (0, 33, 0)
 V1_DEFAULT = (0, 8, 0)  # the V1 engine is the default from here on
 UNCHUNKED_LIMIT = 32768  # V0 chunks prompts by itself above this model length
 FP32 = 4
+DATA_CENTRE_GIB = 36  # smaller cards have no NVLink switch buffers
 V0_MLA_PADDING = 640 / 576
 
 
@@ -110,7 +120,7 @@ class Vllm(Engine):
             sampler = sampler + constant("vllm_activation", "vision_gib") * GIB
         if scheme.linear.compute == "int8":
             sampler = sampler + constant("vllm_activation", "int8_gib") * GIB / np.asarray(placement.tp)
-        return np.maximum(sampler, buffers)
+        return np.maximum(np.maximum(sampler, buffers), vision_buffers(arch, placement, load))
 
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:
         """Growth outside the allocator: small alone, about 2 GiB with communicators since 0.18."""
@@ -119,6 +129,8 @@ class Vllm(Engine):
         alone = constant("vllm_runtime", f"single_gib_{era}")
         few = constant("vllm_runtime", f"group_gib_{era}")
         many = constant("vllm_runtime", f"large_group_gib_{era}")
+        if float(np.max(device.total_gib)) < DATA_CENTRE_GIB:
+            few = many = constant("vllm_runtime", "group_gib_small_cards")
         return np.where(ranks == 1, alone, np.where(ranks < 8, few, many)) * GIB
 
     def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:

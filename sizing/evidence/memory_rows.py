@@ -19,7 +19,8 @@ from sizing.engine.constants import memory_constants
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.errors import SizingError
-from sizing.model.quantization import INT4_AWQ, INT4_GPTQ, SCHEMES, QuantScheme, scheme
+from sizing.hardware import resolve_accelerator
+from sizing.model.quantization import INT4_GPTQ, SCHEMES, QuantScheme, scheme
 
 # vLLM's releases by month (approximate; only for rows that give a date and no version).
 VLLM_RELEASES: tuple[tuple[str, Version], ...] = (
@@ -28,7 +29,7 @@ VLLM_RELEASES: tuple[tuple[str, Version], ...] = (
     ("2024-09", (0, 6, 1)),
     ("2024-11", (0, 6, 4)),
     ("2024-12", (0, 6, 5)),
-    ("2025-01", (0, 6, 6)),
+    ("2025-01", (0, 7, 0)),
     ("2025-02", (0, 7, 2)),
     ("2025-03", (0, 7, 3)),
     ("2025-04", (0, 8, 4)),
@@ -66,7 +67,9 @@ class MemoryRow:
 
     def number(self, column: str) -> float | None:
         """The cell as a number; None when empty or not a number."""
-        found = re.search(r"-?\d[\d,]*\.?\d*(?:e[+-]?\d+)?", self.text(column).replace("_", ""), re.IGNORECASE)
+        found = re.search(
+            r"-?\d[\d,]*\.?\d*(?:e[+-]?\d+)?", self.text(column).replace("_", ""), re.IGNORECASE
+        )
         if not found:
             return None
         try:
@@ -197,31 +200,44 @@ def _nominal(size: float) -> float:
 
 
 def _by_name(name: str) -> float | None:
+    """By the hardware catalog, unless it has no more than the nominal size; else by the table of other parts."""
     key = re.sub(r"[\s_]+", "-", name.lower())
+    if not key:
+        return None
+    nominal: float | None = None
+    try:
+        memory = resolve_accelerator(key)[0].memory
+    except SizingError:
+        pass
+    else:
+        if memory.usable_gib is not None and memory.basis != "nominal":
+            return memory.usable_gib
+        nominal = memory.usable_gib
     table = memory_constants()["device_total_gib"]
     best = ""
     for known in table:
         parts = known.split("-")
-        if all(re.search(rf"(?<![a-z0-9]){re.escape(part)}", key) for part in parts) and len(known) > len(best):
+        if all(re.search(rf"(?<![a-z0-9]){part}(?![0-9a-z])", key) for part in parts) and len(known) > len(
+            best
+        ):
             best = known
-    return float(table[best]["value"]) if best else None
+    return float(table[best]["value"]) if best else nominal
 
 
 def scheme_of(row: MemoryRow, native: object | None) -> QuantScheme:
     """The weight scheme: the dtype cell, then the model's name, then the config's own, else 16 bits."""
     cell, name = row.text("weight_dtype").lower(), row.text("model").lower()
     own = native if isinstance(native, QuantScheme) else None
-    mixed = "compressed-tensors" in cell or "modelslim" in cell or "modelopt" in cell or "/" in cell
+    per_channel = "per-channel" in name or "per_channel" in name
     for text in (cell, name):
         key = _format_in(text)
         if key is None:
             continue
-        if own is not None and _family(own) == _family_of_key(key):
+        bits = SCHEMES[key].experts.bits
+        if own is not None and bits in (own.experts.bits, own.linear.bits):
             return own
-        return _scheme(key, symmetric="awq" not in text)
-    if own is not None and (not cell or mixed or cell.startswith(("auto", "bf", "float", "fp16"))):
-        return own
-    return scheme("bf16")
+        return _scheme(key, symmetric="awq" not in text, per_channel=per_channel)
+    return own if own is not None else scheme("bf16")
 
 
 def _format_in(text: str) -> str | None:
@@ -241,21 +257,13 @@ def _format_in(text: str) -> str | None:
     return next((key for pattern, key in rules if re.search(pattern, text)), None)
 
 
-def _family_of_key(key: str) -> str:
-    return _family(SCHEMES[key])
-
-
-def _family(one: QuantScheme) -> str:
-    """Bits of the experts and of the linear layers, as a rough family."""
-    return f"{one.experts.bits:.0f}"
-
-
-def _scheme(key: str, *, symmetric: bool) -> QuantScheme:
+def _scheme(key: str, *, symmetric: bool, per_channel: bool) -> QuantScheme:
     if key == "int4_gptq" and symmetric:
         return QuantScheme("int4_gptq", linear=INT4_GPTQ_SYMMETRIC, experts=INT4_GPTQ_SYMMETRIC)
-    if key == "int4_awq":
-        return QuantScheme("int4_awq", linear=INT4_AWQ, experts=INT4_AWQ)
-    return scheme(key)
+    made = scheme(key)
+    if per_channel and made.experts.block is not None:
+        return replace(made, experts=replace(made.experts, block=(1, None)))
+    return made
 
 
 def model_names(row: MemoryRow) -> Iterator[str]:
@@ -264,7 +272,8 @@ def model_names(row: MemoryRow) -> Iterator[str]:
     written = row.text("model")
     plain = re.sub(r"\(.*?\)", "", written).strip()
     seen: set[str] = set()
-    for start in (written, plain):
+    first = plain.split()[0] if plain.split() else ""
+    for start in (written, plain, first):
         for name in _trimmed(start):
             if name and name not in seen:
                 seen.add(name)
@@ -295,3 +304,5 @@ def _trimmed(name: str) -> Iterator[str]:
     while (shorter := TAILS.sub("", last)) != last:
         last = shorter
         yield last
+    if re.search(r"\d+b\b", author := last.partition("-")[2], re.IGNORECASE):
+        yield author

@@ -95,12 +95,17 @@ def _predict(row: MemoryRow, name: str, load: Loader) -> Prediction:
     weights = scheme_of(row, arch.native_quantization)
     total = total_gib_of(row)
     kv = row.text("kv_dtype").split("(")[0].strip() or "auto"
-    if kv == "auto" and engine.name == "tensorrt-llm" and weights.linear.compute in ("fp8", "fp4"):
+    if kv == "auto" and weights.kv_cache_dtype:
+        kv = weights.kv_cache_dtype
+        notes.append(f"KV cache in {kv}, as the checkpoint asks")
+    elif kv == "auto" and engine.name == "tensorrt-llm" and weights.linear.compute in ("fp8", "fp4"):
         kv = "fp8"
         notes.append("KV cache taken as fp8 with these weights")
     utilization = row.number("gpu_memory_utilization")
     text = row.text("notes").lower()
-    drafted = 1 if "vllm" in engine.name and ("speculative" in text or "mtp" in text) and arch.mtp_groups else 0
+    drafted = (
+        1 if "vllm" in engine.name and ("speculative" in text or "mtp" in text) and arch.mtp_groups else 0
+    )
     ledger = memory_ledger(
         arch,
         (total or STAND_IN_GIB) * GIB,
@@ -137,7 +142,9 @@ def _figures(ledger: MemoryLedger) -> dict[str, float | None]:
     }
 
 
-def validate_memory(path: Path | str, out: TextIO | None = None, load: Loader = catalog_loader) -> list[Prediction]:
+def validate_memory(
+    path: Path | str, out: TextIO | None = None, load: Loader = catalog_loader
+) -> list[Prediction]:
     """Predict every row of a file; with ``out`` write the prediction file as CSV."""
     predictions = [predict_row(row, load) for row in read_rows(path)]
     if out is not None:
@@ -173,7 +180,9 @@ def error_table(
                 continue
             pairs.setdefault((figure, group), []).append((measured, predicted))
     table = []
-    for (figure, group), values in sorted(pairs.items(), key=lambda item: (FIGURES.index(item[0][0]), item[0][1])):
+    for (figure, group), values in sorted(
+        pairs.items(), key=lambda item: (FIGURES.index(item[0][0]), item[0][1])
+    ):
         relative = sorted(abs(predicted / measured - 1) for measured, predicted in values)
         table.append(
             ErrorLine(
