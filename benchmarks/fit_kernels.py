@@ -2,8 +2,9 @@
 
     python benchmarks/fit_kernels.py [--shared ../shared] [--out sizing/evidence/kernels.yaml] [--quick]
 
-The measurements (``measurements/kernels``) are not part of this repository; SIZING_SHARED names their directory too.
-Prints residuals by operation, system and dtype, and the errors on systems and engines that a fit did not see.
+The measurements (``measurements/kernels``) are not part of this repository; SIZING_SHARED names their
+directory too. Prints residuals by operation, system and dtype, and the errors on systems and engines that a
+fit did not see.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,33 @@ MACHINES = {
         "l40s", "ada", 362.05 * T, 733 * T, 733 * T, 0, 0.864 * T, 142, 96e6, 31e9, 25e9, 31e9, fabric="pcie"
     ),
     "b200_sxm": MachineRates(
-        "b200_sxm", "blackwell", 2250 * T, 4500 * T, 4500 * T, 9000 * T, 7.7 * T, 148, 126e6, 900e9, 50e9, 63e9
+        "b200_sxm",
+        "blackwell",
+        2250 * T,
+        4500 * T,
+        4500 * T,
+        9000 * T,
+        7.7 * T,
+        148,
+        126e6,
+        900e9,
+        50e9,
+        63e9,
     ),
     "ascend_910b": MachineRates(
-        "ascend_910b", "ascend-910b", 353.9 * T, 0, 707.8 * T, 0, 1.6 * T, 24, 192e6, 196e9, 25e9, 31e9, fabric="hccs"
+        "ascend_910b",
+        "ascend-910b",
+        353.9 * T,
+        0,
+        707.8 * T,
+        0,
+        1.6 * T,
+        24,
+        192e6,
+        196e9,
+        25e9,
+        31e9,
+        fabric="hccs",
     ),
 }
 
@@ -93,14 +117,20 @@ class Problem:
 
 
 def blocks(frame: Frame, size: int) -> Frame:
-    """Number the runs of ``size`` rows of each system and engine: the files hold one dtype after the other."""
+    """Number the runs of ``size`` rows of each system and engine: the files hold one dtype after the
+    other."""
     frame["block"] = frame.groupby(["system", "engine"], sort=False).cumcount() // size
     return frame
 
 
 def resident(frame: Frame, data: Any) -> Any:
-    """Rows whose data stay in L2 between repetitions, which in a model they would not (seen on L40S, 96 MB)."""
+    """Rows whose data stay in L2 between repetitions, which in a model they would not (seen on L40S, 96
+    MB)."""
     return (frame.system == "l40s") & (data < 96e6) & (data > 1e6)
+
+
+def families_of(frame: Frame) -> Any:
+    return frame.system.map({s: m.family for s, m in MACHINES.items()})
 
 
 # ---------------------------------------------------------------- fitting
@@ -110,7 +140,9 @@ def predict_us(problem: Problem, rows: Frame, curve: Any, base: KernelCurves | N
     out = np.empty(len(rows))
     for system, index in rows.groupby("system", sort=False).indices.items():
         machine = MACHINES[str(system)]
-        curves = base or KernelCurves(machine.family, "fit", {}).override(problem.operation, problem.key, curve)
+        curves = base or KernelCurves(machine.family, "fit", {}, {}).override(
+            problem.operation, problem.key, curve
+        )
         out[index] = problem.predict(machine, rows.iloc[index], curves) * 1e6
     return out
 
@@ -171,12 +203,20 @@ def gemm_problems(root: Path) -> list[Problem]:
         n = a["Output Shapes"].str.split(",", expand=True)[1].astype(int)
         parts.append(
             pd.DataFrame(
-                {"system": "ascend_910b", "engine": "vllm-ascend", "fmt": fmt, "m": left[0], "n": n, "k": left[1]}
+                {
+                    "system": "ascend_910b",
+                    "engine": "vllm-ascend",
+                    "fmt": fmt,
+                    "m": left[0],
+                    "n": n,
+                    "k": left[1],
+                }
             ).assign(us=a["Average Duration(us)"])
         )
     d = pd.concat(parts, ignore_index=True)
-    # Set aside: DeepGEMM through vLLM's wrapper, run eagerly, has a floor of 60 to 340 us (the host's); the same
-    # kernel in SGLang on B200 13 us; TensorRT-LLM's fp8 path quantises in separate kernels (13 us floor).
+    # Set aside: DeepGEMM through vLLM's wrapper, run eagerly, has a floor of 60 to 340 us (the host's); the
+    # same kernel in SGLang on B200 13 us; TensorRT-LLM's fp8 path quantises in separate kernels (13 us
+    # floor).
     d = d[~((d.engine == "vllm") & (d.fmt == "fp8_block"))]
     d = d[~((d.engine == "sglang") & (d.fmt == "fp8_block") & (d.system == "b200_sxm"))]
     d = d[~((d.engine == "trtllm") & (d.fmt == "fp8"))]
@@ -195,10 +235,12 @@ def gemm_problems(root: Path) -> list[Problem]:
         def predict(machine: MachineRates, r: Frame, curves: KernelCurves) -> Any:
             return gemm_seconds(r.m, r.n, r.k, machine=machine, fmt=fmt, curves=curves)
 
-        files = "MatMulV2.csv, QuantBatchMatmulV3.csv" if rows.system.iloc[0] == "ascend_910b" else "gemm.csv.gz"
+        files = (
+            "MatMulV2.csv, QuantBatchMatmulV3.csv" if rows.system.iloc[0] == "ascend_910b" else "gemm.csv.gz"
+        )
         return Problem("gemm", fmt, rows.reset_index(drop=True), predict, start, free, files)
 
-    families = d.system.map({s: m.family for s, m in MACHINES.items()})
+    families = families_of(d)
     return [problem(str(fmt), rows) for (_, fmt), rows in d.groupby([families, "fmt"])]
 
 
@@ -209,7 +251,9 @@ def attention_dtype(frame: Frame, size: int) -> Frame:
     """bf16 is the first block of a system and engine; where there are several the last is FP8."""
     frame = blocks(frame, 1)
     count = frame.groupby(["system", "engine"])["block"].transform("max") + 1
-    frame["dtype"] = np.where(frame.block < size, "bf16", np.where(frame.block >= count - size, "fp8", "other"))
+    frame["dtype"] = np.where(
+        frame.block < size, "bf16", np.where(frame.block >= count - size, "fp8", "other")
+    )
     return frame[frame.dtype != "other"]
 
 
@@ -245,17 +289,24 @@ def attention_problems(root: Path) -> list[Problem]:
         d["window_size"] = d.window_size.fillna(0.0)
         d["us"] = d.latency_us
         d["w"] = 1.0
-        # Triton is the fallback of engines for odd head dims; good servers use the vendor's or FlashAttention.
+        # Triton is the fallback of engines for odd head dims; good servers use the vendor's or
+        # FlashAttention.
         d.loc[d.kernel_source.isin(["triton", "vllm_triton_attn"]), "w"] = 0.0
         d.loc[d.kernel_source.str.contains("decode") & (operation == "prefill"), "w"] = 0.0
         if operation == "prefill":
             d.loc[d.isl < 16, "w"] *= 0.1
         else:
             seen = np.where(d.window_size > 0, np.minimum(d.window_size, d.isl + d.step), d.isl + d.step)
-            cache = d.batch_size * seen * d.num_key_value_heads * d.head_dim * np.where(d.dtype == "fp8", 2.0, 4.0)
+            cache = (
+                d.batch_size
+                * seen
+                * d.num_key_value_heads
+                * d.head_dim
+                * np.where(d.dtype == "fp8", 2.0, 4.0)
+            )
             d.loc[resident(d, cache), "w"] = 0.0
         d.loc[~d.head_dim.isin([64, 128, 256]), "w"] *= 0.3
-        for (dtype, family), rows in d.groupby(["dtype", d.system.map({s: m.family for s, m in MACHINES.items()})]):
+        for (dtype, family), rows in d.groupby(["dtype", families_of(d)]):
             rows = rows.reset_index(drop=True)
             fp8 = dtype == "fp8"
 
@@ -267,11 +318,24 @@ def attention_problems(root: Path) -> list[Problem]:
                 dtype: str = str(dtype),
                 fp8: bool = fp8,
             ) -> Any:
-                common = {"machine": machine, "curves": curves, "dtype": dtype, "kv_bytes": 1.0 if fp8 else 2.0}
+                common = {
+                    "machine": machine,
+                    "curves": curves,
+                    "dtype": dtype,
+                    "kv_bytes": 1.0 if fp8 else 2.0,
+                }
                 dims, window = r.head_dim.to_numpy(float), r.window_size.to_numpy()
                 if operation == "prefill":
                     return attention_prefill_seconds(
-                        r.batch_size, r.isl, r.step, r.num_heads, r.num_key_value_heads, dims, dims, window, **common
+                        r.batch_size,
+                        r.isl,
+                        r.step,
+                        r.num_heads,
+                        r.num_key_value_heads,
+                        dims,
+                        dims,
+                        window,
+                        **common,
                     )
                 context = r.isl + (r.step if machine.family != "ascend-910b" else 0)
                 return attention_decode_seconds(
@@ -279,7 +343,9 @@ def attention_problems(root: Path) -> list[Problem]:
                 )
 
             start = AttentionCurve(6.0, 0.6, 0.8, 0.02)
-            start = replace(start, **({"softmax_dims": 40.0} if operation == "prefill" else {"pad_tokens": 50.0}))
+            start = replace(
+                start, **({"softmax_dims": 40.0} if operation == "prefill" else {"pad_tokens": 50.0})
+            )
             free = {"launch_us": (0.5, 100.0), "compute": (0.02, 1.0), "tail": (1e-5, 1.0)}
             if operation == "prefill":
                 free |= {"softmax_dims": (1.0, 800.0), "memory": (0.1, 0.97)}
@@ -296,17 +362,21 @@ def mla_problems(root: Path) -> list[Problem]:
         d = pd.read_csv(root / f"{name}.csv.gz")
         d["us"], d["w"] = d.latency_us, 1.0
         d["dtype"] = np.where(d.kv_cache_dtype == "fp8", "fp8", "bf16")
-        # Set aside: vLLM 0.14 rows were run eagerly (floor 100 to 300 us, the host's); SGLang's prefill on Hopper is the
-        # absorbed form (four times the FLOPs) and its FP8 decode there converts the cache first (a tenth of the
-        # bandwidth); Triton on L40S; FP8 on Ampere, which has none (rows equal bf16's).
+        # Set aside: vLLM 0.14 rows were run eagerly (floor 100 to 300 us, the host's); SGLang's prefill on
+        # Hopper is the absorbed form (four times the FLOPs) and its FP8 decode there converts the cache first
+        # (a tenth of the bandwidth); Triton on L40S; FP8 on Ampere, which has none (rows equal bf16's).
         d.loc[d.engine == "vllm", "w"] = 0.0
         hopper = d.system.isin(["h100_sxm", "h200_sxm"])
-        d.loc[hopper & (d.engine == "sglang") & ((operation == "mla_prefill") | (d.dtype == "fp8")), "w"] = 0.0
+        d.loc[hopper & (d.engine == "sglang") & ((operation == "mla_prefill") | (d.dtype == "fp8")), "w"] = (
+            0.0
+        )
         d.loc[d.kernel_source == "triton", "w"] = 0.0
         d = d[~((d.dtype == "fp8") & d.system.isin(["a100_sxm", "l40s"]))]
         if operation == "mla_decode":
-            d.loc[resident(d, d.batch_size * (d.isl + d.step) * 576.0 * np.where(d.dtype == "fp8", 1, 2)), "w"] = 0.0
-        for (dtype, _), rows in d.groupby(["dtype", d.system.map({s: m.family for s, m in MACHINES.items()})]):
+            d.loc[
+                resident(d, d.batch_size * (d.isl + d.step) * 576.0 * np.where(d.dtype == "fp8", 1, 2)), "w"
+            ] = 0.0
+        for (dtype, _), rows in d.groupby(["dtype", families_of(d)]):
             rows = rows.reset_index(drop=True)
 
             def predict(
@@ -347,17 +417,30 @@ def encoder_problems(root: Path) -> list[Problem]:
     d["us"] = d.latency_us
     d["w"] = np.where(d.kernel_source == "triton", 0.0, 1.0)
     out = []
-    for _, rows in d.groupby(d.system.map({s: m.family for s, m in MACHINES.items()})):
+    for _, rows in d.groupby(families_of(d)):
 
         def predict(machine: MachineRates, r: Frame, curves: KernelCurves) -> Any:
             return encoder_attention_seconds(
                 r.batch_size, r.isl, r.num_heads, r.head_dim.to_numpy(float), machine=machine, curves=curves
             )
 
-        free = {"launch_us": (0.5, 60.0), "compute": (0.05, 1.0), "tail": (1e-5, 1.0), "softmax_dims": (1.0, 800.0)}
+        free = {
+            "launch_us": (0.5, 60.0),
+            "compute": (0.05, 1.0),
+            "tail": (1e-5, 1.0),
+            "softmax_dims": (1.0, 800.0),
+        }
         start = AttentionCurve(6.0, 0.6, 0.8, 0.02, 40.0)
         out.append(
-            Problem("encoder", "bf16", rows.reset_index(drop=True), predict, start, free, "encoder_attention.csv.gz")
+            Problem(
+                "encoder",
+                "bf16",
+                rows.reset_index(drop=True),
+                predict,
+                start,
+                free,
+                "encoder_attention.csv.gz",
+            )
         )
     return out
 
@@ -371,8 +454,11 @@ def linear_problems(root: Path) -> list[Problem]:
     d["part"] = np.where(d.kernel_source.str.startswith("causal_conv"), "conv", "update")
     d = d.groupby([*keys, "part"]).latency_us.median().unstack("part").dropna().reset_index()
     d["us"], d["w"] = d["conv"] + d["update"], 1.0
+    d.loc[(d.phase == "context") & (d.seq_len < 64), "w"] = 0.1
+    state = d.batch_size * d.num_v_heads * (128.0 * 128.0 * 4.0)
+    d.loc[(d.phase == "generation") & resident(d, state), "w"] = 0.0
     out = []
-    for (phase, _), rows in d.groupby(["phase", d.system.map({s: m.family for s, m in MACHINES.items()})]):
+    for (phase, _), rows in d.groupby(["phase", families_of(d)]):
         context = phase == "context"
 
         def predict(machine: MachineRates, r: Frame, curves: KernelCurves, context: bool = context) -> Any:
@@ -394,12 +480,13 @@ def linear_problems(root: Path) -> list[Problem]:
 # ---------------------------------------------------------------- experts
 
 
-@lru_cache(maxsize=None)
+@cache
 def routed(tokens: int, topk: int, experts: int, ep: int, distribution: str) -> tuple[float, float]:
-    """Rows and touched experts of the busiest rank under the benchmark's own routing generator (mean of 12 draws).
+    """Rows and touched experts of the busiest rank under the benchmark's own routing generator (mean of 12
+    draws).
 
-    Power law: loads drawn from x^-alpha between 1 and 0.8 n (0.01 and 2 when rows are fewer than experts), scaled to
-    n k rows and rounded; the busiest rank is the one measured. Balanced: rows dealt round.
+    Power law: loads drawn from x^-alpha between 1 and 0.8 n (0.01 and 2 when rows are fewer than experts),
+    scaled to n k rows and rounded; the busiest rank is the one measured. Balanced: rows dealt round.
     """
     local = max(experts // ep, 1)
     rows = tokens * topk
@@ -452,31 +539,33 @@ def moe_format(system: str, engine: str, block: int, kernel: str) -> str:
 
 def moe_problems(root: Path) -> list[Problem]:
     d = blocks(pd.read_csv(root / "moe.csv.gz"), 2500)
-    d["fmt"] = [
-        moe_format(s, e, b, k) for s, e, b, k in zip(d.system, d.engine, d.block, d.kernel_source, strict=True)
-    ]
+    names = zip(d.system, d.engine, d.block, d.kernel_source, strict=True)
+    d["fmt"] = [moe_format(s, e, b, k) for s, e, b, k in names]
     d = d[d.fmt != ""]
     # FlashInfer's per-tensor fp8 on Hopper reads weights at a fifth of the bandwidth: servers don't choose it.
-    d = d[~(d.kernel_source.str.contains("modeloptfp8moe_flashinfer_cutlass") & (d.system != "b200_sxm"))]
+    slow = d.kernel_source.str.contains("modeloptfp8moe_flashinfer_cutlass") & (d.system != "b200_sxm")
+    d = d[~slow]
     d["matrices"] = np.where(d.kernel_source.str.contains("nongated"), 2.0, 3.0)
     # Nemotron's experts have two matrices; whether vLLM's and SGLang's rows do is not stated.
     nemotron = (d.topk == 22) | (d.hidden_size == 2688)
     d = d[~nemotron | d.kernel_source.str.contains("nongated")]
-    pairs = [
-        routed(int(n), int(k), int(e), int(p), str(x))
-        for n, k, e, p, x in zip(d.num_tokens, d.topk, d.num_experts, d.moe_ep_size, d.distribution, strict=True)
-    ]
+    cases = zip(d.num_tokens, d.topk, d.num_experts, d.moe_ep_size, d.distribution, strict=True)
+    pairs = [routed(int(n), int(k), int(e), int(p), str(x)) for n, k, e, p, x in cases]
     d["rows"], d["touched"] = np.array(pairs).T
     d["us"] = d.latency_us
     d["w"] = np.where(d.inter_size / d.moe_tp_size >= 96, 1.0, 0.2) * np.where(d.rows < 0.5, 0.1, 1.0)
-    d = d[["system", "engine", "fmt", "rows", "touched", "hidden_size", "inter_size", "moe_tp_size", "matrices",
-           "num_tokens", "us", "w"]]  # fmt: skip
-    parts = [d]
+    # Wide expert parallelism without dispatch: the kernel walks the rows of all ranks. Dispatched ranks don't.
+    everyone = d.num_tokens * d.topk
+    d.loc[(everyone > 4 * d.rows) & (everyone > 1024), "w"] *= 0.1
+    weight_bytes = d.touched * d.matrices * d.hidden_size * d.inter_size / d.moe_tp_size * 0.5
+    d.loc[resident(d, weight_bytes), "w"] = 0.0
+    kept = ["system", "engine", "fmt", "rows", "touched", "hidden_size", "inter_size", "moe_tp_size"]
+    parts = [d[[*kept, "matrices", "num_tokens", "us", "w"]]]
     for name, fmt in (("GroupedMatmul_MoE_BF16", "bf16"), ("GroupedMatmul_MoE_W8A8", "int8")):
         parts.append(ascend_moe(root, name, fmt))
     d = pd.concat(parts, ignore_index=True)
     out = []
-    for (fmt, family), rows in d.groupby(["fmt", d.system.map({s: m.family for s, m in MACHINES.items()})]):
+    for (fmt, family), rows in d.groupby(["fmt", families_of(d)]):
 
         def predict(machine: MachineRates, r: Frame, curves: KernelCurves, fmt: str = str(fmt)) -> Any:
             return grouped_gemm_seconds(
@@ -492,7 +581,7 @@ def moe_problems(root: Path) -> list[Problem]:
 
         start = MoeCurve(15.0, 0.4, 0.7, 0.1, 16.0, 6.0)
         free = {
-            "launch_us": (1.0, 200.0),
+            "launch_us": (5.0, 200.0),
             "compute": (0.05, 0.95),
             "memory": (0.1, 0.97),
             "tail": (0.002, 2.0),
@@ -506,26 +595,24 @@ def moe_problems(root: Path) -> list[Problem]:
 
 def ascend_moe(root: Path, name: str, fmt: str) -> Frame:
     a = pd.read_csv(root / "ascend_910b" / f"{name}.csv")
-    shape = a["Input Shapes"].str.split(";", expand=True)
-    rows = shape[0].str.split(",", expand=True)[0].astype(float)
-    weight = shape[1].str.split(",", expand=True).astype(float)
-    experts = weight[0]
-    # One product (gate and up): [rows, h] x [experts, 2 i, h]. Rows are spread over the experts as evenly as they go.
-    touched = np.minimum(experts, rows)
+    n, k, ep = a["Num Tokens"].astype(float), a["TopK"], a["EP Size"]
+    experts = a["Local Experts"] * ep
+    # Input Shapes show tokens, the time is that of n k / EP rows through both products (bytes over time says
+    # so).
     return pd.DataFrame(
         {
             "system": "ascend_910b",
             "engine": "vllm-ascend",
             "fmt": fmt,
-            "rows": rows,
-            "touched": touched,
+            "rows": n * k / ep,
+            "touched": np.minimum(a["Local Experts"] * (1.0 - (1.0 - k / experts) ** n), n * k / ep),
             "hidden_size": a["Hidden Size"],
-            "inter_size": weight[1] / 2,
+            "inter_size": a["Intermediate Size"],
             "moe_tp_size": 1,
-            "matrices": 2.0,
-            "num_tokens": a["Num Tokens"],
+            "matrices": 3.0,
+            "num_tokens": n,
             "us": a["Average Duration(us)"],
-            "w": 1.0,
+            "w": np.where(n * k / ep < 4, 0.2, 1.0),
         }
     )
 
@@ -551,14 +638,15 @@ def collective_problems(root: Path) -> list[Problem]:
         {"system": "ascend_910b", "engine": "hccl", "op": "all_reduce", "ranks": h.n_accelerators}
     ).assign(bytes=h.message_bytes.astype(float), us=h.latency_us)
     d = pd.concat([a, n, h], ignore_index=True)
-    # The fastest implementation of a size is the one that engines choose; repeated outliers go with the median.
+    # The fastest implementation of a size is the one that engines choose; repeated outliers go with the
+    # median.
     d = d.groupby(["system", "op", "ranks", "bytes", "engine"], as_index=False).us.median()
     d = d.groupby(["system", "op", "ranks", "bytes"], as_index=False).us.min()
     d["engine"], d["w"] = "best", 1.0
     d.loc[d.op != "all_reduce", "w"] = 0.5
     d.loc[d.bytes > 3e8, "w"] = 0.3
     out = []
-    for _, rows in d.groupby(d.system.map({s: m.family for s, m in MACHINES.items()})):
+    for _, rows in d.groupby(families_of(d)):
         machine0 = MACHINES[str(rows.system.iloc[0])]
 
         def predict(machine: MachineRates, r: Frame, curves: KernelCurves) -> Any:
@@ -594,14 +682,18 @@ def collective_problems(root: Path) -> list[Problem]:
             del free["rank_gain"]
         if machine0.fabric == "hccs":
             free |= {"inter_us": (1.0, 100.0), "inter_rate": (0.1, 1.5)}
-        source = "hccl_all_reduce.csv" if machine0.fabric == "hccs" else "custom_allreduce.csv.gz, nccl.csv.gz"
+        source = (
+            "hccl_all_reduce.csv" if machine0.fabric == "hccs" else "custom_allreduce.csv.gz, nccl.csv.gz"
+        )
         note = (
             ""
             if machine0.fabric == "hccs"
             else "inter_us and inter_rate are assumed (no measurement between nodes in these files)"
         )
         out.append(
-            Problem("collective", machine0.fabric, rows.reset_index(drop=True), predict, start, free, source, note)
+            Problem(
+                "collective", machine0.fabric, rows.reset_index(drop=True), predict, start, free, source, note
+            )
         )
     return out
 
@@ -642,7 +734,7 @@ def dispatch_problems(root: Path) -> list[Problem]:
     ]
     d = pd.concat([d, pd.DataFrame(extra, columns=list(d.columns))], ignore_index=True)
     out = []
-    for family, rows in d.groupby(d.system.map({s: m.family for s, m in MACHINES.items()})):
+    for family, rows in d.groupby(families_of(d)):
 
         def predict(machine: MachineRates, r: Frame, curves: KernelCurves) -> Any:
             result = np.empty(len(r))
@@ -706,11 +798,16 @@ def report(problems: list[Problem], quick: bool) -> tuple[dict[str, Any], list[d
         for system in systems:
             at = (good.system == system).to_numpy()
             lines.append({"op": p.operation, "key": p.key, "fit": "in", "on": system, **describe(e[at])})
+        factors: dict[str, float] = {}
         for engine in sorted(good.engine.unique()):
             at = (good.engine == engine).to_numpy()
             if not at.all():
+                if at.sum() >= 30:
+                    factors[str(engine)] = round(float(np.exp(-np.median(e[at]))), 3)
                 lines.append({"op": p.operation, "key": p.key, "fit": "in", "on": f"{p.family}:{engine}",
                               **describe(e[at])})  # fmt: skip
+        if factors:
+            entry["engines"] = factors
         if quick:
             continue
         for column in ("system", "engine"):
@@ -730,16 +827,19 @@ def report(problems: list[Problem], quick: bool) -> tuple[dict[str, Any], list[d
             e = errors(p, good, None, KernelCurves(p.family, "fit", rest))
         except KeyError:
             continue
-        lines.append({"op": p.operation, "key": p.key, "fit": "without family", "on": p.family, **describe(e)})
+        lines.append(
+            {"op": p.operation, "key": p.key, "fit": "without family", "on": p.family, **describe(e)}
+        )
     return families, lines
 
 
 HEADER = """\
-# Coefficients of the kernel-time formulas in sizing/kernels. Written by benchmarks/fit_kernels.py: do not edit by hand.
-# Measurements: ai-dynamo/aiconfigurator (Apache-2.0) for NVIDIA, hudingyi688/aiconfigurator-npu for Ascend 910B.
-# residuals: median and 90th percentile of |log(predicted / measured)|; sigma: its 68th percentile.
-# A family or format without an entry: a kindred format of the same family (sigma + 0.15 in quadrature), else the same
-# format in the nearest family (+ 0.25), else the median of the measured families (+ 0.35). See KernelCurves.
+# Coefficients of the kernel-time formulas in sizing/kernels. Written by benchmarks/fit_kernels.py: do not
+# edit by hand. Measurements: ai-dynamo/aiconfigurator (Apache-2.0) for NVIDIA, hudingyi688/aiconfigurator-npu
+# for Ascend 910B. residuals: median and 90th percentile of |log(predicted / measured)|; sigma: its 68th
+# percentile. A family or format without an entry: a kindred format of the same family (sigma + 0.15 in
+# quadrature), else the same format in the nearest family (+ 0.25), else the median of the measured families
+# (+ 0.35). See KernelCurves.
 """
 
 
@@ -771,7 +871,9 @@ def main() -> int:
         print(f"{p.operation:18}{p.family:12}{p.key:10}", rounded(p.stats["curve"]))
     print(pd.DataFrame(lines).to_string(index=False))
     if not arguments.only:
-        text = HEADER + yaml.safe_dump({"version": 1, "families": families}, sort_keys=False, width=160)
+        text = HEADER + yaml.safe_dump(
+            {"version": 1, "families": families}, sort_keys=False, width=160, default_flow_style=None
+        )
         arguments.out.write_text(text, encoding="utf-8")
         print(f"wrote {arguments.out}")
     print(f"{time.perf_counter() - begun:.0f} s", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Kernel times: closed forms with a few fitted coefficients, seconds out, arrays in.
 
-Every function broadcasts over its numeric arguments and takes the machine's rates and, optionally, its coefficients
-(by default those of the machine's family in ``sizing/evidence/kernels.yaml``).
+Every function broadcasts over its numeric arguments and takes the machine's rates and, optionally, its
+coefficients (by default those of the machine's family in ``sizing/evidence/kernels.yaml``).
 """
 
 from sizing.kernels.attention import (

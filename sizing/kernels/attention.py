@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from sizing.kernels.curves import ArrayLike, AttentionCurve, KernelCurves, MachineRates, Seconds, kernel_curves
+from sizing.kernels.curves import AttentionCurve, KernelCurves, MachineRates, Seconds, Values, kernel_curves
 
 QUERY_BLOCK = 128.0  # query rows of one work unit in prefill kernels
 MIN_QUERY_ROWS = 64.0  # rows that a unit computes even for fewer queries
 MIN_GROUP_ROWS = 16.0  # query heads of a KV head are padded to so many rows in decode
 
 
-def attended_pairs(new_tokens: ArrayLike, past_tokens: ArrayLike = 0, window: ArrayLike | None = None) -> Seconds:
-    """Query-key pairs of one sequence under a causal mask: token i of n sees ``min(past + i, window)`` keys."""
+def attended_pairs(new_tokens: Values, past_tokens: Values = 0, window: Values | None = None) -> Seconds:
+    """Query-key pairs of one sequence under a causal mask: token i of n sees ``min(past + i, window)``
+    keys."""
     n, p = np.asarray(new_tokens, np.float64), np.asarray(past_tokens, np.float64)
     if window is None:
         return np.asarray(n * p + 0.5 * n * (n + 1.0), np.float64)
@@ -20,17 +21,25 @@ def attended_pairs(new_tokens: ArrayLike, past_tokens: ArrayLike = 0, window: Ar
     w = np.where(w > 0, w, np.inf)
     growing = np.clip(w - p, 0.0, n)
     rest = n - growing
-    return np.asarray(growing * p + 0.5 * growing * (growing + 1.0) + rest * np.where(rest > 0, w, 0.0), np.float64)
+    return np.asarray(
+        growing * p + 0.5 * growing * (growing + 1.0) + rest * np.where(rest > 0, w, 0.0), np.float64
+    )
+
+
+def _supported(dtype: str, machine: MachineRates) -> str:
+    """The dtype that attention computes in: bf16 where the hardware lacks FP8 (an FP8 cache is converted on
+    the way)."""
+    return dtype if machine.flops(dtype) > 0 else "bf16"
 
 
 def _prefill(
-    batch: ArrayLike,
-    rows: ArrayLike,
-    pairs: ArrayLike,
-    longest: ArrayLike,
-    keys: ArrayLike,
-    heads: ArrayLike,
-    kv_heads: ArrayLike,
+    batch: Values,
+    rows: Values,
+    pairs: Values,
+    longest: Values,
+    keys: Values,
+    heads: Values,
+    kv_heads: Values,
     qk_dim: float,
     v_dim: float,
     kv_bytes: float,
@@ -39,7 +48,7 @@ def _prefill(
     c: AttentionCurve,
 ) -> Seconds:
     """Work of all units plus the tail of the longest one, against the bytes of Q, K, V and output."""
-    peak = machine.flops(dtype) or machine.bf16_flops
+    peak = machine.flops(dtype)
     dims = qk_dim + v_dim + c.softmax_dims
     units = np.asarray(batch, np.float64) * heads
     compute = units * pairs + (c.tail * machine.cores * QUERY_BLOCK) * np.asarray(longest, np.float64)
@@ -52,14 +61,14 @@ def _prefill(
 
 
 def attention_prefill_seconds(
-    batch: ArrayLike,
-    new_tokens: ArrayLike,
-    past_tokens: ArrayLike,
-    heads: ArrayLike,
-    kv_heads: ArrayLike,
+    batch: Values,
+    new_tokens: Values,
+    past_tokens: Values,
+    heads: Values,
+    kv_heads: Values,
     qk_dim: float,
     v_dim: float,
-    window: ArrayLike | None = None,
+    window: Values | None = None,
     *,
     machine: MachineRates,
     kv_bytes: float = 2.0,
@@ -67,13 +76,15 @@ def attention_prefill_seconds(
     curves: KernelCurves | None = None,
     operation: str = "prefill",
 ) -> Seconds:
-    """Seconds of causal attention of one layer for ``batch`` sequences of ``new_tokens`` after ``past_tokens``.
+    """Seconds of causal attention of one layer for ``batch`` sequences of ``new_tokens`` after
+    ``past_tokens``.
 
-    FLOPs are ``2 * batch * heads * pairs * (qk_dim + v_dim + softmax_dims)``; diagonal blocks of 128 rows are computed
-    whole, and the longest block's time adds a ``tail`` (FlashAttention's work split). heads and kv_heads are those of
-    one rank. ``window`` (tokens; None or 0: full) bounds the keys that a token sees. ``dtype`` is that of the product
-    ("bf16" or "fp8", the latter with an FP8 cache on hardware that has it).
+    FLOPs are ``2 * batch * heads * pairs * (qk_dim + v_dim + softmax_dims)``; diagonal blocks of 128 rows are
+    computed whole, and the longest block's time adds a ``tail`` (FlashAttention's work split). heads and
+    kv_heads are those of one rank. ``window`` (tokens; None or 0: full) bounds the keys that a token sees.
+    ``dtype`` is that of the product ("bf16" or "fp8", the latter with an FP8 cache on hardware that has it).
     """
+    dtype = _supported(dtype, machine)
     c = (curves or kernel_curves(machine.family)).attention(operation, dtype)
     n = np.maximum(np.asarray(new_tokens, np.float64), 1.0)
     past = np.asarray(past_tokens, np.float64)
@@ -91,10 +102,10 @@ def attention_prefill_seconds(
 
 
 def mla_prefill_seconds(
-    batch: ArrayLike,
-    new_tokens: ArrayLike,
-    past_tokens: ArrayLike,
-    heads: ArrayLike,
+    batch: Values,
+    new_tokens: Values,
+    past_tokens: Values,
+    heads: Values,
     *,
     machine: MachineRates,
     qk_dim: float = 192.0,
@@ -102,7 +113,8 @@ def mla_prefill_seconds(
     dtype: str = "bf16",
     curves: KernelCurves | None = None,
 ) -> Seconds:
-    """Seconds of latent attention's prefill in its expanded form: multi-head, ``qk_nope + qk_rope`` and ``v`` dims.
+    """Seconds of latent attention's prefill in its expanded form: multi-head, ``qk_nope + qk_rope`` and ``v``
+    dims.
 
     The products that expand the latent into keys and values are GEMMs and are not counted here.
     """
@@ -122,15 +134,16 @@ def mla_prefill_seconds(
 
 
 def encoder_attention_seconds(
-    batch: ArrayLike,
-    tokens: ArrayLike,
-    heads: ArrayLike,
+    batch: Values,
+    tokens: Values,
+    heads: Values,
     head_dim: float,
     *,
     machine: MachineRates,
     curves: KernelCurves | None = None,
 ) -> Seconds:
-    """Seconds of full (not causal) self-attention of ``batch`` images or windows of ``tokens`` patches, one layer."""
+    """Seconds of full (not causal) self-attention of ``batch`` images or windows of ``tokens`` patches, one
+    layer."""
     c = (curves or kernel_curves(machine.family)).attention("encoder", "bf16")
     n = np.maximum(np.asarray(tokens, np.float64), 1.0)
     rows = np.maximum(n, MIN_QUERY_ROWS)
@@ -139,10 +152,10 @@ def encoder_attention_seconds(
 
 
 def _decode(
-    batch: ArrayLike,
-    context: ArrayLike,
-    heads: ArrayLike,
-    kv_heads: ArrayLike,
+    batch: Values,
+    context: Values,
+    heads: Values,
+    kv_heads: Values,
     qk_dim: float,
     v_dim: float,
     elements: float,
@@ -152,7 +165,7 @@ def _decode(
     c: AttentionCurve,
 ) -> Seconds:
     """``elements`` are those that one token keeps per KV head (K and V, or the shared latent)."""
-    peak = machine.flops(dtype) or machine.bf16_flops
+    peak = machine.flops(dtype)
     batch, context = np.asarray(batch, np.float64), np.asarray(context, np.float64)
     group = np.maximum(np.asarray(heads, np.float64) / kv_heads, MIN_GROUP_ROWS)
     units = batch * kv_heads
@@ -165,12 +178,12 @@ def _decode(
 
 
 def attention_decode_seconds(
-    batch: ArrayLike,
-    context: ArrayLike,
-    heads: ArrayLike,
-    kv_heads: ArrayLike,
+    batch: Values,
+    context: Values,
+    heads: Values,
+    kv_heads: Values,
     head_dim: float,
-    window: ArrayLike | None = None,
+    window: Values | None = None,
     *,
     machine: MachineRates,
     kv_bytes: float = 2.0,
@@ -178,12 +191,15 @@ def attention_decode_seconds(
     dtype: str = "bf16",
     curves: KernelCurves | None = None,
 ) -> Seconds:
-    """Seconds of one decode token for each of ``batch`` sequences with ``context`` tokens in the cache, one layer.
+    """Seconds of one decode token for each of ``batch`` sequences with ``context`` tokens in the cache, one
+    layer.
 
-    ``launch + sqrt(memory^2 + compute^2)``: memory is the cache read (``context * kv_heads * (k_dim + v_dim) *
-    kv_bytes`` a sequence, up to the window) plus a tail for the longest unsplit unit, compute is padded to 16 query
-    rows per KV head. heads and kv_heads are those of one rank. For ragged batches pass the mean context.
+    ``launch + sqrt(memory^2 + compute^2)``: memory is the cache read (``context * kv_heads * (k_dim + v_dim)
+    * kv_bytes`` a sequence, up to the window) plus a tail for the longest unsplit unit, compute is padded to
+    16 query rows per KV head. heads and kv_heads are those of one rank. For ragged batches pass the mean
+    context.
     """
+    dtype = _supported(dtype, machine)
     c = (curves or kernel_curves(machine.family)).attention("decode", dtype)
     seen = np.asarray(context, np.float64)
     if window is not None:
@@ -194,9 +210,9 @@ def attention_decode_seconds(
 
 
 def mla_decode_seconds(
-    batch: ArrayLike,
-    context: ArrayLike,
-    heads: ArrayLike,
+    batch: Values,
+    context: Values,
+    heads: Values,
     *,
     machine: MachineRates,
     kv_bytes: float = 2.0,
@@ -207,9 +223,12 @@ def mla_decode_seconds(
 ) -> Seconds:
     """Seconds of one decode token over the latent cache: all heads of the rank share one latent per token.
 
-    The cache read is ``context * latent_dim * kv_bytes`` a sequence, not divided by tensor parallelism; FLOPs are
-    ``2 * heads * context * (latent_dim + latent_v_dim)``. Absorbing projections are GEMMs and are not counted here.
-    For sparse attention pass ``min(context, topk_tokens)``.
+    The cache read is ``context * latent_dim * kv_bytes`` a sequence, not divided by tensor parallelism; FLOPs
+    are ``2 * heads * context * (latent_dim + latent_v_dim)``. Absorbing projections are GEMMs and are not
+    counted here. For sparse attention pass ``min(context, topk_tokens)``.
     """
+    dtype = _supported(dtype, machine)
     c = (curves or kernel_curves(machine.family)).attention("mla_decode", dtype)
-    return _decode(batch, context, heads, 1.0, latent_dim, latent_v_dim, latent_dim, kv_bytes, dtype, machine, c)
+    return _decode(
+        batch, context, heads, 1.0, latent_dim, latent_v_dim, latent_dim, kv_bytes, dtype, machine, c
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sizing.kernels.curves import ArrayLike, CollectiveCurve, KernelCurves, MachineRates, Seconds, kernel_curves
+from sizing.kernels.curves import CollectiveCurve, KernelCurves, MachineRates, Seconds, Values, kernel_curves
 
 
 def _split(ranks: Seconds, machine: MachineRates) -> tuple[Seconds, Seconds]:
@@ -18,7 +18,8 @@ def _split(ranks: Seconds, machine: MachineRates) -> tuple[Seconds, Seconds]:
 
 
 def _link_rate(local: Seconds, rate: Seconds | float, machine: MachineRates, c: CollectiveCurve) -> Seconds:
-    """Bytes/s that one rank sends while all do: its link, or its share of the host bridge when more than two share."""
+    """Bytes/s that one rank sends while all do: its link, or its share of the host bridge when more than two
+    share."""
     own = machine.link_bandwidth * rate
     if c.shared_rate <= 0.0:
         return np.asarray(own + 0.0 * local, np.float64)
@@ -29,7 +30,8 @@ def _link_rate(local: Seconds, rate: Seconds | float, machine: MachineRates, c: 
 def _across(
     inside: Seconds, wire_per_rank: Seconds, nodes: Seconds, machine: MachineRates, c: CollectiveCurve
 ) -> Seconds:
-    """Add the network part of a hierarchical collective: latency per doubling of nodes, transfers that overlap."""
+    """Add the network part of a hierarchical collective: latency per doubling of nodes, transfers that
+    overlap."""
     network = wire_per_rank / (machine.node_bandwidth * c.inter_rate)
     spans = nodes > 1.0
     # overlapping transfers: the longer one dominates, the other shows in part
@@ -38,17 +40,18 @@ def _across(
 
 
 def all_reduce_seconds(
-    size_bytes: ArrayLike,
-    ranks: ArrayLike,
+    size_bytes: Values,
+    ranks: Values,
     *,
     machine: MachineRates,
     curves: KernelCurves | None = None,
 ) -> Seconds:
     """Seconds to sum a vector of ``size_bytes`` over ``ranks`` accelerators: the faster of two algorithms.
 
-    One-shot: every rank reads every other's vector, ``(r - 1) S`` bytes. Two-shot and ring: reduce-scatter and
-    all-gather, ``2 (r - 1)/r S`` bytes, at a rate that grows by ``rank_gain`` with each doubling of ranks. Across
-    nodes: rings inside nodes, then ``2 (N - 1)/N S / node_size`` bytes per accelerator over the network.
+    One-shot: every rank reads every other's vector, ``(r - 1) S`` bytes. Two-shot and ring: reduce-scatter
+    and all-gather, ``2 (r - 1)/r S`` bytes, at a rate that grows by ``rank_gain`` with each doubling of
+    ranks. Across nodes: rings inside nodes, then ``2 (N - 1)/N S / node_size`` bytes per accelerator over the
+    network.
     """
     c = (curves or kernel_curves(machine.family)).collective(machine.fabric)
     size, r = np.asarray(size_bytes, np.float64), np.asarray(ranks, np.float64)
@@ -65,7 +68,7 @@ def all_reduce_seconds(
     return np.asarray(np.where(r > 1.0, seconds, 0.0), np.float64)
 
 
-def _half(size_bytes: ArrayLike, ranks: ArrayLike, machine: MachineRates, curves: KernelCurves | None) -> Seconds:
+def _half(size_bytes: Values, ranks: Values, machine: MachineRates, curves: KernelCurves | None) -> Seconds:
     c = (curves or kernel_curves(machine.family)).collective(machine.fabric)
     size, r = np.asarray(size_bytes, np.float64), np.asarray(ranks, np.float64)
     local, nodes = _split(r, machine)
@@ -78,21 +81,21 @@ def _half(size_bytes: ArrayLike, ranks: ArrayLike, machine: MachineRates, curves
 
 
 def all_gather_seconds(
-    size_bytes: ArrayLike, ranks: ArrayLike, *, machine: MachineRates, curves: KernelCurves | None = None
+    size_bytes: Values, ranks: Values, *, machine: MachineRates, curves: KernelCurves | None = None
 ) -> Seconds:
     """Seconds until every rank holds the gathered ``size_bytes``: ``(r - 1)/r S`` bytes on each link."""
     return _half(size_bytes, ranks, machine, curves)
 
 
 def reduce_scatter_seconds(
-    size_bytes: ArrayLike, ranks: ArrayLike, *, machine: MachineRates, curves: KernelCurves | None = None
+    size_bytes: Values, ranks: Values, *, machine: MachineRates, curves: KernelCurves | None = None
 ) -> Seconds:
     """Seconds to sum vectors of ``size_bytes`` and leave ``1/r`` of the sum on each rank."""
     return _half(size_bytes, ranks, machine, curves)
 
 
 def all_to_all_seconds(
-    size_bytes: ArrayLike, ranks: ArrayLike, *, machine: MachineRates, curves: KernelCurves | None = None
+    size_bytes: Values, ranks: Values, *, machine: MachineRates, curves: KernelCurves | None = None
 ) -> Seconds:
     """Seconds to exchange equal parts of each rank's ``size_bytes`` with all ranks (NCCL)."""
     c = (curves or kernel_curves(machine.family)).collective(machine.fabric)
@@ -106,20 +109,22 @@ def all_to_all_seconds(
 
 
 def expert_exchange_seconds(
-    tokens: ArrayLike,
-    hidden: ArrayLike,
-    topk: ArrayLike,
-    ranks: ArrayLike,
+    tokens: Values,
+    hidden: Values,
+    topk: Values,
+    ranks: Values,
     *,
     machine: MachineRates,
     element_bytes: float = 2.0,
     low_latency: bool = True,
     curves: KernelCurves | None = None,
 ) -> Seconds:
-    """Seconds of one dispatch or one combine of ``tokens`` tokens per rank among ``ranks`` expert-parallel ranks.
+    """Seconds of one dispatch or one combine of ``tokens`` tokens per rank among ``ranks`` expert-parallel
+    ranks.
 
-    Low-latency kernels send a token to every expert, ``topk`` copies. Normal kernels send one copy to each rank that
-    holds any of them, ``r (1 - (1 - 1/r)^k)``. ``element_bytes``: 1.03 for FP8 with scales (dispatch), 2 for bf16.
+    Low-latency kernels send a token to every expert, ``topk`` copies. Normal kernels send one copy to each
+    rank that holds any of them, ``r (1 - (1 - 1/r)^k)``. ``element_bytes``: 1.03 for FP8 with scales
+    (dispatch), 2 for bf16.
     """
     c = (curves or kernel_curves(machine.family)).dispatch()
     n, r = np.asarray(tokens, np.float64), np.asarray(ranks, np.float64)
@@ -128,24 +133,32 @@ def expert_exchange_seconds(
     share = np.minimum(1.0 / np.maximum(r, 1.0), 1.0 - 1e-12)
     copies = k if low_latency else np.maximum(-r * np.expm1(k * np.log1p(-share)), 1.0)
     sent = n * hidden * element_bytes * copies
-    base, rate = (
-        (c.low_latency_us, c.low_latency_rate) if low_latency else (c.normal_us, c.normal_rate)
-    )
+    base, rate = (c.low_latency_us, c.low_latency_rate) if low_latency else (c.normal_us, c.normal_rate)
     inside = sent * ((local - 1.0) / np.maximum(r, 1.0)) / (machine.link_bandwidth * rate)
     # across nodes a normal kernel sends one copy to each node and forwards it there
     if low_latency:
         crossing = sent * (1.0 - 1.0 / nodes)
     else:
-        crossing = n * hidden * element_bytes * np.maximum(nodes - 1.0, 0.0) * -np.expm1(
-            k * np.log1p(-np.minimum(1.0 / nodes, 1.0 - 1e-12))
+        crossing = (
+            n
+            * hidden
+            * element_bytes
+            * np.maximum(nodes - 1.0, 0.0)
+            * -np.expm1(k * np.log1p(-np.minimum(1.0 / nodes, 1.0 - 1e-12)))
         )
     network = crossing / (machine.node_bandwidth * c.inter_rate)
-    seconds = base * 1e-6 + np.log2(nodes) * (c.inter_us * 1e-6) + np.sqrt(inside * inside + network * network)
+    seconds = (
+        base * 1e-6 + np.log2(nodes) * (c.inter_us * 1e-6) + np.sqrt(inside * inside + network * network)
+    )
     return np.asarray(np.where(r > 1.0, seconds, 0.0), np.float64)
 
 
 def point_to_point_seconds(
-    size_bytes: ArrayLike, *, machine: MachineRates, across_nodes: bool = False, curves: KernelCurves | None = None
+    size_bytes: Values,
+    *,
+    machine: MachineRates,
+    across_nodes: bool = False,
+    curves: KernelCurves | None = None,
 ) -> Seconds:
     """Seconds to send ``size_bytes`` to one neighbour (pipeline stages, cache transfer)."""
     c = (curves or kernel_curves(machine.family)).collective(machine.fabric)

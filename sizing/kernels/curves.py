@@ -1,8 +1,9 @@
 """What a kernel time depends on besides its shape: the machine's rates and a handful of fitted efficiencies.
 
-``MachineRates`` holds data-sheet figures. ``KernelCurves`` holds the coefficients of one accelerator family, fitted on
-published kernel measurements by ``benchmarks/fit_kernels.py`` and kept in ``sizing/evidence/kernels.yaml`` with their
-origin and their residuals. Coefficients are physical: a launch time, fractions of peak, a tail of some waves.
+``MachineRates`` holds data-sheet figures. ``KernelCurves`` holds the coefficients of one accelerator family,
+fitted on published kernel measurements by ``benchmarks/fit_kernels.py`` and kept in
+``sizing/evidence/kernels.yaml`` with their origin and their residuals. Coefficients are physical: a launch
+time, fractions of peak, a tail of some waves.
 """
 
 from __future__ import annotations
@@ -17,11 +18,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import yaml
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 __all__ = [
     "FORMATS",
-    "ArrayLike",
     "AttentionCurve",
     "CollectiveCurve",
     "DispatchCurve",
@@ -32,23 +32,26 @@ __all__ = [
     "MachineRates",
     "MoeCurve",
     "Seconds",
+    "Values",
     "effective_format",
     "kernel_curves",
 ]
 
 Seconds = NDArray[np.float64]
+#: What the functions take wherever they broadcast: a number or an array of numbers.
+Values = float | NDArray[np.float64] | NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class MachineRates:
     """Data-sheet rates of one accelerator and of the fabric around it.
 
-    FLOP/s are dense (no sparsity), 0 where the hardware lacks the dtype; bandwidths are bytes/s, links per direction
-    and per accelerator. ``family`` picks the coefficients: ampere, ada, hopper, blackwell, ascend-910b, or any other
-    name (then the median of the measured families is used). ``fabric`` is "nvlink", "hccs" or "pcie": whether
-    accelerators of a node talk over dedicated links or through the host. ``cores`` is SMs (NVIDIA), AI cores (Ascend),
-    CUs (AMD). ``node_size`` is the number of accelerators in one link domain, ``node_bandwidth`` the network bandwidth
-    of one accelerator towards other nodes.
+    FLOP/s are dense (no sparsity), 0 where the hardware lacks the dtype; bandwidths are bytes/s, links per
+    direction and per accelerator. ``family`` picks the coefficients: ampere, ada, hopper, blackwell,
+    ascend-910b, or any other name (then the median of the measured families is used). ``fabric`` is "nvlink",
+    "hccs" or "pcie": whether accelerators of a node talk over dedicated links or through the host. ``cores``
+    is SMs (NVIDIA), AI cores (Ascend), CUs (AMD). ``node_size`` is the number of accelerators in one link
+    domain, ``node_bandwidth`` the network bandwidth of one accelerator towards other nodes.
     """
 
     name: str
@@ -73,7 +76,8 @@ class MachineRates:
 
 @dataclass(frozen=True, slots=True)
 class FormatTraits:
-    """Bytes per element of weights and activations as a GEMM reads them (block scales included), and its dtype."""
+    """Bytes per element of weights and activations as a GEMM reads them (block scales included), and its
+    dtype."""
 
     weight_bytes: float
     activation_bytes: float
@@ -124,8 +128,8 @@ def effective_format(fmt: str, machine: MachineRates) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GemmCurve:
-    """Coefficients of a dense GEMM. ``tail`` is in waves of 128x128 tiles over all cores; ``quant_bytes`` are the
-    bytes moved per activation element to quantise it (0 where the format doesn't)."""
+    """Coefficients of a dense GEMM. ``tail`` is in waves of 128x128 tiles over all cores; ``quant_bytes`` are
+    the bytes moved per activation element to quantise it (0 where the format doesn't)."""
 
     launch_us: float
     compute: float
@@ -139,8 +143,8 @@ class GemmCurve:
 class MoeCurve:
     """Coefficients of a fused expert block (two grouped GEMMs, activation, permutation).
 
-    ``pad_tokens``: rows that each touched expert adds by tile padding. ``traffic_bytes``: bytes per routed row and
-    hidden element of permuting, quantising and combining. ``tail``: waves of tiles, as for GEMM.
+    ``pad_tokens``: rows that each touched expert adds by tile padding. ``traffic_bytes``: bytes per routed
+    row and hidden element of permuting, quantising and combining. ``tail``: waves of tiles, as for GEMM.
     """
 
     launch_us: float
@@ -156,10 +160,11 @@ class MoeCurve:
 class AttentionCurve:
     """Coefficients of an attention kernel.
 
-    ``softmax_dims``: cost of the exponentials per score, in head dimensions. ``tail``: fraction of the longest
-    unsplit unit (a 128-row query block for prefill, one KV head's cache for decode) that adds to the time.
-    ``pad_tokens``: cache tokens that each sequence and KV head costs in decode besides its own (blocks, set-up).
-    ``memory`` of prefill holds the extra passes of rotary embedding and cache writes that engines fuse with it.
+    ``softmax_dims``: cost of the exponentials per score, in head dimensions. ``tail``: fraction of the
+    longest unsplit unit (a 128-row query block for prefill, one KV head's cache for decode) that adds to the
+    time. ``pad_tokens``: cache tokens that each sequence and KV head costs in decode besides its own (blocks,
+    set-up). ``memory`` of prefill holds the extra passes of rotary embedding and cache writes that engines
+    fuse with it.
     """
 
     launch_us: float
@@ -173,8 +178,9 @@ class AttentionCurve:
 
 @dataclass(frozen=True, slots=True)
 class LinearAttentionCurve:
-    """Coefficients of a recurrent mixer (convolution and state update): fractions of peak FLOPs and of bandwidth, and
-    ``chunk_us``, the time of one step of the chain of 64-token chunks that one sequence must walk through."""
+    """Coefficients of a recurrent mixer (convolution and state update): fractions of peak FLOPs and of
+    bandwidth, and ``chunk_us``, the time of one step of the chain of 64-token chunks that one sequence must
+    walk through."""
 
     launch_us: float
     compute: float
@@ -188,9 +194,10 @@ class CollectiveCurve:
     """Coefficients of collectives inside one node and across nodes.
 
     Latencies in microseconds are ``base + per_rank * ranks``; ``*_rate`` are fractions of the link bandwidth.
-    ``shared_rate``: what all ranks together move, as a fraction of one link, when more than two share a host bridge
-    (PCIe boxes; 0: links are independent). ``rank_gain``: growth of the large-message rate per doubling of ranks
-    beyond two (more rings, in-switch reduction). ``inter_us``: latency for each doubling of nodes.
+    ``shared_rate``: what all ranks together move, as a fraction of one link, when more than two share a host
+    bridge (PCIe boxes; 0: links are independent). ``rank_gain``: growth of the large-message rate per
+    doubling of ranks beyond two (more rings, in-switch reduction). ``inter_us``: latency for each doubling of
+    nodes.
     """
 
     one_shot_us: float
@@ -214,8 +221,8 @@ class CollectiveCurve:
 
 @dataclass(frozen=True, slots=True)
 class DispatchCurve:
-    """Coefficients of expert dispatch and combine (DeepEP): latency and fraction of the link bandwidth for the
-    low-latency and the normal (throughput) kernels; ``inter_us`` per doubling of nodes."""
+    """Coefficients of expert dispatch and combine (DeepEP): latency and fraction of the link bandwidth for
+    the low-latency and the normal (throughput) kernels; ``inter_us`` per doubling of nodes."""
 
     low_latency_us: float
     low_latency_rate: float
@@ -226,7 +233,9 @@ class DispatchCurve:
     sigma: float = 0.3
 
 
-CurveT = TypeVar("CurveT", GemmCurve, MoeCurve, AttentionCurve, LinearAttentionCurve, CollectiveCurve, DispatchCurve)
+CurveT = TypeVar(
+    "CurveT", GemmCurve, MoeCurve, AttentionCurve, LinearAttentionCurve, CollectiveCurve, DispatchCurve
+)
 
 _KINDS: Mapping[str, type] = MappingProxyType(
     {
@@ -264,7 +273,8 @@ UNKNOWN_FAMILY_SIGMA = 0.35
 
 @dataclass(frozen=True)
 class KernelCurves:
-    """Coefficients for one family, every gap filled by the stand-in rule; ``stand_ins`` says where each came from.
+    """Coefficients for one family, every gap filled by the stand-in rule; ``stand_ins`` says where each came
+    from.
 
     Look-ups are by operation and key (a GEMM format, an attention compute dtype, "" for the rest).
     """
@@ -272,6 +282,7 @@ class KernelCurves:
     family: str
     version: str
     table: Mapping[str, Mapping[str, Mapping[str, Any]]]  # family -> operation -> key -> curve
+    engines: Mapping[tuple[str, str, str], Mapping[str, float]] = field(default_factory=dict, repr=False)
     _cache: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False, compare=False)
     stand_ins: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
 
@@ -297,7 +308,17 @@ class KernelCurves:
 
     def override(self, operation: str, key: str, curve: Any) -> KernelCurves:
         """The same curves with one replaced: for fitting, and for calibrating on one's own measurements."""
-        return KernelCurves(self.family, self.version, self.table, {**self._cache, (operation, key): curve})
+        cache = {**self._cache, (operation, key): curve}
+        return KernelCurves(self.family, self.version, self.table, self.engines, cache)
+
+    def engine_factor(self, operation: str, key: str, engine: str) -> float:
+        """Median time of an engine's kernels over the family's curve (1 where unknown): engines' kernels
+        differ.
+
+        Measured with the versions of the fit (vLLM 0.24, SGLang 0.5.14, TensorRT-LLM 1.3). Multiply seconds
+        by it.
+        """
+        return self.engines.get((self.family, operation, key), {}).get(engine, 1.0)
 
     def _get(self, operation: str, key: str, kind: type[CurveT]) -> CurveT:
         found = self._cache.get((operation, key))
@@ -324,7 +345,11 @@ class KernelCurves:
                 self.stand_ins[operation, key] = f"{name} {key}"
                 return _wider(curve, FAMILY_STANDIN_SIGMA)
         for candidate in (key, *alternatives, "bf16"):
-            curves = [ops[operation][candidate] for ops in self.table.values() if candidate in ops.get(operation, {})]
+            curves = [
+                ops[operation][candidate]
+                for ops in self.table.values()
+                if candidate in ops.get(operation, {})
+            ]
             if curves:
                 self.stand_ins[operation, key] = f"median of {len(curves)} families, {candidate}"
                 return _wider(_median(curves), UNKNOWN_FAMILY_SIGMA)
@@ -341,10 +366,17 @@ def _median(curves: list[Any]) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _load() -> tuple[str, dict[str, dict[str, dict[str, Any]]]]:
+def _load() -> tuple[str, dict[str, dict[str, dict[str, Any]]], dict[tuple[str, str, str], dict[str, float]]]:
     text = resources.files("sizing.evidence").joinpath("kernels.yaml").read_text(encoding="utf-8")
     document = yaml.safe_load(text)
-    return str(document["version"]), parse_curves(document)
+    engines = {
+        (family, operation, key): {str(e): float(v) for e, v in entry["engines"].items()}
+        for family, operations in document["families"].items()
+        for operation, entries in operations.items()
+        for key, entry in entries.items()
+        if "engines" in entry
+    }
+    return str(document["version"]), parse_curves(document), engines
 
 
 def parse_curves(document: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -363,5 +395,5 @@ def parse_curves(document: Mapping[str, Any]) -> dict[str, dict[str, dict[str, A
 @lru_cache(maxsize=64)
 def kernel_curves(family: str) -> KernelCurves:
     """The coefficients of a family from ``sizing/evidence/kernels.yaml`` (read once, lazily)."""
-    version, table = _load()
-    return KernelCurves(family.lower(), version, table)
+    version, table, engines = _load()
+    return KernelCurves(family.lower(), version, table, engines)

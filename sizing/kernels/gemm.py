@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import numpy as np
 
-from sizing.kernels.curves import FORMATS, ArrayLike, KernelCurves, MachineRates, Seconds, effective_format, kernel_curves
+from sizing.kernels.curves import (
+    FORMATS,
+    KernelCurves,
+    MachineRates,
+    Seconds,
+    Values,
+    effective_format,
+    kernel_curves,
+)
 
 TILE = 128.0  # rows and columns of an output tile, for the wave tail
 MIN_ROWS = 16.0  # tensor cores multiply at least so many rows
 
 
 def gemm_seconds(
-    m: ArrayLike,
-    n: ArrayLike,
-    k: ArrayLike,
+    m: Values,
+    n: Values,
+    k: Values,
     *,
     machine: MachineRates,
     fmt: str = "bf16",
     curves: KernelCurves | None = None,
 ) -> Seconds:
-    """Seconds of ``[m, k] x [k, n]`` with 16-bit input and output and weights in ``fmt``, launched from a graph.
+    """Seconds of ``[m, k] x [k, n]`` with 16-bit input and output and weights in ``fmt``, launched from a
+    graph.
 
     ``launch + sqrt(compute^2 + memory^2) + quantisation`` where
 
-    - compute = ``2 k (max(m, 16) n + tail * cores * 128^2) / (efficiency * peak)``: the tail is the mean part of a wave
-      of 128x128 tiles in which cores idle or fill their pipelines, whatever the number of tiles;
-    - memory = bytes of weights, activations and output over ``efficiency * bandwidth``. Weights are taken to come from
-      memory: in a model other layers evict them from L2, though a benchmark's repeated small GEMM may hit it;
-    - quantisation = ``quant_bytes * m * k`` over the same bandwidth, for formats that quantise activations on the way.
+    - compute = ``2 k (max(m, 16) n + tail * cores * 128^2) / (efficiency * peak)``: the tail is the mean part
+      of a wave of 128x128 tiles in which cores idle or fill their pipelines, whatever the number of tiles;
+    - memory = bytes of weights, activations and output over ``efficiency * bandwidth``. Weights are taken to
+      come from memory: in a model other layers evict them from L2, though a benchmark's repeated small GEMM
+      may hit it;
+    - quantisation = ``quant_bytes * m * k`` over the same bandwidth, for formats that quantise activations on
+      the way.
 
     m, n, k broadcast. A format that the hardware lacks runs weight-only (``effective_format``).
     """

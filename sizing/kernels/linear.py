@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from sizing.kernels.curves import ArrayLike, KernelCurves, MachineRates, Seconds, kernel_curves
+from sizing.kernels.curves import KernelCurves, MachineRates, Seconds, Values, kernel_curves
 
 CHUNK = 64.0  # tokens of one chunk of the parallel form
 
 
 def linear_context_seconds(
-    batch: ArrayLike,
-    new_tokens: ArrayLike,
-    k_heads: ArrayLike,
-    v_heads: ArrayLike,
+    batch: Values,
+    new_tokens: Values,
+    k_heads: Values,
+    v_heads: Values,
     k_dim: float,
     v_dim: float,
     *,
@@ -22,11 +22,11 @@ def linear_context_seconds(
 ) -> Seconds:
     """Seconds of convolution and chunked state update over ``batch`` sequences of ``new_tokens``, one layer.
 
-    Bytes: the convolution reads and writes ``2 k_heads k_dim + v_heads v_dim`` channels; the update reads them, writes
-    the output, and passes one state ``k_dim x v_dim`` per head and chunk through memory. FLOPs per token and value
-    head: ``6 k_dim v_dim`` for state and output, ``6 * 64 (k_dim + v_dim)`` inside chunks. One sequence walks its
-    chunks one after the other, ``chunk_us`` each. For Mamba-2: k_heads = groups, k_dim = d_state, v_heads = heads,
-    v_dim = head_dim.
+    Bytes: the convolution reads and writes ``2 k_heads k_dim + v_heads v_dim`` channels; the update reads
+    them, writes the output, and passes one state ``k_dim x v_dim`` per head and chunk through memory. FLOPs
+    per token and value head: ``6 k_dim v_dim`` for state and output, ``6 * 64 (k_dim + v_dim)`` inside
+    chunks. One sequence walks its chunks one after the other, ``chunk_us`` each. For Mamba-2: k_heads =
+    groups, k_dim = d_state, v_heads = heads, v_dim = head_dim.
     """
     c = (curves or kernel_curves(machine.family)).linear("linear_context")
     n = np.asarray(new_tokens, np.float64)
@@ -38,14 +38,15 @@ def linear_context_seconds(
     memory = tokens * per_token / (c.memory * machine.memory_bandwidth)
     flops = v_heads * (6.0 * k_dim * v_dim + 6.0 * CHUNK * (k_dim + v_dim))
     compute = tokens * flops / (c.compute * machine.bf16_flops)
-    seconds = np.sqrt(compute * compute + memory * memory) + c.launch_us * 1e-6
-    return np.asarray(seconds + n * (c.chunk_us * 1e-6 / CHUNK), np.float64)
+    chain = n * (c.chunk_us * 1e-6 / CHUNK)
+    seconds = np.sqrt(compute * compute + memory * memory + chain * chain) + c.launch_us * 1e-6
+    return np.asarray(seconds, np.float64)
 
 
 def linear_generation_seconds(
-    batch: ArrayLike,
-    k_heads: ArrayLike,
-    v_heads: ArrayLike,
+    batch: Values,
+    k_heads: Values,
+    v_heads: Values,
     k_dim: float,
     v_dim: float,
     *,
@@ -53,7 +54,8 @@ def linear_generation_seconds(
     state_bytes: float = 4.0,
     curves: KernelCurves | None = None,
 ) -> Seconds:
-    """Seconds of one decode token: each sequence's state ``v_heads x k_dim x v_dim`` is read and written once."""
+    """Seconds of one decode token: each sequence's state ``v_heads x k_dim x v_dim`` is read and written
+    once."""
     c = (curves or kernel_curves(machine.family)).linear("linear_generation")
     values = np.asarray(v_heads, np.float64) * v_dim
     per_sequence = values * (2.0 * k_dim * state_bytes) + 8.0 * (values + 2.0 * k_dim * np.asarray(k_heads))

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from sizing.kernels.curves import FORMATS, ArrayLike, KernelCurves, MachineRates, Seconds, effective_format, kernel_curves
+from sizing.kernels.curves import (
+    FORMATS,
+    KernelCurves,
+    MachineRates,
+    Seconds,
+    Values,
+    effective_format,
+    kernel_curves,
+)
 
 TILE = 128.0
 
@@ -13,11 +21,12 @@ _NODES = (-(3.0**0.5), 0.0, 3.0**0.5)
 _WEIGHTS = (1.0 / 6.0, 2.0 / 3.0, 1.0 / 6.0)
 
 
-def experts_touched(tokens: ArrayLike, topk: ArrayLike, num_experts: ArrayLike, skew: float = 0.0) -> Seconds:
+def experts_touched(tokens: Values, topk: Values, num_experts: Values, skew: float = 0.0) -> Seconds:
     """Expected number of distinct experts, of all, that ``tokens`` tokens reach.
 
-    Uniform routing: ``E (1 - (1 - k/E)^n)``. With ``skew`` s, the standard deviation of the logarithm of an expert's
-    popularity, popularities are lognormal with mean ``k/E`` and the expectation is a three-point Gauss-Hermite rule.
+    Uniform routing: ``E (1 - (1 - k/E)^n)``. With ``skew`` s, the standard deviation of the logarithm of an
+    expert's popularity, popularities are lognormal with mean ``k/E`` and the expectation is a three-point
+    Gauss-Hermite rule.
     """
     n, e = np.asarray(tokens, np.float64), np.asarray(num_experts, np.float64)
     share = np.minimum(np.asarray(topk, np.float64) / e, 1.0 - 1e-12)
@@ -32,12 +41,12 @@ def experts_touched(tokens: ArrayLike, topk: ArrayLike, num_experts: ArrayLike, 
 
 
 def rank_imbalance(
-    tokens: ArrayLike, topk: ArrayLike, num_experts: ArrayLike, moe_ep: ArrayLike, skew: float = 0.0
+    tokens: Values, topk: Values, num_experts: Values, moe_ep: Values, skew: float = 0.0
 ) -> Seconds:
     """Rows of the busiest expert-parallel rank over the mean rank's (1 without expert parallelism).
 
-    The largest of ep sums of ``E/ep`` loads: ``1 + cv sqrt(2 ln ep)``, with cv^2 of popularity ``(e^{s^2} - 1) ep/E``
-    plus that of chance, ``ep / (n k)``; bounded by ep and by what a token can send to one rank.
+    The largest of ep sums of ``E/ep`` loads: ``1 + cv sqrt(2 ln ep)``, with cv^2 of popularity ``(e^{s^2} -
+    1) ep/E`` plus that of chance, ``ep / (n k)``; bounded by ep and by what a token can send to one rank.
     """
     n, k = np.asarray(tokens, np.float64), np.asarray(topk, np.float64)
     ep, e = np.asarray(moe_ep, np.float64), np.asarray(num_experts, np.float64)
@@ -48,10 +57,10 @@ def rank_imbalance(
 
 
 def grouped_gemm_seconds(
-    rows: ArrayLike,
-    touched: ArrayLike,
-    hidden: ArrayLike,
-    inter: ArrayLike,
+    rows: Values,
+    touched: Values,
+    hidden: Values,
+    inter: Values,
     *,
     machine: MachineRates,
     fmt: str = "bf16",
@@ -60,9 +69,10 @@ def grouped_gemm_seconds(
 ) -> Seconds:
     """Seconds of the expert products of one rank: ``rows`` token-expert pairs over ``touched`` experts.
 
-    ``launch + sqrt(compute^2 + memory^2) + traffic``: compute = ``2 matrices hidden inter (rows + pad * touched)`` and
-    the tail of a wave of tiles; memory = weights of the touched experts; traffic = permuting, quantising and combining
-    rows. ``inter`` is the rank's part of an expert's intermediate size; ``matrices`` is 3 for gated experts, else 2.
+    ``launch + sqrt(compute^2 + memory^2) + traffic``: compute = ``2 matrices hidden inter (rows + pad *
+    touched)`` and the tail of a wave of tiles; memory = weights of the touched experts; traffic = permuting,
+    quantising and combining rows. ``inter`` is the rank's part of an expert's intermediate size; ``matrices``
+    is 3 for gated experts, else 2.
     """
     run = effective_format(fmt, machine)
     traits = FORMATS[run]
@@ -81,13 +91,13 @@ def grouped_gemm_seconds(
 
 
 def moe_seconds(
-    tokens: ArrayLike,
-    hidden: ArrayLike,
-    inter: ArrayLike,
-    topk: ArrayLike,
-    num_experts: ArrayLike,
-    moe_tp: ArrayLike = 1,
-    moe_ep: ArrayLike = 1,
+    tokens: Values,
+    hidden: Values,
+    inter: Values,
+    topk: Values,
+    num_experts: Values,
+    moe_tp: Values = 1,
+    moe_ep: Values = 1,
     skew: float = 0.0,
     *,
     machine: MachineRates,
@@ -95,11 +105,12 @@ def moe_seconds(
     matrices: float = 3.0,
     curves: KernelCurves | None = None,
 ) -> Seconds:
-    """Seconds of the routed experts of one layer on its busiest rank, for ``tokens`` tokens of the whole group.
+    """Seconds of the routed experts of one layer on its busiest rank, for ``tokens`` tokens of the whole
+    group.
 
-    ``tokens`` are those of all ranks that share the experts (attention data-parallel ranks together). Experts are
-    split ``moe_tp`` ways within and ``moe_ep`` ways among themselves. ``skew``: see ``experts_touched``; dispatch
-    and reduction between ranks are collectives and are not counted here.
+    ``tokens`` are those of all ranks that share the experts (attention data-parallel ranks together). Experts
+    are split ``moe_tp`` ways within and ``moe_ep`` ways among themselves. ``skew``: see ``experts_touched``;
+    dispatch and reduction between ranks are collectives and are not counted here.
     """
     n = np.asarray(tokens, np.float64)
     ep = np.asarray(moe_ep, np.float64)
