@@ -1,8 +1,8 @@
 """A checkpoint's own quantisation: quantization_config and hf_quant_config.json to a QuantScheme.
 
-Exclusions are lists of module names, globs or regular expressions, often one for each layer. They are matched against
-the public module names of each matrix; a matrix that is excluded in at least half of the layers that hold it counts as
-unquantized.
+Exclusions are lists of module names, globs or regular expressions, often one for each layer. They are
+matched against the public module names of each matrix; a matrix that is excluded in at least half of the
+layers that hold it counts as unquantized.
 """
 
 from __future__ import annotations
@@ -123,7 +123,9 @@ def _rules(patterns: object) -> list[_Rule]:
         head = pattern.split("layers.", 1)[0]
         if head.startswith("mtp"):
             continue
-        found = None if pattern.startswith("re:") or "visi" in head or "visual" in head else _LAYER.match(pattern)
+        found = (
+            None if pattern.startswith("re:") or "visi" in head or "visual" in head else _LAYER.match(pattern)
+        )
         if found is None:
             rules.append(_Rule(pattern, None))
         else:
@@ -144,7 +146,9 @@ def _matches(pattern: str, name: str, *, below_layer: bool) -> bool:
         return regex.match(full) is not None
     if "*" in pattern or "?" in pattern:
         candidates = (name, f".{name}", f"layers.5.{name}", f"model.layers.5.{name}")
-        return any(fnmatch.fnmatchcase(text, glob) for text in candidates for glob in (pattern, f"{pattern}.*"))
+        return any(
+            fnmatch.fnmatchcase(text, glob) for text in candidates for glob in (pattern, f"{pattern}.*")
+        )
     return f".{pattern}." in f".{name}."
 
 
@@ -304,13 +308,17 @@ def _pair(block: object) -> tuple[int, int]:
     if (
         not isinstance(block, list)
         or len(block) != 2
-        or any(isinstance(side, bool) or not isinstance(side, int) or not 1 <= side <= 2**20 for side in block)
+        or any(
+            isinstance(side, bool) or not isinstance(side, int) or not 1 <= side <= 2**20 for side in block
+        )
     ):
         raise ConfigError(f"must be two whole numbers, not {describe(block)}", key=f"{KEY}.weight_block_size")
     return block[0], block[1]
 
 
-def _grouped_int(config: Mapping[str, object], layers: Mapping[str, frozenset[int]], *, gptq: bool) -> QuantScheme:
+def _grouped_int(
+    config: Mapping[str, object], layers: Mapping[str, frozenset[int]], *, gptq: bool
+) -> QuantScheme:
     bits = _whole(config, ("bits", "w_bit"), 4)
     group = _whole(config, ("group_size", "q_group_size"), 128, minimum=-1)
     base = INT4_GPTQ if gptq else INT4_AWQ
@@ -347,7 +355,7 @@ def _bitsandbytes(config: Mapping[str, object], layers: Mapping[str, frozenset[i
     return _assemble(fmt.name, fmt, excluded)
 
 
-# ---- compressed-tensors -------------------------------------------------------------------------------------------
+# ---- compressed-tensors ----
 
 
 def _compressed_tensors(config: Mapping[str, object], layers: Mapping[str, frozenset[int]]) -> QuantScheme:
@@ -410,7 +418,7 @@ def _group_format(group: Mapping[str, object], key: str) -> WeightFormat:
     raise ConfigError(f"weights of {bits} bits of type {describe(kind)} are not supported", key=key)
 
 
-# ---- ModelOpt -----------------------------------------------------------------------------------------------------
+# ---- ModelOpt ----
 
 _ALGORITHMS: dict[str, WeightFormat] = {
     "FP8": FP8_TENSOR,

@@ -28,7 +28,7 @@ def _qwen(mtp_default: int, moe_family: bool | None) -> Builder:
 
 BUILDERS: dict[str, Builder] = {
     **{name: _dialect(name) for name in DIALECTS},
-    **{name: latent.build for name in latent.MLA_FAMILIES},
+    **dict.fromkeys(latent.MLA_FAMILIES, latent.build),
     "deepseek_v4": latent.build_v4,
     "deepseek_ref": latent.build_v4,
     "qwen3_next": _qwen(1, None),
@@ -48,7 +48,9 @@ BUILDERS: dict[str, Builder] = {
 
 @dataclass(frozen=True, slots=True)
 class Outer:
-    """A multimodal model_type: the language model's own type, the tower, and whether text keys may stand flat."""
+    """A multimodal model_type: the language model's own type, the tower, and whether text keys may stand
+    flat.
+    """
 
     text: str
     tower: TowerBuilder
