@@ -11,6 +11,7 @@ import fnmatch
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from sizing.errors import ConfigError
 from sizing.model.keys import describe
@@ -34,6 +35,7 @@ from sizing.model.quantization import (
 KEY = "quantization_config"
 MAX_PATTERNS = 100_000
 MAX_PATTERN = 300
+MAX_REPEATS = 5
 NVFP4_WEIGHT_ONLY = replace(NVFP4, name="nvfp4_wo", compute="bf16")
 FP8_WEIGHT_ONLY = replace(FP8_CHANNEL, name="fp8_wo", compute="bf16")
 
@@ -43,6 +45,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "k_proj": ("self_attn.k_proj", "mixer.k_proj", "attn.k_proj"),
     "v_proj": ("self_attn.v_proj", "mixer.v_proj", "attn.v_proj"),
     "o_proj": ("self_attn.o_proj", "mixer.o_proj", "attn.o_proj"),
+    "g_proj": ("self_attn.g_proj",),
     "q_a_proj": ("self_attn.q_a_proj", "attn.wq_a", "attn.fused_wqa_wkv"),
     "q_b_proj": ("self_attn.q_b_proj", "attn.wq_b"),
     "kv_a_proj": ("self_attn.kv_a_proj_with_mqa",),
@@ -133,17 +136,23 @@ def _rules(patterns: object) -> list[_Rule]:
     return rules
 
 
+@lru_cache(maxsize=4096)
+def _compiled(expression: str) -> re.Pattern[str]:
+    """An exclusion's regular expression; one that could take exponential time to match is refused."""
+    repeats = sum(expression.count(sign) for sign in "*+{")
+    if len(expression) > MAX_PATTERN or repeats > MAX_REPEATS or re.search(r"\)[*+{]", expression):
+        raise ConfigError(f"the pattern {describe(expression)} is too complex", key=KEY)
+    try:
+        return re.compile(expression)
+    except re.error:
+        raise ConfigError(f"{describe(expression)} is no regular expression", key=KEY) from None
+
+
 def _matches(pattern: str, name: str, *, below_layer: bool) -> bool:
     """Whether a pattern names a module or one that holds it."""
     if pattern.startswith("re:"):
-        if len(pattern) > MAX_PATTERN:
-            return False
-        try:
-            regex = re.compile(pattern[3:])
-        except re.error:
-            return False
         full = f"model.layers.5.{name}" if below_layer else name
-        return regex.match(full) is not None
+        return _compiled(pattern[3:]).match(full) is not None
     if "*" in pattern or "?" in pattern:
         candidates = (name, f".{name}", f"layers.5.{name}", f"model.layers.5.{name}")
         return any(

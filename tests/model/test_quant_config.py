@@ -126,12 +126,10 @@ def test_what_is_not_understood_is_refused(config: dict[str, Any]) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_hostile_pattern_is_harmless() -> None:
-    scheme = read(
-        quant_method="compressed-tensors",
-        ignore=["re:((", "re:(a+)+$"],
-        config_groups={
-            "g": {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float"}, "input_activations": {}}
-        },
-    )
-    assert scheme.linear.bits == 8
+@pytest.mark.parametrize(
+    "pattern", ["re:((", "re:(a+)+$", "re:(.*)*x", "re:" + ".*" * 50 + "x", "re:" + "a" * 999]
+)
+def test_a_hostile_pattern_is_refused_at_once(pattern: str) -> None:
+    group = {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float"}, "input_activations": {}}
+    with pytest.raises(ConfigError):
+        read(quant_method="compressed-tensors", ignore=[pattern], config_groups={"group_0": group})

@@ -116,9 +116,7 @@ def build_mimo_v2(keys: Keys) -> Body:
     types = keys.names("layer_types", ("full_attention", "sliding_attention"), count)
     if types is None:
         if pattern is None or set(pattern) - {0, 1}:
-            raise keys.error(
-                "hybrid_layer_pattern", "required key is missing, or has other entries than 0 and 1"
-            )
+            raise keys.error("hybrid_layer_pattern", "must be given, with entries 0 and 1")
         types = ["sliding_attention" if kind else "full_attention" for kind in pattern]
     window = keys.integer("sliding_window", "sliding_window_size")
     mixers = {

@@ -1,4 +1,4 @@
-"""More hybrids of attention and recurrent layers: Kimi Linear, Jamba, Granite 4, Bamba, MiniMax-Text, LFM2."""
+"""More hybrids of attention and recurrence: Kimi Linear, Jamba, Granite 4, Bamba, MiniMax-Text, LFM2."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def build_minimax(keys: Keys) -> Body:
     listed = keys.integers("attn_type_list", count)
     if types is None:
         if listed is None or set(listed) - {0, 1}:
-            raise keys.error("attn_type_list", "required key is missing, or has other entries than 0 and 1")
+            raise keys.error("attn_type_list", "must be given, with entries 0 and 1")
         types = ["full_attention" if kind else "linear_attention" for kind in listed]
     keys.refuse(("shared_intermediate_size",), "is not supported in this family")
     attention = read_gqa(keys, hidden)
