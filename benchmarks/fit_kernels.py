@@ -543,7 +543,7 @@ def moe_problems(root: Path) -> list[Problem]:
     names = zip(d.system, d.engine, d.block, d.kernel_source, strict=True)
     d["fmt"] = [moe_format(s, e, b, k) for s, e, b, k in names]
     d = d[d.fmt != ""]
-    # FlashInfer's per-tensor fp8 on Hopper reads weights at a fifth of the bandwidth: not what servers choose.
+    # FlashInfer's per-tensor fp8 on Hopper reads weights at a fifth of the bandwidth: nobody's choice.
     slow = d.kernel_source.str.contains("modeloptfp8moe_flashinfer_cutlass") & (d.system != "b200_sxm")
     d = d[~slow]
     d["matrices"] = np.where(d.kernel_source.str.contains("nongated"), 2.0, 3.0)
