@@ -835,12 +835,12 @@ def report(problems: list[Problem], quick: bool) -> tuple[dict[str, Any], list[d
 
 
 HEADER = """\
-# Coefficients of the kernel-time formulas in sizing/kernels. Written by benchmarks/fit_kernels.py: don't edit.
-# Measurements: ai-dynamo/aiconfigurator (Apache-2.0) for NVIDIA, hudingyi688/aiconfigurator-npu for Ascend 910B.
-# residuals: median and 90th percentile of |log(predicted / measured)| on rows of weight 0.3 and more, which the
-# fit saw; sigma: their 68th percentile. engines: median time of an engine's kernels over the curve.
-# A family or format without an entry takes a kindred format or operation of the same family (sigma + 0.15 in
-# quadrature), else the same in the nearest family (+ 0.25), else the median of the measured families (+ 0.35).
+# Coefficients of the kernel-time formulas in sizing/kernels. Written by benchmarks/fit_kernels.py.
+# Measurements: ai-dynamo/aiconfigurator (Apache-2.0) for NVIDIA, hudingyi688/aiconfigurator-npu for Ascend.
+# residuals: median and 90th percentile of |log(predicted / measured)| on rows of weight 0.3 and more, which
+# the fit saw; sigma: their 68th percentile. engines: median time of an engine's kernels over the curve.
+# A family or format without an entry takes a kindred format or operation of the same family (sigma + 0.15
+# in quadrature), else the same in the nearest family (+ 0.25), else the median of families (+ 0.35).
 """
 
 

@@ -265,8 +265,8 @@ _NEAREST: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
-#: Operations whose kernel is another's with other shapes. Where both are measured, the prefill curve in place of
-#: their own has a median error of 9 to 22 percent, against 4 to 19 with their own.
+#: Operations whose kernel is another's with other shapes. Where both are measured, the prefill curve in place
+#: of their own has a median error of 9 to 22 percent, against 4 to 19 with their own.
 _KIN: Mapping[str, str] = MappingProxyType({"mla_prefill": "prefill", "encoder": "prefill"})
 
 #: Spread added to sigma (in log units, quadratically) for each kind of stand-in.
