@@ -294,7 +294,7 @@ def attention_problems(root: Path) -> list[Problem]:
         d.loc[d.kernel_source.isin(["triton", "vllm_triton_attn"]), "w"] = 0.0
         d.loc[d.kernel_source.str.contains("decode") & (operation == "prefill"), "w"] = 0.0
         if operation == "prefill":
-            d.loc[d.isl < 16, "w"] *= 0.1
+            d.loc[d.isl < 32, "w"] *= 0.2
         else:
             seen = np.where(d.window_size > 0, np.minimum(d.window_size, d.isl + d.step), d.isl + d.step)
             cache = (
@@ -305,6 +305,7 @@ def attention_problems(root: Path) -> list[Problem]:
                 * np.where(d.dtype == "fp8", 2.0, 4.0)
             )
             d.loc[resident(d, cache), "w"] = 0.0
+            d.loc[d.isl + d.step < 64, "w"] *= 0.2  # hardly ever met in serving, and all set-up
         d.loc[~d.head_dim.isin([64, 128, 256]), "w"] *= 0.3
         for (dtype, family), rows in d.groupby(["dtype", families_of(d)]):
             rows = rows.reset_index(drop=True)
@@ -542,7 +543,7 @@ def moe_problems(root: Path) -> list[Problem]:
     names = zip(d.system, d.engine, d.block, d.kernel_source, strict=True)
     d["fmt"] = [moe_format(s, e, b, k) for s, e, b, k in names]
     d = d[d.fmt != ""]
-    # FlashInfer's per-tensor fp8 on Hopper reads weights at a fifth of the bandwidth: servers don't choose it.
+    # FlashInfer's per-tensor fp8 on Hopper reads weights at a fifth of the bandwidth: nobody's choice.
     slow = d.kernel_source.str.contains("modeloptfp8moe_flashinfer_cutlass") & (d.system != "b200_sxm")
     d = d[~slow]
     d["matrices"] = np.where(d.kernel_source.str.contains("nongated"), 2.0, 3.0)
@@ -554,7 +555,7 @@ def moe_problems(root: Path) -> list[Problem]:
     d["rows"], d["touched"] = np.array(pairs).T
     d["us"] = d.latency_us
     d["w"] = np.where(d.inter_size / d.moe_tp_size >= 96, 1.0, 0.2) * np.where(d.rows < 0.5, 0.1, 1.0)
-    # Wide expert parallelism without dispatch: the kernel walks the rows of all ranks. Dispatched ranks don't.
+    # Wide expert parallelism without dispatch: the kernel walks all ranks' rows. Dispatched ranks don't.
     everyone = d.num_tokens * d.topk
     d.loc[(everyone > 4 * d.rows) & (everyone > 1024), "w"] *= 0.1
     weight_bytes = d.touched * d.matrices * d.hidden_size * d.inter_size / d.moe_tp_size * 0.5
@@ -834,12 +835,12 @@ def report(problems: list[Problem], quick: bool) -> tuple[dict[str, Any], list[d
 
 
 HEADER = """\
-# Coefficients of the kernel-time formulas in sizing/kernels. Written by benchmarks/fit_kernels.py: do not
-# edit by hand. Measurements: ai-dynamo/aiconfigurator (Apache-2.0) for NVIDIA, hudingyi688/aiconfigurator-npu
-# for Ascend 910B. residuals: median and 90th percentile of |log(predicted / measured)|; sigma: its 68th
-# percentile. A family or format without an entry: a kindred format of the same family (sigma + 0.15 in
-# quadrature), else the same format in the nearest family (+ 0.25), else the median of the measured families
-# (+ 0.35). See KernelCurves.
+# Coefficients of the kernel-time formulas in sizing/kernels. Written by benchmarks/fit_kernels.py.
+# Measurements: ai-dynamo/aiconfigurator (Apache-2.0) for NVIDIA, hudingyi688/aiconfigurator-npu for Ascend.
+# residuals: median and 90th percentile of |log(predicted / measured)| on rows of weight 0.3 and more, which
+# the fit saw; sigma: their 68th percentile. engines: median time of an engine's kernels over the curve.
+# A family or format without an entry takes a kindred format or operation of the same family (sigma + 0.15
+# in quadrature), else the same in the nearest family (+ 0.25), else the median of families (+ 0.35).
 """
 
 
@@ -871,9 +872,16 @@ def main() -> int:
         print(f"{p.operation:18}{p.family:12}{p.key:10}", rounded(p.stats["curve"]))
     print(pd.DataFrame(lines).to_string(index=False))
     if not arguments.only:
-        text = HEADER + yaml.safe_dump(
-            {"version": 1, "families": families}, sort_keys=False, width=160, default_flow_style=None
-        )
+        lines_out = [HEADER + "version: 1", "families:"]
+        for family, operations in families.items():
+            lines_out.append(f"  {family}:")
+            for operation, entries in operations.items():
+                lines_out.append(f"    {operation}:")
+                for key, entry in entries.items():
+                    flow = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=4000).strip()
+                    start, end = flow.split(", origin: ")
+                    lines_out += [f"      {key}:", f"        {start},", f"          origin: {end}"]
+        text = "\n".join(lines_out) + "\n"
         arguments.out.write_text(text, encoding="utf-8")
         print(f"wrote {arguments.out}")
     print(f"{time.perf_counter() - begun:.0f} s", file=sys.stderr)

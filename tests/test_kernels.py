@@ -194,6 +194,14 @@ def test_stand_ins_are_named_and_less_certain() -> None:
     assert kernel_curves("hopper").engine_factor("gemm", "bf16", "unheard of") == 1.0
 
 
+def test_latent_attention_of_a_family_without_a_measurement() -> None:
+    curves = kernel_curves("ascend-910b")
+    own, hopper = curves.attention("decode"), kernel_curves("hopper").attention("mla_decode")
+    assert curves.attention("mla_prefill").compute == curves.attention("prefill").compute
+    assert curves.attention("mla_decode").launch_us == own.launch_us
+    assert curves.attention("mla_decode").memory == hopper.memory
+
+
 # Published timings (ai-dynamo/aiconfigurator's tables, summarised by size; vLLM blog; DeepEP's README).
 
 

@@ -265,6 +265,10 @@ _NEAREST: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+#: Operations whose kernel is another's with other shapes. Where both are measured, the prefill curve in place
+#: of their own has a median error of 9 to 22 percent, against 4 to 19 with their own.
+_KIN: Mapping[str, str] = MappingProxyType({"mla_prefill": "prefill", "encoder": "prefill"})
+
 #: Spread added to sigma (in log units, quadratically) for each kind of stand-in.
 FORMAT_STANDIN_SIGMA = 0.15
 FAMILY_STANDIN_SIGMA = 0.25
@@ -338,11 +342,20 @@ class KernelCurves:
             if alternative in own:
                 self.stand_ins[operation, key] = f"{self.family} {alternative}"
                 return _wider(own[alternative], FORMAT_STANDIN_SIGMA)
+        kin = self.table.get(self.family, {}).get(_KIN.get(operation, ""), {})
+        if key in kin:
+            self.stand_ins[operation, key] = f"{self.family} {_KIN[operation]} {key}"
+            return _wider(kin[key], FORMAT_STANDIN_SIGMA)
         nearest = _NEAREST.get(self.family, ())
+        if operation == "mla_decode":  # Ampere's and Ada's only measured kernels don't split the context
+            nearest = ("hopper", "blackwell", *nearest)
         for name in nearest:
             curve = self.table.get(name, {}).get(operation, {}).get(key)
             if curve is not None:
                 self.stand_ins[operation, key] = f"{name} {key}"
+                own_decode = self.table.get(self.family, {}).get("decode", {}).get(key)
+                if operation == "mla_decode" and own_decode is not None:  # launching is the family's own
+                    curve = replace(curve, launch_us=max(curve.launch_us, own_decode.launch_us))
                 return _wider(curve, FAMILY_STANDIN_SIGMA)
         for candidate in (key, *alternatives, "bf16"):
             curves = [
