@@ -187,7 +187,8 @@ def test_notes_of_a_serve_command():
     notes = (
         'section "x"; case "--max-num-batched-tokens 4096"; serve: vllm serve m -tp 8 '
         "--max-num-batched-tokens 8192 --max-num-seqs=512 --gpu-memory-utilization 0.85 "
-        '--speculative-config={"method":"mtp","num_speculative_tokens":2}; hardware: "y"; 1000 requests; request rate inf (all at once)'
+        '--speculative-config={"method":"mtp","num_speculative_tokens":2}; '
+        'hardware: "y"; 1000 requests; request rate inf (all at once)'
     )
     hints = read_notes(notes)
     assert hints.option("max_num_batched_tokens") == 4096  # the case varies the serve line
