@@ -18,12 +18,8 @@ from pathlib import Path
 
 Flags = set[str]
 
-VLLM_SERVE = (
-    r"^vllm/(engine/arg_utils|entrypoints/openai/cli_args|entrypoints/common/cli_args|entrypoints/cli/serve)\.py$"
-)
-VLLM_BENCH = (
-    r"^vllm/(benchmarks/(serve|datasets|datasets/\w+)|entrypoints/cli/benchmark/(serve|base))\.py$"
-)
+VLLM_SERVE = r"^vllm/(engine/arg_utils|entrypoints/openai/cli_args|entrypoints/common/cli_args|entrypoints/cli/serve)\.py$"
+VLLM_BENCH = r"^vllm/(benchmarks/(serve|datasets|datasets/\w+)|entrypoints/cli/benchmark/(serve|base))\.py$"
 VLLM_REASONING = r"^vllm/reasoning/\w+\.py$"
 VLLM_TOOLS = r"^vllm/(entrypoints/openai/)?tool_parsers/\w+\.py$"
 SGLANG_SERVE = r"^sglang/srt/(server_args|arg_groups/(\w+/)?\w+)\.py$"
@@ -83,7 +79,9 @@ def annotated_flags(module: ast.Module) -> Flags:
         if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
             continue
         hint = node.annotation
-        if not (isinstance(hint, ast.Subscript) and isinstance(hint.value, ast.Name) and hint.value.id == "A"):
+        if not (
+            isinstance(hint, ast.Subscript) and isinstance(hint.value, ast.Name) and hint.value.id == "A"
+        ):
             continue
         name = "--" + node.target.id.replace("_", "-")
         options = {

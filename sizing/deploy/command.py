@@ -16,13 +16,13 @@ NODE = Variable("NODE_ADDRESS")
 """Address of the node that runs the command."""
 INTERFACE = Variable("NETWORK_INTERFACE")
 """Network interface between the nodes, such as eth0."""
-MOUNT = "/etc/sizing"
-"""Where the configuration files of a command are found."""
+CONFIG_DIR = "CONFIG_DIR"
+"""Variable of the directory in which a command finds its ``files``."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """What one node of one replica runs. ``files`` (name -> content) are wanted under ``MOUNT``.
+    """What one node of one replica runs. ``files`` (name -> content) are wanted in ``CONFIG_DIR``.
 
     ``role`` is ``serve``, ``prefill``, ``decode`` or ``router``; ``node`` counts from 0; ``before`` are commands that
     are run first and must succeed; ``notes`` are for the person who starts it.
@@ -45,6 +45,11 @@ class Command:
     def serves(self) -> bool:
         """Whether this node answers requests."""
         return self.node == 0
+
+    @property
+    def file_stem(self) -> str:
+        """``serve``, or ``decode-node1``: what the files of this command are called."""
+        return self.role if self.nodes == 1 else f"{self.role}-node{self.node}"
 
     def variables(self) -> list[str]:
         """Names of the variables that must be set, in order of appearance."""
@@ -71,6 +76,11 @@ class Arguments:
 
     def __iter__(self) -> Iterator[Token]:
         return iter(self.tokens)
+
+
+def config_path(name: str) -> Variable:
+    """Path of one of a command's own files."""
+    return Variable(CONFIG_DIR, after=f"/{name}")
 
 
 def number(value: float) -> str:
@@ -105,7 +115,12 @@ def expected_lines(spec: DeploymentSpec) -> list[str]:
     """The plan's own figures, one line each."""
     if spec.expected is None:
         return ["no figures were given"]
-    units = (("ttft_ms", "ms"), ("tpot_ms", "ms"), ("output_tokens_per_s", "tokens/s"), ("requests_per_s", "1/s"))
+    units = (
+        ("ttft_ms", "ms"),
+        ("tpot_ms", "ms"),
+        ("output_tokens_per_s", "tokens/s"),
+        ("requests_per_s", "1/s"),
+    )
     lines = []
     for key, unit in units:
         figure = getattr(spec.expected, key)

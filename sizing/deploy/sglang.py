@@ -68,7 +68,9 @@ def arguments(spec: DeploymentSpec, role: str) -> Arguments:
     if spec.all2all_backend:
         args.add(flags.require("sglang", spec.version, "--moe-a2a-backend", "an all-to-all backend"))
         args.add(spec.all2all_backend)
-    args.add_if(spec.weights in ("bf16", "fp16"), "--dtype", "bfloat16" if spec.weights == "bf16" else "float16")
+    args.add_if(
+        spec.weights in ("bf16", "fp16"), "--dtype", "bfloat16" if spec.weights == "bf16" else "float16"
+    )
     if spec.vendor == "ascend":
         args.add("--device", "npu", "--attention-backend", "ascend")
         args.add_if(spec.weights in ("int8_w8a8", "w4a8"), "--quantization", "modelslim")
@@ -134,9 +136,13 @@ def _speculative(spec: DeploymentSpec, args: Arguments) -> None:
 def _notes(spec: DeploymentSpec) -> tuple[str, ...]:
     notes = []
     if spec.vendor != "nvidia":
-        notes.append("The tag of this image was not checked: take the one that SGLang names for the accelerator.")
+        notes.append(
+            "The tag of this image was not checked: take the one that SGLang names for the accelerator."
+        )
     if spec.moe and spec.parallelism.dp > 1:
-        notes.append("Request limit and prefill chunk are for all attention groups together; the server divides them.")
+        notes.append(
+            "Request limit and prefill chunk are for all attention groups together; the server divides them."
+        )
     return tuple(notes)
 
 
@@ -147,7 +153,10 @@ def check_plan(spec: DeploymentSpec) -> None:
         flags.require("sglang", spec.version, "--pp-size", "pipeline parallelism")
     if not spec.moe and layout.dp > 1 and spec.nodes(layout) > 1:
         raise PlacementError(
-            "replicas of a dense model do not share nodes", rule="dp_group_spans_nodes", key="dp", hint="use replicas"
+            "replicas of a dense model do not share nodes",
+            rule="dp_group_spans_nodes",
+            key="dp",
+            hint="use replicas",
         )
     check_fp8_blocks(spec)
     if spec.kv_dtype in ("int8", "nvfp4"):

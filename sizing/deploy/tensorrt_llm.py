@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from sizing.deploy import flags
-from sizing.deploy.command import MOUNT, Arguments, Command, header
+from sizing.deploy.command import Arguments, Command, config_path, header
 from sizing.deploy.parsers import parser
 from sizing.deploy.rope import PATCH_NAME, patch_script
 from sizing.deploy.spec import DeploymentSpec
@@ -31,7 +31,14 @@ def commands(spec: DeploymentSpec, role: str = "serve") -> list[Command]:
     argv: tuple[Token, ...] = ("trtllm-serve", spec.model, *args)
     notes: list[str] = []
     if nodes > 1:
-        start: tuple[Token, ...] = ("mpirun", "-n", str(layout.accelerators), "--host", HOSTS, "trtllm-llmapi-launch")
+        start: tuple[Token, ...] = (
+            "mpirun",
+            "-n",
+            str(layout.accelerators),
+            "--host",
+            HOSTS,
+            "trtllm-llmapi-launch",
+        )
         argv = (*start, *argv, "--gpus_per_node", str(spec.accelerators_per_node))
         slots = ",".join(f"NODE{index}:{spec.accelerators_per_node}" for index in range(nodes))
         notes.append(f"Set HOSTS to {slots}. Launching over several nodes was not tried.")
@@ -39,7 +46,9 @@ def commands(spec: DeploymentSpec, role: str = "serve") -> list[Command]:
     files = [(CONFIG, config_file(spec))]
     if spec.needs_rope:
         files.append((PATCH_NAME, patch_script(spec)))
-        notes.append(f"Before the first start: python3 {PATCH_NAME} MODEL_DIRECTORY, and serve that directory.")
+        notes.append(
+            f"Before the first start: python3 {PATCH_NAME} MODEL_DIRECTORY, and serve that directory."
+        )
     command = Command(
         role=role,
         node=0,
@@ -69,7 +78,7 @@ def arguments(spec: DeploymentSpec) -> Arguments:
     args.add_if(name, "--reasoning_parser", name or "")
     parser("tensorrt-llm", spec.version, "tool", spec.tool_parser)
     args.add_if(spec.trust_remote_code, "--trust_remote_code")
-    return args.add("--config", f"{MOUNT}/{CONFIG}")
+    return args.add("--config", config_path(CONFIG))
 
 
 def config(spec: DeploymentSpec) -> dict[str, Any]:
@@ -111,7 +120,9 @@ def check_plan(spec: DeploymentSpec) -> None:
         raise PlacementError("a dense model has no data-parallel attention", rule="dp_dense", key="dp")
     check_fp8_blocks(spec)
     if spec.kv_dtype not in _KV:
-        raise SizingError("TensorRT-LLM does not keep the cache in it", key="kv_dtype", hint="auto, fp8 or nvfp4")
+        raise SizingError(
+            "TensorRT-LLM does not keep the cache in it", key="kv_dtype", hint="auto, fp8 or nvfp4"
+        )
     if spec.speculative and spec.speculative.method != "mtp":
         raise SizingError("only mtp is written for TensorRT-LLM", key="speculative")
     if spec.quantize_online:

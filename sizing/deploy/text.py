@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sizing.errors import SizingError
@@ -73,7 +73,9 @@ def iso_date(value: str, key: str = "date") -> str:
 def resource_name(value: str, key: str = "accelerator_resource") -> str:
     """An extended resource of Kubernetes such as ``nvidia.com/gpu``."""
     if not _RESOURCE.fullmatch(value):
-        raise SizingError(f"not a Kubernetes resource: {value[:80]!r}", key=key, hint="such as nvidia.com/gpu")
+        raise SizingError(
+            f"not a Kubernetes resource: {value[:80]!r}", key=key, hint="such as nvidia.com/gpu"
+        )
     return value
 
 
@@ -89,6 +91,16 @@ def file_name(value: str) -> str:
     """The name of a generated file, or AssertionError: names are made by this package, never by the user."""
     assert _FILE_NAME.fullmatch(value), f"unsafe file name {value!r}"
     return value
+
+
+def substitute(value: Token, known: Mapping[str, Token]) -> Token:
+    """The token with a variable replaced by what is ``known`` of it where the command runs."""
+    if not isinstance(value, Variable) or value.name not in known:
+        return value
+    found = known[value.name]
+    if isinstance(found, Variable):
+        return Variable(found.name, value.before + found.before, found.after + value.after)
+    return value.before + found + value.after
 
 
 def shell(value: Token) -> str:

@@ -15,13 +15,18 @@ IMAGES = {"nvidia": "vllm/vllm-openai:v{version}", "amd": "vllm/vllm-openai-rocm
 RPC_PORT = 13345
 MASTER_PORT = 29501
 RAY_PORT = 6379
+NIXL_PORT = 5600
 
 
 def commands(spec: DeploymentSpec, role: str = "serve") -> list[Command]:
     """The command of each node of one replica."""
     check_plan(spec)
     image = IMAGES[spec.vendor].format(version=spec.version)
-    return [node_command(spec, role, node, image, environment(spec)) for node in range(spec.nodes(spec.parallelism))]
+    env = environment(spec)
+    if role != "serve":
+        flags.require(spec.engine, spec.version, "--kv-transfer-config", "a disaggregated plan")
+        env += [("VLLM_NIXL_SIDE_CHANNEL_HOST", NODE), ("VLLM_NIXL_SIDE_CHANNEL_PORT", str(NIXL_PORT))]
+    return [node_command(spec, role, node, image, env) for node in range(spec.nodes(spec.parallelism))]
 
 
 def node_command(
@@ -73,7 +78,9 @@ def arguments(spec: DeploymentSpec, role: str) -> Arguments:
     args.add_if(layout.ep > 1, "--enable-expert-parallel")
     if spec.all2all_backend and flags.has(spec.engine, spec.version, "--all2all-backend"):
         args.add("--all2all-backend", spec.all2all_backend)
-    args.add_if(spec.weights in ("bf16", "fp16"), "--dtype", "bfloat16" if spec.weights == "bf16" else "float16")
+    args.add_if(
+        spec.weights in ("bf16", "fp16"), "--dtype", "bfloat16" if spec.weights == "bf16" else "float16"
+    )
     args.add_if(spec.quantize_online, "--quantization", "fp8")
     args.add("--kv-cache-dtype", "fp8" if spec.kv_dtype == "fp8" else "auto")
     args.add("--max-model-len", spec.max_model_len, "--max-num-seqs", spec.max_num_seqs)
@@ -104,7 +111,11 @@ def node_arguments(spec: DeploymentSpec, node: int) -> Arguments:
     args = Arguments()
     if layout.dp > 1:
         local = layout.dp // nodes
-        args.add(flags.require(spec.engine, spec.version, "--data-parallel-size-local", "data parallelism over nodes"))
+        args.add(
+            flags.require(
+                spec.engine, spec.version, "--data-parallel-size-local", "data parallelism over nodes"
+            )
+        )
         args.add(local, "--data-parallel-address", HEAD, "--data-parallel-rpc-port", RPC_PORT)
         args.add_if(node, "--headless", "--data-parallel-start-rank", node * local)
         return args
@@ -167,7 +178,9 @@ def plan_notes(spec: DeploymentSpec) -> tuple[str, ...]:
     if spec.needs_rope:
         notes.append("YaRN is static: it also changes short prompts. Leave it out where 128K is not needed.")
     if spec.tool_parser and spec.tool_parser.startswith("deepseek"):
-        notes.append("DeepSeek tool calls may need a chat template that writes them: add --chat-template FILE.")
+        notes.append(
+            "DeepSeek tool calls may need a chat template that writes them: add --chat-template FILE."
+        )
     return tuple(notes)
 
 
@@ -181,10 +194,14 @@ def check_plan(spec: DeploymentSpec) -> None:
             key="ep",
         )
     if layout.dp > 1 and layout.tp * layout.pp > spec.accelerators_per_node:
-        raise PlacementError("an attention group cannot span nodes while dp > 1", rule="dp_group_spans_nodes", key="dp")
+        raise PlacementError(
+            "an attention group cannot span nodes while dp > 1", rule="dp_group_spans_nodes", key="dp"
+        )
     check_fp8_blocks(spec, repaired=flags.numbers(spec.version) >= (0, 33))
     if spec.kv_dtype in ("int8", "nvfp4"):
-        raise SizingError(f"vLLM {spec.version} is not known to keep the cache in it", key="kv_dtype", hint="auto or fp8")
+        raise SizingError(
+            f"vLLM {spec.version} is not known to keep the cache in it", key="kv_dtype", hint="auto or fp8"
+        )
     if spec.speculative and spec.speculative.method == "mtp" and flags.numbers(spec.version) < (0, 11):
         raise SizingError("MTP needs vLLM 0.11 or newer", key="engine_version")
 
