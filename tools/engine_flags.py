@@ -3,7 +3,7 @@
     python tools/engine_flags.py vllm  WHEEL... > sizing/deploy/flags_vllm.yaml
     python tools/engine_flags.py sglang WHEEL... > sizing/deploy/flags_sglang.yaml
 
-A wheel is opened as a zip file and parsed as text: nothing is installed, imported or run, so no GPU is needed.
+A wheel is opened as a zip file and parsed as text: nothing is installed or run, so no GPU is needed.
 Only facts are taken: the names of flags and parsers, and in which of the versions given they are.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 Flags = set[str]
 
-VLLM_SERVE = r"^vllm/(engine/arg_utils|entrypoints/openai/cli_args|entrypoints/common/cli_args|entrypoints/cli/serve)\.py$"
+VLLM_SERVE = r"^vllm/(engine/arg_utils|entrypoints/((openai|common)/cli_args|cli/serve))\.py$"
 VLLM_BENCH = r"^vllm/(benchmarks/(serve|datasets|datasets/\w+)|entrypoints/cli/benchmark/(serve|base))\.py$"
 VLLM_REASONING = r"^vllm/reasoning/\w+\.py$"
 VLLM_TOOLS = r"^vllm/(entrypoints/openai/)?tool_parsers/\w+\.py$"
@@ -101,7 +101,7 @@ def annotated_flags(module: ast.Module) -> Flags:
 
 
 def parser_names(module: ast.Module) -> Flags:
-    """Names under which parsers are registered: keys of tables of parsers, and arguments of ``register_module``."""
+    """Names of parsers: keys of tables of parsers, and arguments of ``register_module``."""
     found: Flags = set()
     for node in ast.walk(module):
         if isinstance(node, ast.Dict):

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sizing.deploy import flags, yaml_text
-from sizing.deploy.command import Arguments, header, number
+from sizing.deploy.command import ROUTER_PORT, Arguments, header, number
 from sizing.deploy.scripts import grouped
 from sizing.deploy.spec import DeploymentSpec, Workload
 from sizing.deploy.text import Token, Variable, shell_line
@@ -31,7 +31,7 @@ def benchmark_files(spec: DeploymentSpec) -> dict[str, str]:
 
 
 def requests(workload: Workload) -> int:
-    """Requests of one run: ten times what is in flight, or five minutes of arrivals, so that the ramp weighs little."""
+    """Requests of one run: ten times what is in flight, or five minutes of arrivals: a small ramp."""
     if workload.concurrency:
         return max(100, 10 * workload.concurrency)
     return max(100, round(300 * (workload.request_rate or 1)))
@@ -79,7 +79,7 @@ def vllm_argv(spec: DeploymentSpec, workload: Workload) -> tuple[Token, ...]:
 
 
 def sglang_argv(spec: DeploymentSpec, workload: Workload) -> tuple[Token, ...]:
-    """``sglang.bench_serving``; its ratio of 1 makes all lengths exact, and end-of-sequence is ignored by default."""
+    """``sglang.bench_serving``: a ratio of 1 makes lengths exact; end-of-sequence is ignored by default."""
     args = Arguments()
     if workload.shared_prefix_tokens:
         args.add(
@@ -127,7 +127,7 @@ def _script(spec: DeploymentSpec, argv: tuple[Token, ...]) -> str:
     notes = ["BASE_URL: the server, or the load balancer before the replicas"]
     if spec.weights == "bf16" and spec.model.startswith("/"):
         notes.append("the client reads the tokenizer at the model's path")
-    url = f"http://localhost:{spec.serving_port}"
+    url = f"http://localhost:{ROUTER_PORT if spec.disaggregated else spec.serving_port}"
     lines = ["#!/usr/bin/env bash", header(spec, "Benchmark of the plan's workload", tuple(notes)).rstrip()]
     lines += ["set -euo pipefail", f'BASE_URL="${{BASE_URL:-{url}}}"', f"mkdir -p {RESULTS}"]
     lines.append("exec " + " \\\n  ".join(shell_line(group) for group in grouped(argv)))
@@ -154,7 +154,7 @@ def expected(spec: DeploymentSpec) -> dict[str, Any]:
         if spec.expected
         else {},
         "results": results(spec),
-        "rule": "agrees if p10 <= measured <= p90; ttft and tpot are means over requests, compared with the interval",
+        "rule": "agrees if p10 <= measured <= p90; ttft and tpot are means over requests",
     }
     return content
 

@@ -20,12 +20,16 @@ CONFIG_DIR = "CONFIG_DIR"
 """Variable of the directory in which a command finds its ``files``."""
 
 
+ROUTER_PORT = 8000
+"""Port of the router in front of separate pools."""
+
+
 @dataclass(frozen=True)
 class Command:
     """What one node of one replica runs. ``files`` (name -> content) are wanted in ``CONFIG_DIR``.
 
-    ``role`` is ``serve``, ``prefill``, ``decode`` or ``router``; ``node`` counts from 0; ``before`` are commands that
-    are run first and must succeed; ``notes`` are for the person who starts it.
+    ``role`` is ``serve``, ``prefill``, ``decode`` or ``router``; ``node`` counts from 0; ``before`` are
+    commands that are run first and must succeed; ``notes`` are for the person who starts it.
     """
 
     role: str

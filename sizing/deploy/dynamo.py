@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sizing.deploy import kubernetes, pods, yaml_text
 from sizing.deploy.command import Command, header
+from sizing.deploy.parsers import REASONING, TOOLS
 from sizing.deploy.pods import Object
 from sizing.deploy.spec import DeploymentSpec
 from sizing.errors import SizingError
@@ -16,11 +17,12 @@ IMAGES = {
     "sglang": f"nvcr.io/nvidia/ai-dynamo/sglang-runtime:{VERSION}",
 }
 FRONTEND_FLAGS = {
-    "--host", "--port", "--enable-auto-tool-choice", "--nnodes", "--node-rank", "--master-addr", "--master-port",
-    "--headless", "--dist-init-addr", "--kv-transfer-config",
+    "--host", "--port", "--enable-auto-tool-choice", "--nnodes", "--node-rank", "--master-addr",
+    "--master-port", "--headless", "--dist-init-addr", "--kv-transfer-config",
 }  # fmt: skip
 """Flags that Dynamo's frontend or operator stands for."""
-RENAMED = {"--reasoning-parser": "--dyn-reasoning-parser", "--tool-call-parser": "--dyn-tool-call-parser"}
+OWN_PARSERS = {"--reasoning-parser": "--dyn-reasoning-parser", "--tool-call-parser": "--dyn-tool-call-parser"}
+"""Parsers run in Dynamo itself, under names that are mostly those of vLLM."""
 KV_ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
 
 
@@ -54,7 +56,8 @@ def dynamo_files(spec: DeploymentSpec, commands: Sequence[Command]) -> dict[str,
     }
     notes = (
         kubernetes.STORAGE_NOTE,
-        f"the image carries its own {spec.engine}: its version may differ from {spec.version}, and flags with it",
+        f"the image carries its own {spec.engine}: flags are those of {spec.version}",
+        "the names of Dynamo's own parsers were not checked",
         *commands[0].notes,
     )
     return {"dynamo.yaml": yaml_text.file(header(spec, "Dynamo", notes), [pods.claim(spec), graph])}
@@ -93,9 +96,16 @@ def arguments(spec: DeploymentSpec, command: Command) -> list[str]:
     skipping = False
     for value in values:
         if value.startswith("--"):
-            skipping = value in FRONTEND_FLAGS
+            skipping = value in FRONTEND_FLAGS or value in OWN_PARSERS
         if not skipping:
-            kept.append(RENAMED.get(value, value))
+            kept.append(value)
+    for option, table, family in (
+        ("--dyn-reasoning-parser", REASONING, spec.reasoning_parser),
+        ("--dyn-tool-call-parser", TOOLS, spec.tool_parser),
+    ):
+        name = table[family][0] if family else None
+        if name:
+            kept += [option, name]
     if command.role in KV_ROLES and spec.engine == "vllm":
         role = KV_ROLES[command.role]
         kept += ["--disaggregation-mode", command.role]

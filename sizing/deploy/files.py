@@ -33,8 +33,8 @@ KINDS = (*MAKERS, "all")
 def deployment_files(spec: DeploymentSpec, kind: str) -> dict[str, str]:
     """Files of one kind (one of ``KINDS``): name -> content. The same spec always gives the same text.
 
-    ``all`` gives every kind that fits the plan. SizingError where the kind does not fit, or the engine would refuse
-    the plan.
+    ``all`` gives every kind that fits the plan. SizingError where the kind does not fit, or the engine would
+    refuse the plan.
     """
     if kind not in KINDS:
         raise unknown_name("kind of deployment file", kind, KINDS, key="kind")

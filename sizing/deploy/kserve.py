@@ -14,15 +14,15 @@ from sizing.errors import SizingError
 
 OWN_FLAGS = {
     "--served-model-name", "--host", "--port", "--tensor-parallel-size", "--pipeline-parallel-size",
-    "--data-parallel-size", "--data-parallel-size-local", "--data-parallel-address", "--data-parallel-rpc-port",
-    "--data-parallel-start-rank", "--enable-expert-parallel", "--nnodes", "--node-rank", "--master-addr",
-    "--master-port", "--headless",
+    "--data-parallel-size", "--data-parallel-size-local", "--data-parallel-address",
+    "--data-parallel-rpc-port", "--data-parallel-start-rank", "--enable-expert-parallel",
+    "--nnodes", "--node-rank", "--master-addr", "--master-port", "--headless",
 }  # fmt: skip
 """Flags that the controller sets itself, from ``spec.parallelism`` and ``spec.model``."""
 
 
 def kserve_files(spec: DeploymentSpec, commands: Sequence[Command]) -> dict[str, str]:
-    """``kserve-inferenceservice.yaml`` where a replica fits one node, ``kserve-llminferenceservice.yaml`` for vLLM."""
+    """``kserve-inferenceservice.yaml`` for one node, ``kserve-llminferenceservice.yaml`` for vLLM."""
     files: dict[str, str] = {}
     notes = (STORAGE_NOTE, *commands[0].notes)
     if not spec.disaggregated and commands[0].nodes == 1:
@@ -47,7 +47,7 @@ def kserve_files(spec: DeploymentSpec, commands: Sequence[Command]) -> dict[str,
 
 
 def inference_service(spec: DeploymentSpec, command: Command) -> Object:
-    """An InferenceService whose predictor is the engine's own container, so that its arguments are the plan's."""
+    """An InferenceService whose predictor is the engine's own container: its arguments are the plan's."""
     predictor: Object = pods.pod_spec(spec, command, name="kserve-container", probes=True)
     predictor["minReplicas"] = predictor["maxReplicas"] = spec.replicas
     predictor["timeout"] = 3600
@@ -64,7 +64,7 @@ def inference_service(spec: DeploymentSpec, command: Command) -> Object:
 
 
 def llm_inference_service(spec: DeploymentSpec, commands: Sequence[Command]) -> Object:
-    """An LLMInferenceService; of a disaggregated plan ``spec`` is the decode pool and ``spec.prefill`` the other."""
+    """An LLMInferenceService; of separate pools its ``spec`` is decode and ``spec.prefill`` the other."""
     pools = spec.disaggregated
     role = "decode" if pools else "serve"
     layout = pools.decode if pools else spec.parallelism
@@ -100,7 +100,7 @@ def _pool(spec: DeploymentSpec, commands: Sequence[Command], layout: Parallelism
 
 
 def _container(spec: DeploymentSpec, command: Command) -> Object:
-    """Its ``vllm serve`` line is the controller's; a shell reads the additional arguments, so they are quoted for it."""
+    """The ``vllm serve`` line is the controller's; a shell reads the additional arguments: quoted for it."""
     line = kubernetes(shell_line(additional_arguments(command)))
     known = {"VLLM_ENGINE_READY_TIMEOUT_S"}
     env = [item for item in pods.environment(command) if item["name"] in known]

@@ -26,27 +26,26 @@ def kubernetes_files(spec: DeploymentSpec, commands: Sequence[Command]) -> dict[
 
 
 def deployment(
-    spec: DeploymentSpec, command: Command, role: str = "serve", replicas: int | None = None, **extra: str
+    spec: DeploymentSpec, command: Command, role: str = "serve", replicas: int | None = None
 ) -> Object:
-    """A Deployment of one pool; ``extra`` are more labels of its pods (``__`` stands for a slash, ``_`` for a dash)."""
-    named = {key.replace("__", "/").replace("_", "-"): value for key, value in extra.items()}
-    chosen = {**pods.labels(spec, role), **named}
+    """A Deployment of one pool."""
+    chosen = pods.labels(spec, role)
     name = spec.label if role == "serve" else f"{spec.label}-{role}"
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": name, "labels": pods.labels(spec, role)},
+        "metadata": {"name": name, "labels": chosen},
         "spec": {
             "replicas": spec.replicas if replicas is None else replicas,
-            "selector": {"matchLabels": pods.labels(spec, role)},
+            "selector": {"matchLabels": chosen},
             "strategy": {"type": "Recreate"},
-            "template": {"metadata": {"labels": chosen}, "spec": pods.pod_spec(spec, command)},
+            "template": {"metadata": {"labels": dict(chosen)}, "spec": pods.pod_spec(spec, command)},
         },
     }
 
 
 def lws_files(spec: DeploymentSpec, commands: Sequence[Command]) -> dict[str, str]:
-    """``lws.yaml``: a LeaderWorkerSet whose groups are replicas of several nodes, and a Service of the leaders."""
+    """``lws.yaml``: a LeaderWorkerSet whose groups are replicas of several nodes, and a Service."""
     if spec.engine == "mindie":
         raise SizingError(
             "MindIE over several nodes wants a rank table of fixed addresses",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from sizing.deploy import mindie, sglang, tensorrt_llm, vllm, vllm_ascend
-from sizing.deploy.command import Command
+from sizing.deploy.command import ROUTER_PORT, Command
 from sizing.deploy.spec import DeploymentSpec
 from sizing.deploy.text import Token, Variable
 from sizing.errors import SizingError
@@ -18,7 +18,6 @@ ENGINE_COMMANDS: Mapping[str, Callable[[DeploymentSpec, str], list[Command]]] = 
     "tensorrt-llm": tensorrt_llm.commands,
     "mindie": mindie.commands,
 }
-ROUTER_PORT = 8000
 
 
 def launch_commands(spec: DeploymentSpec) -> list[Command]:
@@ -50,7 +49,7 @@ def _router(spec: DeploymentSpec) -> list[Command]:
     argv += ("--prefill", Variable("PREFILL_URL"), "--decode", Variable("DECODE_URL"))
     argv += ("--host", "0.0.0.0", "--port", str(ROUTER_PORT))
     first = pool_commands(spec, "decode")[0]
-    note = "The router is the package sglang-router; its options were not checked. Repeat --prefill and --decode."
+    note = "The router is the package sglang-router; its options were not checked."
     router = Command(
         role="router", node=0, nodes=1, image=first.image, port=ROUTER_PORT, argv=argv, notes=(note,)
     )

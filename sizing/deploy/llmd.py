@@ -17,7 +17,7 @@ ENGINE_PORT = 8200
 
 
 def llmd_files(spec: DeploymentSpec, commands: Sequence[Command]) -> dict[str, str]:
-    """``llm-d.yaml``: the pools, labelled as llm-d's scheduler selects them, and the pool object that it serves."""
+    """``llm-d.yaml``: the pools, labelled as llm-d's scheduler selects them, and the InferencePool."""
     if spec.engine != "vllm" or spec.vendor != "nvidia":
         raise SizingError("llm-d is written for vllm on nvidia", key="kind", hint="kubernetes, lws or dynamo")
     objects: list[Object] = [pods.claim(spec)]

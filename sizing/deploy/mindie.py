@@ -40,7 +40,7 @@ def commands(spec: DeploymentSpec, role: str = "serve") -> list[Command]:
     ]
     notes = [
         f"The weights are expected under {model_path(spec)} on each node.",
-        f"{CONFIG} is read from MIES_CONFIG_JSON_PATH and wants mode 640. It turns TLS off: keep the ports private.",
+        f"{CONFIG} is read from MIES_CONFIG_JSON_PATH, mode 640. TLS is off: keep the ports private.",
         "Whether maxBatchSize counts one data-parallel group or all of them was not found in the documents.",
     ]
     if nodes > 1:
@@ -145,7 +145,7 @@ def model_config(spec: DeploymentSpec) -> dict[str, Any]:
 
 
 def longest_output(spec: DeploymentSpec) -> int:
-    """Tokens that one answer may have (``maxIterTimes``): twice the workload's, within half of the context."""
+    """Tokens that an answer may have (``maxIterTimes``): twice the workload's, within half of the context."""
     wanted = 2 * spec.workload.output_tokens if spec.workload else 2048
     least = spec.workload.output_tokens if spec.workload else 1
     return max(least, min(wanted, max(1, spec.max_model_len // 2)))
@@ -157,7 +157,7 @@ def longest_input(spec: DeploymentSpec) -> int:
 
 
 def schedule(spec: DeploymentSpec) -> dict[str, Any]:
-    """``ScheduleConfig``: prefill and decode in separate batches; a prefill batch must hold the longest prompt."""
+    """``ScheduleConfig``: prefill and decode apart; a prefill batch must hold the longest prompt."""
     return {
         "templateType": "Standard",
         "templateName": "Standard_LLM",

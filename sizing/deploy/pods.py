@@ -108,6 +108,8 @@ def pod_spec(spec: DeploymentSpec, command: Command, name: str = "main", probes:
         "containers": [container(spec, command, name, probes)],
         "volumes": volumes(spec, command),
         "terminationGracePeriodSeconds": 120,
+        # A service named vllm would else set VLLM_PORT, which vLLM reads as its own.
+        "enableServiceLinks": False,
     }
     if spec.vendor == "nvidia":
         content["tolerations"] = [{"key": spec.resource, "operator": "Exists", "effect": "NoSchedule"}]

@@ -10,7 +10,7 @@ from sizing.deploy.spec import DeploymentSpec
 PATCH_NAME = "patch-rope.py"
 
 _BODY = '''\
-"""Write YaRN into MODEL_DIRECTORY/config.json: python3 patch-rope.py MODEL_DIRECTORY. The old file is kept as .orig."""
+"""Write YaRN into MODEL_DIRECTORY/config.json: patch-rope.py MODEL_DIRECTORY. The old one is kept."""
 
 import json
 import pathlib

@@ -9,7 +9,7 @@ from sizing.deploy.spec import DeploymentSpec
 from sizing.deploy.text import Token, file_name, shell, shell_line
 
 MEANING = {
-    "HEAD_ADDRESS": "address of the replica's first node",
+    "HEAD_ADDRESS": "address of the first node",
     "NODE_ADDRESS": "address of this node",
     "NETWORK_INTERFACE": "network interface between the nodes, such as eth0",
     "HOSTS": "hosts and slots of mpirun",

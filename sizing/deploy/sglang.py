@@ -54,7 +54,7 @@ def _node(spec: DeploymentSpec, role: str, node: int, nodes: int) -> Command:
 def arguments(spec: DeploymentSpec, role: str) -> Arguments:
     """The arguments that are the same on each node.
 
-    The server's request limit and prefill chunk are for all attention groups together; it divides both by their number.
+    The server's request limit and prefill chunk are for all attention groups together: it divides both.
     """
     layout = spec.parallelism
     attention_groups = layout.dp if spec.moe else 1
@@ -93,7 +93,7 @@ def arguments(spec: DeploymentSpec, role: str) -> Arguments:
 
 
 def _data_parallel(spec: DeploymentSpec, args: Arguments) -> None:
-    """Groups of attention inside the tensor-parallel ranks for experts; replicas behind one port for a dense model."""
+    """Attention groups inside the tensor-parallel ranks; of a dense model, replicas behind one port."""
     groups = spec.parallelism.dp
     if not spec.moe:
         args.add("--dp-size", groups)

@@ -51,7 +51,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Workload:
-    """The plan's own workload: lengths in tokens, and either a concurrency or a rate [requests/s], of one deployment."""
+    """The workload of the whole deployment: lengths [tokens], and a concurrency or a rate [requests/s]."""
 
     input_tokens: int
     output_tokens: int
@@ -74,7 +74,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Parallelism:
-    """Sizes of one replica's groups: ``dp`` attention groups of ``tp`` x ``pp``; experts over ``ep`` of tp x dp ranks."""
+    """One replica: ``dp`` attention groups of ``tp`` x ``pp``; experts over ``ep`` of the tp x dp ranks."""
 
     tp: int = 1
     pp: int = 1
@@ -146,7 +146,7 @@ class Speculative:
 
 @dataclass(frozen=True)
 class Disaggregated:
-    """Separate prefill and decode pools. The spec's own ``parallelism`` and ``replicas`` are then not used."""
+    """Separate prefill and decode pools; the spec's own ``parallelism`` and ``replicas`` are not used."""
 
     prefill: Parallelism
     decode: Parallelism
@@ -159,11 +159,13 @@ class Disaggregated:
 
 @dataclass(frozen=True)
 class DeploymentSpec:
-    """A chosen plan. ``max_num_seqs`` and ``max_num_batched_tokens`` are for one attention group (one ``dp`` rank).
+    """A chosen plan. ``max_num_seqs`` and ``max_num_batched_tokens`` are for one attention group (dp rank).
 
-    ``plan`` and ``date`` are printed in each file. ``native_context`` [tokens] is what the model's own config allows;
-    beyond it ``rope`` is needed. ``moe_intermediate_size`` is the width of one routed expert, None for a dense model.
-    Every field is checked here, so that nothing unsafe reaches the files; SizingError names the field.
+    ``plan`` and ``date`` are printed in each file. ``native_context`` [tokens] is what the model's own config
+    allows; beyond it ``rope`` is needed. ``moe_intermediate_size`` is the width of one routed expert.
+    ``memory_utilization`` is the engine's own fraction: of all memory (vLLM, SGLang, MindIE), or of what is
+    free after the weights (TensorRT-LLM). Every field is checked here, so that nothing unsafe reaches the
+    files; SizingError names the field.
     """
 
     plan: str

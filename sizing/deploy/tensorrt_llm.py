@@ -64,7 +64,7 @@ def commands(spec: DeploymentSpec, role: str = "serve") -> list[Command]:
 
 
 def arguments(spec: DeploymentSpec) -> Arguments:
-    """Options of ``trtllm-serve``. Its request and token limits are for one rank where attention is data-parallel."""
+    """Options of ``trtllm-serve``. With data-parallel attention its limits are for one rank."""
     layout = spec.parallelism
     args = Arguments()
     args.add("--host", "0.0.0.0", "--port", spec.serving_port, "--backend", "pytorch")

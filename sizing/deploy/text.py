@@ -118,7 +118,7 @@ def shell_line(tokens: Iterable[Token]) -> str:
 
 
 def kubernetes(value: Token) -> str:
-    """A token for ``command``, ``args`` and ``env`` of a pod, where ``$(NAME)`` expands and ``$$`` is a dollar."""
+    """A token for a pod, where ``$(NAME)`` expands unless the dollar is doubled."""
     if isinstance(value, Variable):
         return f"{kubernetes(value.before)}$({value.name}){kubernetes(value.after)}"
     return value.replace("$(", "$$(")

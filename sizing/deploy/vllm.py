@@ -24,6 +24,8 @@ def commands(spec: DeploymentSpec, role: str = "serve") -> list[Command]:
     image = IMAGES[spec.vendor].format(version=spec.version)
     env = environment(spec)
     if role != "serve":
+        if spec.transfer != "nixl":
+            raise SizingError("pools of vLLM are written with nixl", key="transfer", hint="nixl")
         flags.require(spec.engine, spec.version, "--kv-transfer-config", "a disaggregated plan")
         env += [("VLLM_NIXL_SIDE_CHANNEL_HOST", NODE), ("VLLM_NIXL_SIDE_CHANNEL_PORT", str(NIXL_PORT))]
     return [node_command(spec, role, node, image, env) for node in range(spec.nodes(spec.parallelism))]
@@ -62,7 +64,7 @@ def node_command(
         argv=argv,
         env=tuple(env),
         before=before,
-        notes=(*notes, *plan_notes(spec)),
+        notes=(*notes, *plan_notes(spec, role)),
         accelerators=spec.per_node(spec.parallelism),
     )
 
@@ -127,8 +129,8 @@ def node_arguments(spec: DeploymentSpec, node: int) -> Arguments:
 def rope_overrides(spec: DeploymentSpec) -> dict[str, Any]:
     """``--hf-overrides`` for YaRN.
 
-    The dictionary replaces the model's whole one, so the base is repeated; versions since 0.33 take the maximum
-    length from ``max_position_embeddings`` alone, which earlier ones tolerate.
+    The dictionary replaces the model's whole one, so the base is repeated; 0.33 takes the longest context
+    from ``max_position_embeddings`` alone, which earlier versions tolerate.
     """
     if spec.rope is None:
         return {}
@@ -172,7 +174,7 @@ def environment(spec: DeploymentSpec) -> list[tuple[str, Token]]:
     return env
 
 
-def plan_notes(spec: DeploymentSpec) -> tuple[str, ...]:
+def plan_notes(spec: DeploymentSpec, role: str) -> tuple[str, ...]:
     """What the person who starts it should know."""
     notes = []
     if spec.needs_rope:
@@ -180,6 +182,10 @@ def plan_notes(spec: DeploymentSpec) -> tuple[str, ...]:
     if spec.tool_parser and spec.tool_parser.startswith("deepseek"):
         notes.append(
             "DeepSeek tool calls may need a chat template that writes them: add --chat-template FILE."
+        )
+    if role != "serve":
+        notes.append(
+            "The image must hold NIXL; ghcr.io/llm-d/llm-d-cuda does. A router goes before the pools."
         )
     return tuple(notes)
 

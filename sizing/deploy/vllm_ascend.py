@@ -37,7 +37,7 @@ def generation(accelerator: str) -> str:
 
 
 def compilation(spec: DeploymentSpec) -> dict[str, object]:
-    """Graphs for decode only; with speculative decoding their sizes are multiples of the tokens a request verifies."""
+    """Graphs for decode only; with drafts their sizes are multiples of the tokens that a request verifies."""
     config: dict[str, object] = {"cudagraph_mode": "FULL_DECODE_ONLY"}
     if spec.speculative:
         tokens = spec.speculative.tokens + 1
