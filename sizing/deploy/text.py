@@ -118,10 +118,10 @@ def shell_line(tokens: Iterable[Token]) -> str:
 
 
 def kubernetes(value: Token) -> str:
-    """A token for a pod, where ``$(NAME)`` expands unless the dollar is doubled."""
+    """A token for a pod, where ``$(NAME)`` expands and each ``$$`` becomes one dollar."""
     if isinstance(value, Variable):
         return f"{kubernetes(value.before)}$({value.name}){kubernetes(value.after)}"
-    return value.replace("$(", "$$(")
+    return value.replace("$", "$$")
 
 
 def compose(value: Token) -> str:

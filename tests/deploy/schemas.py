@@ -17,7 +17,10 @@ SIZE = {"type": "integer", "minimum": 1}
 NAME = {"type": "string", "pattern": "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"}
 LABELS = {
     "type": "object",
-    "additionalProperties": {"type": "string", "pattern": "^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"},
+    "additionalProperties": {
+        "type": "string",
+        "pattern": "^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$",
+    },
 }
 METADATA = strict(["name"], name=NAME, labels=LABELS, annotations={"type": "object"})
 POD = {"type": "object", "required": ["containers"]}
@@ -68,8 +71,12 @@ SCHEMAS = {
         "LLMInferenceService",
         strict(
             ["model"],
-            model=strict(["uri"], uri={"type": "string", "pattern": "^(hf|pvc|oci|s3)://"}, name={"type": "string"}),
-            router=strict([], route={"type": "object"}, gateway={"type": "object"}, scheduler={"type": "object"}),
+            model=strict(
+                ["uri"], uri={"type": "string", "pattern": "^(hf|pvc|oci|s3)://"}, name={"type": "string"}
+            ),
+            router=strict(
+                [], route={"type": "object"}, gateway={"type": "object"}, scheduler={"type": "object"}
+            ),
             prefill=strict(["template"], **LLM_POOL),
             **LLM_POOL,
         ),
@@ -90,19 +97,36 @@ SCHEMAS = {
         ),
     ),
 }
-INTERVAL = strict(["p10", "p50", "p90"], p10={"type": "number"}, p50={"type": "number"}, p90={"type": "number"})
+INTERVAL = strict(
+    ["p10", "p50", "p90"], p10={"type": "number"}, p50={"type": "number"}, p90={"type": "number"}
+)
 EXPECTED = {
     "type": "object",
-    "required": ["schema", "plan", "model", "engine", "accelerator", "placements", "workload", "expected", "results"],
+    "required": [
+        "schema",
+        "plan",
+        "model",
+        "engine",
+        "accelerator",
+        "placements",
+        "workload",
+        "expected",
+        "results",
+    ],
     "properties": {
         "schema": {"const": "sizing/expected/1"},
         "engine": strict(["name", "version"], name={"type": "string"}, version={"type": "string"}),
         "expected": {"type": "object", "additionalProperties": INTERVAL},
-        "placements": {"type": "array", "items": strict(["tp", "pp", "dp", "ep"], tp=SIZE, pp=SIZE, dp=SIZE, ep=SIZE)},
+        "placements": {
+            "type": "array",
+            "items": strict(["tp", "pp", "dp", "ep"], tp=SIZE, pp=SIZE, dp=SIZE, ep=SIZE),
+        },
         "results": {"type": "array", "items": strict(["file", "fields"], file={}, fields={"type": "object"})},
     },
 }
-DEVICE = strict(["driver", "device_ids", "capabilities"], driver={}, device_ids={"type": "array"}, capabilities={})
+DEVICE = strict(
+    ["driver", "device_ids", "capabilities"], driver={}, device_ids={"type": "array"}, capabilities={}
+)
 COMPOSE = strict(
     ["services"],
     services={
