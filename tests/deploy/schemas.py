@@ -1,4 +1,4 @@
-"""Small schemas of the custom resources, from their documented shapes. Pods inside are checked as pods elsewhere."""
+"""Small schemas of the custom resources, from their documented shapes; their pods are checked elsewhere."""
 
 from __future__ import annotations
 

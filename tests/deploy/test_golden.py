@@ -1,4 +1,4 @@
-"""All files of the reference plans, byte for byte. SIZING_UPDATE_GOLDEN=1 writes them anew: then read the diff."""
+"""All files of the reference plans, byte for byte. SIZING_UPDATE_GOLDEN=1 writes them anew."""
 
 from __future__ import annotations
 

@@ -84,7 +84,8 @@ def test_served_name_comes_through_every_form(name: str) -> None:
     service = yaml.safe_load(files["compose.yaml"])["services"][spec.label]
     assert expand_compose(service["entrypoint"][4]) == name
     assert service.keys() <= {
-        "image", "restart", "ipc", "shm_size", "entrypoint", "environment", "volumes", "ports", "deploy", "healthcheck",
+        "image", "restart", "ipc", "shm_size", "entrypoint", "environment", "volumes", "ports", "deploy",
+        "healthcheck",
     }  # fmt: skip
     assert yaml.safe_load(files["expected.yaml"])["served_model_name"] == name
 
