@@ -15,6 +15,7 @@ from sizing.errors import SizingError
 RESULTS = "results"
 SCHEMA = "sizing/expected/1"
 BASE_URL = Variable("BASE_URL")
+CHAT_ONLY = ("mindie",)
 PERCENTILES = "10,50,90,95,99"
 
 
@@ -28,6 +29,11 @@ def benchmark_files(spec: DeploymentSpec) -> dict[str, str]:
         "benchmark-guidellm.sh": _script(spec, guidellm_argv(spec, spec.workload)),
         "expected.yaml": expected_file(spec),
     }
+
+
+def endpoint(spec: DeploymentSpec) -> str:
+    """Completions, which send the very prompt, where the engine is known to have them; else chat."""
+    return "/v1/chat/completions" if spec.engine in CHAT_ONLY else "/v1/completions"
 
 
 def requests(workload: Workload) -> int:
@@ -57,7 +63,9 @@ def labels(spec: DeploymentSpec) -> dict[str, str]:
 def vllm_argv(spec: DeploymentSpec, workload: Workload) -> tuple[Token, ...]:
     """``vllm bench serve`` of the latest known client, which any OpenAI API answers."""
     args = Arguments()
-    args.add("--backend", "openai", "--base-url", BASE_URL, "--endpoint", "/v1/completions")
+    chat = spec.engine in CHAT_ONLY
+    args.add("--backend", "openai-chat" if chat else "openai", "--base-url", BASE_URL)
+    args.add("--endpoint", endpoint(spec))
     args.add("--model", spec.served_name, "--tokenizer", spec.model)
     args.add_if(spec.trust_remote_code, "--trust-remote-code")
     args.add(
@@ -91,7 +99,12 @@ def sglang_argv(spec: DeploymentSpec, workload: Workload) -> tuple[Token, ...]:
         args.add("--gsp-output-len", workload.output_tokens)
     else:
         args.add(
-            "--backend", "sglang-oai", "--dataset-name", "random", "--random-input-len", workload.input_tokens
+            "--backend",
+            "sglang-oai",
+            "--dataset-name",
+            "random-ids",
+            "--random-input-len",
+            workload.input_tokens,
         )
         args.add("--random-output-len", workload.output_tokens, "--random-range-ratio", 1)
     args.add("--base-url", BASE_URL, "--model", spec.model, "--served-model-name", spec.served_name)
@@ -107,7 +120,8 @@ def sglang_argv(spec: DeploymentSpec, workload: Workload) -> tuple[Token, ...]:
 def guidellm_argv(spec: DeploymentSpec, workload: Workload) -> tuple[Token, ...]:
     """``guidellm run`` (0.8); it measures the first model that the server names."""
     args = Arguments()
-    args.add("--backend", Variable(BASE_URL.name, before="kind=openai_http,target="))
+    server = Variable(BASE_URL.name, "kind=openai_http,target=", f",request_format={endpoint(spec)}")
+    args.add("--backend", server, "--tokenizer", f"kind=huggingface_auto,model={spec.model}")
     if workload.concurrency:
         args.add("--profile", f"kind=concurrent,streams={workload.concurrency}")
     else:

@@ -25,7 +25,8 @@ from sizing.deploy import (
     launch_commands,
 )
 from sizing.errors import PlacementError, SizingError, UnknownNameError
-from tests.deploy.cases import (
+
+from .cases import (
     DEEPSEEK_POOLS_SGLANG,
     DEEPSEEK_R1_ASCEND,
     DEEPSEEK_R1_H200,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,7 +18,8 @@ import yaml
 from sizing.deploy import DeploymentSpec, Parallelism, Speculative, flags, launch_commands
 from sizing.deploy.benchmark import benchmark_files
 from sizing.errors import SizingError
-from tests.deploy.cases import (
+
+from .cases import (
     CASES,
     DEEPSEEK_R1_ASCEND,
     DEEPSEEK_R1_H200,
@@ -30,6 +33,7 @@ ROOT = Path(__file__).parents[2]
 VLLM = flags.table("vllm")["versions"]
 SGLANG = flags.table("sglang")["versions"]
 BETWEEN = ["0.9.2", "0.10.1", "0.12.0", "0.14.1", "0.28.0"]
+GUIDELLM = {"--backend", "--tokenizer", "--profile", "--constraint", "--data", "--output", "--label"}
 VARIANTS = [
     QWEN3_235B_8,
     QWEN3_32B_128K,
@@ -120,7 +124,27 @@ def test_tables_are_whole(engine: str) -> None:
 
 def test_benchmarks_use_known_flags() -> None:
     for spec in CASES.values():
-        assert set(benchmark_files(spec)) == {"benchmark.sh", "benchmark-guidellm.sh", "expected.yaml"}
+        files = benchmark_files(spec)
+        assert set(files) == {"benchmark.sh", "benchmark-guidellm.sh", "expected.yaml"}
+        options = re.findall(r"^  (--[a-z-]+)", files["benchmark-guidellm.sh"], re.MULTILINE)
+        assert set(options) == GUIDELLM
+
+
+@pytest.mark.slow
+def test_installed_guidellm_reads_its_command(tmp_path: Path) -> None:
+    if shutil.which("guidellm") is None:
+        pytest.skip("guidellm is not installed")
+    script = benchmark_files(QWEN3_235B_8)["benchmark-guidellm.sh"]
+    done = subprocess.run(
+        ["bash", "-s"],
+        input=script,
+        text=True,
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "BASE_URL": "http://127.0.0.1:9"},
+    )
+    assert "Could not connect to the server" in done.stderr, done.stderr[-2000:]
 
 
 @pytest.mark.slow

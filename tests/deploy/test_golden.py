@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sizing.deploy import deployment_files
-from tests.deploy.cases import CASES
+
+from .cases import CASES
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = bool(os.environ.get("SIZING_UPDATE_GOLDEN"))

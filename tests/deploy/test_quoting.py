@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from sizing.deploy import DeploymentSpec, deployment_files, launch_commands
 from sizing.deploy.text import Variable, compose, dns_label, file_name, kubernetes, shell
 from sizing.errors import SizingError
-from tests.deploy.cases import CASES, QWEN3_32B_128K, QWEN3_235B_8, QWEN3_235B_POOLS
+
+from .cases import CASES, QWEN3_32B_128K, QWEN3_235B_8, QWEN3_235B_POOLS
 
 ATTACKS = [
     "x; touch /tmp/owned",

@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from sizing.deploy import DeploymentSpec, deployment_files
-from tests.deploy.cases import CASES
-from tests.deploy.schemas import COMPOSE, EXPECTED, SCHEMAS
+
+from .cases import CASES
+from .schemas import COMPOSE, EXPECTED, SCHEMAS
 
 ALL = {
     f"{case}/{name}": text

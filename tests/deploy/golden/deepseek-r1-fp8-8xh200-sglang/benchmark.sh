@@ -10,7 +10,7 @@ BASE_URL="${BASE_URL:-http://localhost:30000}"
 mkdir -p results
 exec python3 -m sglang.bench_serving \
   --backend sglang-oai \
-  --dataset-name random \
+  --dataset-name random-ids \
   --random-input-len 4096 \
   --random-output-len 1024 \
   --random-range-ratio 1 \

@@ -9,9 +9,9 @@ set -euo pipefail
 BASE_URL="${BASE_URL:-http://localhost:1025}"
 mkdir -p results
 exec vllm bench serve \
-  --backend openai \
+  --backend openai-chat \
   --base-url "${BASE_URL}" \
-  --endpoint /v1/completions \
+  --endpoint /v1/chat/completions \
   --model deepseek-r1 \
   --tokenizer vllm-ascend/DeepSeek-R1-W8A8 \
   --dataset-name random \

@@ -9,7 +9,8 @@ set -euo pipefail
 BASE_URL="${BASE_URL:-http://localhost:8000}"
 mkdir -p results
 exec guidellm run \
-  --backend kind=openai_http,target="${BASE_URL}" \
+  --backend kind=openai_http,target="${BASE_URL}",request_format=/v1/completions \
+  --tokenizer kind=huggingface_auto,model=vllm-ascend/DeepSeek-R1-W8A8 \
   --profile kind=concurrent,streams=64 \
   --constraint kind=max_requests,count=640 \
   --data kind=synthetic_text,prompt_tokens=3500,output_tokens=1500 \

@@ -9,7 +9,8 @@ set -euo pipefail
 BASE_URL="${BASE_URL:-http://localhost:8000}"
 mkdir -p results
 exec guidellm run \
-  --backend kind=openai_http,target="${BASE_URL}" \
+  --backend kind=openai_http,target="${BASE_URL}",request_format=/v1/completions \
+  --tokenizer kind=huggingface_auto,model=deepseek-ai/DeepSeek-V3 \
   --profile kind=concurrent,streams=256 \
   --constraint kind=max_requests,count=2560 \
   --data kind=synthetic_text,prompt_tokens=4096,output_tokens=1024 \

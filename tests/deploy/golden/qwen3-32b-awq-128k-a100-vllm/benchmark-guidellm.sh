@@ -9,7 +9,8 @@ set -euo pipefail
 BASE_URL="${BASE_URL:-http://localhost:8000}"
 mkdir -p results
 exec guidellm run \
-  --backend kind=openai_http,target="${BASE_URL}" \
+  --backend kind=openai_http,target="${BASE_URL}",request_format=/v1/completions \
+  --tokenizer kind=huggingface_auto,model=Qwen/Qwen3-32B-AWQ \
   --profile kind=concurrent,streams=1 \
   --constraint kind=max_requests,count=100 \
   --data kind=synthetic_text,prompt_tokens=100000,output_tokens=1000 \
