@@ -25,10 +25,12 @@ def annuity(rate: float, years: float) -> float:
     rate > -1.
     """
     if years <= 0 or rate <= -1:
-        raise SizingError(f"an annuity needs years > 0 and a rate > -1, not {years} and {rate}", key="money.own")
+        raise SizingError(
+            f"an annuity needs years > 0 and a rate > -1, not {years} and {rate}", key="money.own"
+        )
     if rate == 0:
         return 1.0 / years
-    return rate / -np.expm1(-years * np.log1p(rate))
+    return float(rate / -np.expm1(-years * np.log1p(rate)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +80,15 @@ def ownership_per_accelerator_year(
             f"{kw:.3f} kW x PUE {pue:g} x 8,760 h x {electricity_usd_per_kwh:g} USD/kWh",
         ),
         OwnershipLine(
-            "hosting", kw * hosting_usd_per_kw_month * 12, f"{kw:.3f} kW x {hosting_usd_per_kw_month:g} USD/kW-month x 12"
+            "hosting",
+            kw * hosting_usd_per_kw_month * 12,
+            f"{kw:.3f} kW x {hosting_usd_per_kw_month:g} USD/kW-month x 12",
         ),
         OwnershipLine("staff", staff_usd_per_accelerator_year, "stated per accelerator and year"),
         OwnershipLine(
-            "maintenance", maintenance_fraction * capex, f"{maintenance_fraction:.1%} of {capex:,.0f} USD a year"
+            "maintenance",
+            maintenance_fraction * capex,
+            f"{maintenance_fraction:.1%} of {capex:,.0f} USD a year",
         ),
     ]
 
@@ -162,6 +168,10 @@ def api_usd_per_request(
     usd_per_million_cached_input: float | None = None,
 ) -> float:
     """What one request costs at an API's list price [USD]; cached input at its own price where the list has one."""
-    cached_price = usd_per_million_input if usd_per_million_cached_input is None else usd_per_million_cached_input
-    input_usd = input_tokens * ((1 - cached_fraction) * usd_per_million_input + cached_fraction * cached_price)
+    cached_price = (
+        usd_per_million_input if usd_per_million_cached_input is None else usd_per_million_cached_input
+    )
+    input_usd = input_tokens * (
+        (1 - cached_fraction) * usd_per_million_input + cached_fraction * cached_price
+    )
     return (input_usd + output_tokens * usd_per_million_output) / MILLION

@@ -93,7 +93,9 @@ def _split(linear: Linear, placement: Placement) -> tuple[Num, Num]:
     return linear.out_features, linear.in_features
 
 
-def _gemm(name: str, linears: list[Linear], count: float, tokens: Num, placement: Placement, scheme: QuantScheme) -> Operation:
+def _gemm(
+    name: str, linears: list[Linear], count: float, tokens: Num, placement: Placement, scheme: QuantScheme
+) -> Operation:
     """One GEMM for matrices that engines fuse along their output."""
     fmt = scheme.format_of(linears[0])
     shards = [_split(linear, placement) for linear in linears]
@@ -113,7 +115,9 @@ def _gemm(name: str, linears: list[Linear], count: float, tokens: Num, placement
     )
 
 
-def _gemms(linears: tuple[Linear, ...], count: float, tokens: Num, placement: Placement, scheme: QuantScheme) -> list[Operation]:
+def _gemms(
+    linears: tuple[Linear, ...], count: float, tokens: Num, placement: Placement, scheme: QuantScheme
+) -> list[Operation]:
     fused: dict[str, list[Linear]] = {}
     for linear in linears:
         fused.setdefault(linear.fuse or linear.name, []).append(linear)
@@ -142,13 +146,16 @@ def _attention(
 
 def _rank_heads(heads: int, placement: Placement) -> FloatArray:
     """Heads of one rank; a rank holds at least one (KV heads are replicated past their number)."""
-    return np.maximum(as_float(heads) / placement.tp, 1.0)
+    return as_float(np.maximum(as_float(heads) / placement.tp, 1.0))
 
 
 def _linear_prefill(
     core: AttentionCore, count: float, shape: StepShape, placement: Placement, kv_bytes: float
 ) -> Operation:
-    heads, k_heads = _rank_heads(core.num_heads, placement), _rank_heads(core.num_kv_heads or core.num_heads, placement)
+    heads, k_heads = (
+        _rank_heads(core.num_heads, placement),
+        _rank_heads(core.num_kv_heads or core.num_heads, placement),
+    )
     tokens = as_float(shape.prefill_tokens)
     seqs = np.maximum(as_float(shape.prefill_seqs), 1.0)
     state = heads * core.qk_head_dim * core.v_head_dim
@@ -167,7 +174,10 @@ def _linear_prefill(
 def _linear_decode(
     core: AttentionCore, count: float, shape: StepShape, placement: Placement, kv_bytes: float
 ) -> Operation:
-    heads, k_heads = _rank_heads(core.num_heads, placement), _rank_heads(core.num_kv_heads or core.num_heads, placement)
+    heads, k_heads = (
+        _rank_heads(core.num_heads, placement),
+        _rank_heads(core.num_kv_heads or core.num_heads, placement),
+    )
     seqs = as_float(shape.decode_seqs)
     state = heads * core.qk_head_dim * core.v_head_dim
     return Operation(
@@ -236,7 +246,11 @@ def _softmax_decode(
         read = read / core.compress_ratio
     seqs = as_float(shape.decode_seqs)
     queries = seqs * shape.tokens_per_decode
-    dims = core.latent_dim + core.latent_v_dim if core.kind is CoreKind.MLA else core.qk_head_dim + core.v_head_dim
+    dims = (
+        core.latent_dim + core.latent_v_dim
+        if core.kind is CoreKind.MLA
+        else core.qk_head_dim + core.v_head_dim
+    )
     index_bytes = seqs * context * (core.index_dim if core.index_heads else 0)
     return Operation(
         "attention_decode",
@@ -330,15 +344,23 @@ def _expert_messages(
 
 
 def _layer(
-    arch: Architecture, group: LayerGroup, shape: StepShape, placement: Placement, scheme: QuantScheme, kv_bytes: float
+    arch: Architecture,
+    group: LayerGroup,
+    shape: StepShape,
+    placement: Placement,
+    scheme: QuantScheme,
+    kv_bytes: float,
 ) -> list[Operation]:
     count = float(group.count)
     tokens = shape.tokens
     found = _gemms(group.mixer.linears, count, tokens, placement, scheme)
     found += _attention(group.mixer.core, count, shape, placement, kv_bytes)
-    reduce_ = {"message_bytes": tokens * arch.hidden_size * ACTIVATION_BYTES, "args": {"ranks": as_float(placement.tp)}}
+    reduced = tokens * arch.hidden_size * ACTIVATION_BYTES
+    group_of = {"ranks": as_float(placement.tp)}
     if group.mixer.linears:
-        found.append(Operation("attention_all_reduce", "all_reduce", count, **reduce_))
+        found.append(
+            Operation("attention_all_reduce", "all_reduce", count, message_bytes=reduced, args={**group_of})
+        )
     feed = group.feed_forward
     found += _gemms(feed.linears, count, tokens, placement, scheme)
     if feed.experts is not None:
@@ -347,12 +369,18 @@ def _layer(
             arch.hidden_size, float(feed.experts.num_experts_per_tok), count, tokens, placement
         )
     elif feed.linears:
-        found.append(Operation("mlp_all_reduce", "all_reduce", count, **reduce_))
+        found.append(
+            Operation("mlp_all_reduce", "all_reduce", count, message_bytes=reduced, args={**group_of})
+        )
     return found
 
 
 def list_operations(
-    arch: Architecture, shape: StepShape, placement: Placement, scheme: QuantScheme, kv_bytes_per_element: float = 2.0
+    arch: Architecture,
+    shape: StepShape,
+    placement: Placement,
+    scheme: QuantScheme,
+    kv_bytes_per_element: float = 2.0,
 ) -> list[Operation]:
     """All operations of one pass of one step's tokens through the whole model, on one rank.
 

@@ -92,7 +92,12 @@ class PrefillTimes:
 
 
 def prefill_times(
-    model: StepModel, placement: Placement, load: Load, batching: Batching, decoding: Num, decode_s: FloatArray
+    model: StepModel,
+    placement: Placement,
+    load: Load,
+    batching: Batching,
+    decoding: Num,
+    decode_s: FloatArray,
 ) -> PrefillTimes:
     """Prefill of one prompt of ``load`` in chunks, beside ``decoding`` sequences whose own step takes ``decode_s``."""
     new = np.maximum(as_float(load.input_tokens) - load.cached_tokens, 1.0)

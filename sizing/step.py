@@ -101,7 +101,8 @@ class StepModel:
     def working(self, shape: StepShape, placement: Placement) -> list[TimedOperation]:
         """The pass as timed operations, engine overheads as the last lines."""
         timed = [
-            TimedOperation(op, self._time(op)) for op in list_operations(self.arch, shape, placement, self.scheme, self.kv_bytes)
+            TimedOperation(op, self._time(op))
+            for op in list_operations(self.arch, shape, placement, self.scheme, self.kv_bytes)
         ]
         return timed + self._overhead_lines(shape, placement)
 
@@ -135,9 +136,7 @@ class StepModel:
             ("host_step", over.step_s * pp + np.where(prefilling, over.prefill_step_s, 0.0)),
             ("host_sequences", over.sequence_s * as_float(shape.decode_seqs)),
         ]
-        return [
-            TimedOperation(Operation(name, "host", 1.0), as_float(seconds)) for name, seconds in lines
-        ]
+        return [TimedOperation(Operation(name, "host", 1.0), as_float(seconds)) for name, seconds in lines]
 
     def _kernel(self, op: Operation) -> FloatArray:
         """Seconds of one call of an operation on this machine."""
@@ -325,4 +324,3 @@ def time_by_kind(timed: list[TimedOperation]) -> dict[str, FloatArray]:
     for item in timed:
         found[item.operation.kind] = found.get(item.operation.kind, as_float(0.0)) + item.seconds
     return found
-

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 import typer
 
-from sizing.cli import catalog
+from sizing.cli import catalog as catalog
 from sizing.errors import SizingError
 
 app = typer.Typer(

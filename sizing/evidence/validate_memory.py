@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from sizing.engine.base import GIB
+from sizing.errors import SizingError
 from sizing.evidence.memory_rows import (
     MemoryRow,
     engine_of,
@@ -26,7 +27,6 @@ from sizing.evidence.memory_rows import (
     scheme_of,
     total_gib_of,
 )
-from sizing.errors import SizingError
 from sizing.memory import MemoryLedger, memory_ledger
 from sizing.model.architecture import Architecture
 
