@@ -50,9 +50,7 @@ from sizing.kernels import (
 
 T = 1e12
 MACHINES = {
-    "a100_sxm": MachineRates(
-        "a100_sxm", "ampere", 312 * T, 0, 624 * T, 0, 2.039 * T, 108, 40e6, 300e9, 25e9, 31e9
-    ),
+    "a100_sxm": MachineRates("a100_sxm", "ampere", 312 * T, 0, 624 * T, 0, 2.039 * T, 108, 40e6, 300e9, 25e9, 31e9),
     "h100_sxm": MachineRates(
         "h100_sxm", "hopper", 989 * T, 1979 * T, 1979 * T, 0, 3.35 * T, 132, 50e6, 450e9, 50e9, 63e9
     ),
@@ -140,9 +138,7 @@ def predict_us(problem: Problem, rows: Frame, curve: Any, base: KernelCurves | N
     out = np.empty(len(rows))
     for system, index in rows.groupby("system", sort=False).indices.items():
         machine = MACHINES[str(system)]
-        curves = base or KernelCurves(machine.family, "fit", {}, {}).override(
-            problem.operation, problem.key, curve
-        )
+        curves = base or KernelCurves(machine.family, "fit", {}, {}).override(problem.operation, problem.key, curve)
         out[index] = problem.predict(machine, rows.iloc[index], curves) * 1e6
     return out
 
@@ -193,9 +189,7 @@ GEMM_DEFAULT = ["bf16", "fp8", "fp8_block", "nvfp4"]
 
 def gemm_problems(root: Path) -> list[Problem]:
     d = blocks(pd.read_csv(root / "gemm.csv.gz"), 2500)
-    d["fmt"] = [
-        GEMM_FORMATS.get((s, e), GEMM_DEFAULT)[b] for s, e, b in zip(d.system, d.engine, d.block, strict=True)
-    ]
+    d["fmt"] = [GEMM_FORMATS.get((s, e), GEMM_DEFAULT)[b] for s, e, b in zip(d.system, d.engine, d.block, strict=True)]
     parts = [d.rename(columns={"latency_us": "us"})[["system", "engine", "fmt", "m", "n", "k", "us"]]]
     for name, fmt in (("MatMulV2", "bf16"), ("QuantBatchMatmulV3", "int8")):
         a = pd.read_csv(root / "ascend_910b" / f"{name}.csv")
@@ -235,9 +229,7 @@ def gemm_problems(root: Path) -> list[Problem]:
         def predict(machine: MachineRates, r: Frame, curves: KernelCurves) -> Any:
             return gemm_seconds(r.m, r.n, r.k, machine=machine, fmt=fmt, curves=curves)
 
-        files = (
-            "MatMulV2.csv, QuantBatchMatmulV3.csv" if rows.system.iloc[0] == "ascend_910b" else "gemm.csv.gz"
-        )
+        files = "MatMulV2.csv, QuantBatchMatmulV3.csv" if rows.system.iloc[0] == "ascend_910b" else "gemm.csv.gz"
         return Problem("gemm", fmt, rows.reset_index(drop=True), predict, start, free, files)
 
     families = families_of(d)
@@ -251,9 +243,7 @@ def attention_dtype(frame: Frame, size: int) -> Frame:
     """bf16 is the first block of a system and engine; where there are several the last is FP8."""
     frame = blocks(frame, 1)
     count = frame.groupby(["system", "engine"])["block"].transform("max") + 1
-    frame["dtype"] = np.where(
-        frame.block < size, "bf16", np.where(frame.block >= count - size, "fp8", "other")
-    )
+    frame["dtype"] = np.where(frame.block < size, "bf16", np.where(frame.block >= count - size, "fp8", "other"))
     return frame[frame.dtype != "other"]
 
 
@@ -297,13 +287,7 @@ def attention_problems(root: Path) -> list[Problem]:
             d.loc[d.isl < 32, "w"] *= 0.2
         else:
             seen = np.where(d.window_size > 0, np.minimum(d.window_size, d.isl + d.step), d.isl + d.step)
-            cache = (
-                d.batch_size
-                * seen
-                * d.num_key_value_heads
-                * d.head_dim
-                * np.where(d.dtype == "fp8", 2.0, 4.0)
-            )
+            cache = d.batch_size * seen * d.num_key_value_heads * d.head_dim * np.where(d.dtype == "fp8", 2.0, 4.0)
             d.loc[resident(d, cache), "w"] = 0.0
             d.loc[d.isl + d.step < 64, "w"] *= 0.2  # hardly ever met in serving, and all set-up
         d.loc[~d.head_dim.isin([64, 128, 256]), "w"] *= 0.3
@@ -344,9 +328,7 @@ def attention_problems(root: Path) -> list[Problem]:
                 )
 
             start = AttentionCurve(6.0, 0.6, 0.8, 0.02)
-            start = replace(
-                start, **({"softmax_dims": 40.0} if operation == "prefill" else {"pad_tokens": 50.0})
-            )
+            start = replace(start, **({"softmax_dims": 40.0} if operation == "prefill" else {"pad_tokens": 50.0}))
             free = {"launch_us": (0.5, 100.0), "compute": (0.02, 1.0), "tail": (1e-5, 1.0)}
             if operation == "prefill":
                 free |= {"softmax_dims": (1.0, 800.0), "memory": (0.1, 0.97)}
@@ -368,15 +350,11 @@ def mla_problems(root: Path) -> list[Problem]:
         # (a tenth of the bandwidth); Triton on L40S; FP8 on Ampere, which has none (rows equal bf16's).
         d.loc[d.engine == "vllm", "w"] = 0.0
         hopper = d.system.isin(["h100_sxm", "h200_sxm"])
-        d.loc[hopper & (d.engine == "sglang") & ((operation == "mla_prefill") | (d.dtype == "fp8")), "w"] = (
-            0.0
-        )
+        d.loc[hopper & (d.engine == "sglang") & ((operation == "mla_prefill") | (d.dtype == "fp8")), "w"] = 0.0
         d.loc[d.kernel_source == "triton", "w"] = 0.0
         d = d[~((d.dtype == "fp8") & d.system.isin(["a100_sxm", "l40s"]))]
         if operation == "mla_decode":
-            d.loc[
-                resident(d, d.batch_size * (d.isl + d.step) * 576.0 * np.where(d.dtype == "fp8", 1, 2)), "w"
-            ] = 0.0
+            d.loc[resident(d, d.batch_size * (d.isl + d.step) * 576.0 * np.where(d.dtype == "fp8", 1, 2)), "w"] = 0.0
         for (dtype, _), rows in d.groupby(["dtype", families_of(d)]):
             rows = rows.reset_index(drop=True)
 
@@ -624,9 +602,9 @@ def ascend_moe(root: Path, name: str, fmt: str) -> Frame:
 def collective_problems(root: Path) -> list[Problem]:
     a = pd.read_csv(root / "custom_allreduce.csv.gz")
     a = a[~a.kernel_source.str.contains("eager")]
-    a = pd.DataFrame(
-        {"system": a.system, "engine": a.engine, "op": "all_reduce", "ranks": a.num_gpus}
-    ).assign(bytes=a.message_size * 2.0, us=a.latency_us)
+    a = pd.DataFrame({"system": a.system, "engine": a.engine, "op": "all_reduce", "ranks": a.num_gpus}).assign(
+        bytes=a.message_size * 2.0, us=a.latency_us
+    )
     n = pd.read_csv(root / "nccl.csv.gz")
     order = n.groupby(["system", "nccl_dtype", "num_gpus", "message_size"], sort=False).cumcount()
     n["op"] = order.map(dict(enumerate(("all_gather", "all_to_all", "reduce_scatter", "all_reduce"))))
@@ -635,9 +613,9 @@ def collective_problems(root: Path) -> list[Problem]:
         bytes=n.message_size * width, us=n.latency_us
     )
     h = pd.read_csv(root / "ascend_910b" / "hccl_all_reduce.csv")
-    h = pd.DataFrame(
-        {"system": "ascend_910b", "engine": "hccl", "op": "all_reduce", "ranks": h.n_accelerators}
-    ).assign(bytes=h.message_bytes.astype(float), us=h.latency_us)
+    h = pd.DataFrame({"system": "ascend_910b", "engine": "hccl", "op": "all_reduce", "ranks": h.n_accelerators}).assign(
+        bytes=h.message_bytes.astype(float), us=h.latency_us
+    )
     d = pd.concat([a, n, h], ignore_index=True)
     # The fastest implementation of a size is the one that engines choose; repeated outliers go with the
     # median.
@@ -662,9 +640,7 @@ def collective_problems(root: Path) -> list[Problem]:
                 result[at] = function(r.bytes[at], r.ranks[at], machine=machine, curves=curves)
             return result
 
-        start = CollectiveCurve(
-            3.0, 0.2, 0.6, 6.0, 0.3, 0.6, 0.1, 4.0, 0.8, 0.7, 5.0, 0.5, 0.7, 0.0, 15.0, 0.8
-        )
+        start = CollectiveCurve(3.0, 0.2, 0.6, 6.0, 0.3, 0.6, 0.1, 4.0, 0.8, 0.7, 5.0, 0.5, 0.7, 0.0, 15.0, 0.8)
         free = {
             "one_shot_us": (0.5, 30.0),
             "one_shot_rank_us": (0.01, 10.0),
@@ -683,18 +659,14 @@ def collective_problems(root: Path) -> list[Problem]:
             del free["rank_gain"]
         if machine0.fabric == "hccs":
             free |= {"inter_us": (1.0, 100.0), "inter_rate": (0.1, 1.5)}
-        source = (
-            "hccl_all_reduce.csv" if machine0.fabric == "hccs" else "custom_allreduce.csv.gz, nccl.csv.gz"
-        )
+        source = "hccl_all_reduce.csv" if machine0.fabric == "hccs" else "custom_allreduce.csv.gz, nccl.csv.gz"
         note = (
             ""
             if machine0.fabric == "hccs"
             else "inter_us and inter_rate are assumed (no measurement between nodes in these files)"
         )
         out.append(
-            Problem(
-                "collective", machine0.fabric, rows.reset_index(drop=True), predict, start, free, source, note
-            )
+            Problem("collective", machine0.fabric, rows.reset_index(drop=True), predict, start, free, source, note)
         )
     return out
 
@@ -828,9 +800,7 @@ def report(problems: list[Problem], quick: bool) -> tuple[dict[str, Any], list[d
             e = errors(p, good, None, KernelCurves(p.family, "fit", rest))
         except KeyError:
             continue
-        lines.append(
-            {"op": p.operation, "key": p.key, "fit": "without family", "on": p.family, **describe(e)}
-        )
+        lines.append({"op": p.operation, "key": p.key, "fit": "without family", "on": p.family, **describe(e)})
     return families, lines
 
 

@@ -25,9 +25,7 @@ def annuity(rate: float, years: float) -> float:
     rate > -1.
     """
     if years <= 0 or rate <= -1:
-        raise SizingError(
-            f"an annuity needs years > 0 and a rate > -1, not {years} and {rate}", key="money.own"
-        )
+        raise SizingError(f"an annuity needs years > 0 and a rate > -1, not {years} and {rate}", key="money.own")
     if rate == 0:
         return 1.0 / years
     return float(rate / -np.expm1(-years * np.log1p(rate)))
@@ -168,10 +166,6 @@ def api_usd_per_request(
     usd_per_million_cached_input: float | None = None,
 ) -> float:
     """What one request costs at an API's list price [USD]; cached input at its own price where the list has one."""
-    cached_price = (
-        usd_per_million_input if usd_per_million_cached_input is None else usd_per_million_cached_input
-    )
-    input_usd = input_tokens * (
-        (1 - cached_fraction) * usd_per_million_input + cached_fraction * cached_price
-    )
+    cached_price = usd_per_million_input if usd_per_million_cached_input is None else usd_per_million_cached_input
+    input_usd = input_tokens * ((1 - cached_fraction) * usd_per_million_input + cached_fraction * cached_price)
     return (input_usd + output_tokens * usd_per_million_output) / MILLION

@@ -46,9 +46,7 @@ def machine_rates(accelerator: Accelerator, server: Server | None = None) -> Mac
         link_bandwidth=pcie if link is None else link,
         node_bandwidth=network,
         pcie_bandwidth=pcie,
-        node_size=server.scale_up_domain
-        if server is not None
-        else accelerator.max_per_server or DEFAULT_NODE_SIZE,
+        node_size=server.scale_up_domain if server is not None else accelerator.max_per_server or DEFAULT_NODE_SIZE,
         fabric="pcie" if pcie_only else "hccs" if "hccs" in kind else "nvlink",
     )
 

@@ -246,11 +246,7 @@ def _softmax_decode(
         read = read / core.compress_ratio
     seqs = as_float(shape.decode_seqs)
     queries = seqs * shape.tokens_per_decode
-    dims = (
-        core.latent_dim + core.latent_v_dim
-        if core.kind is CoreKind.MLA
-        else core.qk_head_dim + core.v_head_dim
-    )
+    dims = core.latent_dim + core.latent_v_dim if core.kind is CoreKind.MLA else core.qk_head_dim + core.v_head_dim
     index_bytes = seqs * context * (core.index_dim if core.index_heads else 0)
     return Operation(
         "attention_decode",
@@ -272,9 +268,7 @@ def _softmax_decode(
     )
 
 
-def _experts(
-    experts: Experts, count: float, tokens: Num, placement: Placement, scheme: QuantScheme
-) -> Operation:
+def _experts(experts: Experts, count: float, tokens: Num, placement: Placement, scheme: QuantScheme) -> Operation:
     """The routed experts of one layer on one rank: ``tokens`` are those of one attention data-parallel rank."""
     fmt = scheme.experts
     ep, moe_tp = as_float(placement.ep), as_float(placement.moe_tp)
@@ -358,20 +352,14 @@ def _layer(
     reduced = tokens * arch.hidden_size * ACTIVATION_BYTES
     group_of = {"ranks": as_float(placement.tp)}
     if group.mixer.linears:
-        found.append(
-            Operation("attention_all_reduce", "all_reduce", count, message_bytes=reduced, args={**group_of})
-        )
+        found.append(Operation("attention_all_reduce", "all_reduce", count, message_bytes=reduced, args={**group_of}))
     feed = group.feed_forward
     found += _gemms(feed.linears, count, tokens, placement, scheme)
     if feed.experts is not None:
         found.append(_experts(feed.experts, count, tokens, placement, scheme))
-        found += _expert_messages(
-            arch.hidden_size, float(feed.experts.num_experts_per_tok), count, tokens, placement
-        )
+        found += _expert_messages(arch.hidden_size, float(feed.experts.num_experts_per_tok), count, tokens, placement)
     elif feed.linears:
-        found.append(
-            Operation("mlp_all_reduce", "all_reduce", count, message_bytes=reduced, args={**group_of})
-        )
+        found.append(Operation("mlp_all_reduce", "all_reduce", count, message_bytes=reduced, args={**group_of}))
     return found
 
 

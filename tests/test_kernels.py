@@ -37,18 +37,12 @@ T = 1e12
 A100 = MachineRates("a100", "ampere", 312 * T, 0, 624 * T, 0, 2.039 * T, 108, 40e6, 300e9, 25e9, 31e9)
 H100 = MachineRates("h100", "hopper", 989 * T, 1979 * T, 1979 * T, 0, 3.35 * T, 132, 50e6, 450e9, 50e9, 63e9)
 H200 = dataclasses.replace(H100, name="h200", memory_bandwidth=4.8 * T)
-B200 = MachineRates(
-    "b200", "blackwell", 2250 * T, 4500 * T, 4500 * T, 9000 * T, 7.7 * T, 148, 126e6, 900e9, 50e9, 63e9
-)
-L40S = MachineRates(
-    "l40s", "ada", 362 * T, 733 * T, 733 * T, 0, 0.864 * T, 142, 96e6, 31e9, 25e9, 31e9, fabric="pcie"
-)
+B200 = MachineRates("b200", "blackwell", 2250 * T, 4500 * T, 4500 * T, 9000 * T, 7.7 * T, 148, 126e6, 900e9, 50e9, 63e9)
+L40S = MachineRates("l40s", "ada", 362 * T, 733 * T, 733 * T, 0, 0.864 * T, 142, 96e6, 31e9, 25e9, 31e9, fabric="pcie")
 NPU = MachineRates(
     "910b", "ascend-910b", 353.9 * T, 0, 707.8 * T, 0, 1.6 * T, 24, 192e6, 196e9, 25e9, 31e9, fabric="hccs"
 )
-OTHER = dataclasses.replace(
-    H100, name="mi300x", family="cdna3", bf16_flops=1307 * T, memory_bandwidth=5.3 * T
-)
+OTHER = dataclasses.replace(H100, name="mi300x", family="cdna3", bf16_flops=1307 * T, memory_bandwidth=5.3 * T)
 MACHINES = [A100, H100, H200, B200, L40S, NPU, OTHER]
 
 GRID = np.array([1, 2, 7, 16, 33, 64, 100, 256, 1000, 4096, 16384], float)
@@ -104,9 +98,7 @@ def test_collectives_rise_with_size_and_are_free_alone(machine: MachineRates) ->
 def test_everything_broadcasts() -> None:
     a, b = np.array([[1.0], [8.0], [64.0]]), np.array([128.0, 1024.0])
     assert gemm_seconds(a, b, 4096, machine=H100).shape == (3, 2)
-    assert attention_prefill_seconds(
-        a, b, 0, 32, 8, 128, 128, np.array([0.0, 128.0]), machine=H100
-    ).shape == (3, 2)
+    assert attention_prefill_seconds(a, b, 0, 32, 8, 128, 128, np.array([0.0, 128.0]), machine=H100).shape == (3, 2)
     assert attention_decode_seconds(a, b, 32, 8, 128, 128, machine=H100).shape == (3, 2)
     assert mla_decode_seconds(a, b, 16, machine=H100).shape == (3, 2)
     assert moe_seconds(a, 4096, 1536, 8, b, 1, np.array([1.0, 8.0]), 1.0, machine=H100).shape == (3, 2)
@@ -116,9 +108,7 @@ def test_everything_broadcasts() -> None:
     assert np.ndim(gemm_seconds(1, 4096, 4096, machine=H100)) == 0
 
 
-@pytest.mark.parametrize(
-    "change", ["bf16_flops", "fp8_flops", "memory_bandwidth", "link_bandwidth", "node_bandwidth"]
-)
+@pytest.mark.parametrize("change", ["bf16_flops", "fp8_flops", "memory_bandwidth", "link_bandwidth", "node_bandwidth"])
 def test_a_faster_machine_is_never_slower(change: str) -> None:
     fast = dataclasses.replace(H100, **{change: 1.5 * getattr(H100, change)})
     for fmt in ("bf16", "fp8", "int4_wo"):
@@ -160,9 +150,7 @@ def test_experts_touched_by_a_batch() -> None:
     n = np.array([2.0, 16.0, 64.0])
     assert np.all(experts_touched(n, 8, 128, 1.0) < experts_touched(n, 8, 128))
     rng = np.random.default_rng(0)
-    hits = [
-        len(set(np.concatenate([rng.choice(64, 4, replace=False) for _ in range(20)]))) for _ in range(300)
-    ]
+    hits = [len(set(np.concatenate([rng.choice(64, 4, replace=False) for _ in range(20)]))) for _ in range(300)]
     assert experts_touched(20, 4, 64) == pytest.approx(np.mean(hits), rel=0.01)
 
 
@@ -185,9 +173,7 @@ def test_formats_that_the_hardware_lacks_run_weight_only() -> None:
 
 def test_stand_ins_are_named_and_less_certain() -> None:
     curves = kernel_curves("cdna3")
-    assert curves.gemm("bf16").sigma > max(
-        kernel_curves(f).gemm("bf16").sigma for f in ("hopper", "blackwell")
-    )
+    assert curves.gemm("bf16").sigma > max(kernel_curves(f).gemm("bf16").sigma for f in ("hopper", "blackwell"))
     assert "median" in curves.stand_ins["gemm", "bf16"]
     assert kernel_curves("hopper").gemm("int8").sigma > kernel_curves("hopper").gemm("fp8").sigma
     assert kernel_curves("hopper").engine_factor("gemm", "bf16", "vllm") == pytest.approx(1.0, abs=0.1)
@@ -246,9 +232,7 @@ def test_published_gemm_rates(machine: MachineRates, fmt: str, m: int, tflops: f
         (NPU, 32, 2**16, 29.8),
     ],
 )
-def test_published_all_reduce_latencies(
-    machine: MachineRates, ranks: int, size: int, microseconds: float
-) -> None:
+def test_published_all_reduce_latencies(machine: MachineRates, ranks: int, size: int, microseconds: float) -> None:
     assert all_reduce_seconds(size, ranks, machine=machine) * 1e6 == pytest.approx(microseconds, rel=0.35)
 
 

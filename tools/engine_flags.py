@@ -40,9 +40,7 @@ def _is_call(node: ast.AST, name: str) -> bool:
     if not isinstance(node, ast.Call):
         return False
     func = node.func
-    return (isinstance(func, ast.Attribute) and func.attr == name) or (
-        isinstance(func, ast.Name) and func.id == name
-    )
+    return (isinstance(func, ast.Attribute) and func.attr == name) or (isinstance(func, ast.Name) and func.id == name)
 
 
 def _strings(nodes: list[ast.expr]) -> Iterator[str]:
@@ -79,9 +77,7 @@ def annotated_flags(module: ast.Module) -> Flags:
         if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
             continue
         hint = node.annotation
-        if not (
-            isinstance(hint, ast.Subscript) and isinstance(hint.value, ast.Name) and hint.value.id == "A"
-        ):
+        if not (isinstance(hint, ast.Subscript) and isinstance(hint.value, ast.Name) and hint.value.id == "A"):
             continue
         name = "--" + node.target.id.replace("_", "-")
         options = {

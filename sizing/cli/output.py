@@ -40,9 +40,7 @@ def message(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[int] = ()
-) -> None:
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
     """A table on stdout; ``right`` are the columns set flush right. User text is never read as markup."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
     view = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")

@@ -90,9 +90,7 @@ def sglang_argv(spec: DeploymentSpec, workload: Workload) -> tuple[Token, ...]:
     """``sglang.bench_serving``: a ratio of 1 makes lengths exact; end-of-sequence is ignored by default."""
     args = Arguments()
     if workload.shared_prefix_tokens:
-        args.add(
-            "--backend", "sglang-oai", "--dataset-name", "generated-shared-prefix", "--gsp-num-groups", 1
-        )
+        args.add("--backend", "sglang-oai", "--dataset-name", "generated-shared-prefix", "--gsp-num-groups", 1)
         args.add("--gsp-prompts-per-group", requests(workload))
         args.add("--gsp-system-prompt-len", workload.shared_prefix_tokens)
         args.add("--gsp-question-len", workload.input_tokens - workload.shared_prefix_tokens)
@@ -164,9 +162,7 @@ def expected(spec: DeploymentSpec) -> dict[str, Any]:
         "weights": spec.weights,
         "kv_dtype": spec.kv_dtype,
         "workload": asdict(spec.workload) if spec.workload else None,
-        "expected": {key: value for key, value in asdict(spec.expected).items() if value}
-        if spec.expected
-        else {},
+        "expected": {key: value for key, value in asdict(spec.expected).items() if value} if spec.expected else {},
         "results": results(spec),
         "rule": "agrees if p10 <= measured <= p90; ttft and tpot are means over requests",
     }

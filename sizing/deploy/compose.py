@@ -43,8 +43,7 @@ def _file(spec: DeploymentSpec, command: Command) -> str:
     fit = 1 if command.nodes > 1 else max(1, spec.accelerators_per_node // command.accelerators)
     here = min(fit, spec.replicas)
     services = {
-        (spec.label if here == 1 else f"{spec.label}-{index}"): service(spec, command, index)
-        for index in range(here)
+        (spec.label if here == 1 else f"{spec.label}-{index}"): service(spec, command, index) for index in range(here)
     }
     notes = list(changes(spec, command))
     if here > 1:
@@ -87,7 +86,9 @@ def service(spec: DeploymentSpec, command: Command, index: int) -> dict[str, Any
         content["devices"] = [f"{path}:{path}" for path in paths]
         content["volumes"] += [f"{path}:{path}:ro" for path in ASCEND_MOUNTS]
     if command.serves:
-        test = f"python3 -c \"import urllib.request as r; r.urlopen('http://localhost:{command.port}{command.health}')\""
+        test = (
+            f"python3 -c \"import urllib.request as r; r.urlopen('http://localhost:{command.port}{command.health}')\""
+        )
         content["healthcheck"] = {
             "test": ["CMD-SHELL", test],
             "interval": "30s",
@@ -100,9 +101,7 @@ def service(spec: DeploymentSpec, command: Command, index: int) -> dict[str, Any
 
 def _volumes(spec: DeploymentSpec, command: Command) -> list[str]:
     directory = model_directory(spec)
-    volumes = (
-        [f"{directory}:{directory}:ro"] if directory else [f"${{HF_HOME:-~/.cache/huggingface}}:{CACHE}"]
-    )
+    volumes = [f"{directory}:{directory}:ro"] if directory else [f"${{HF_HOME:-~/.cache/huggingface}}:{CACHE}"]
     return volumes + [f"./{name}:{MOUNT}/{name}:ro" for name, _ in command.files]
 
 

@@ -29,9 +29,7 @@ KV_ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
 def dynamo_files(spec: DeploymentSpec, commands: Sequence[Command]) -> dict[str, str]:
     """``dynamo.yaml``."""
     if spec.engine not in IMAGES or spec.vendor != "nvidia":
-        raise SizingError(
-            "Dynamo is written for vllm and sglang on nvidia", key="kind", hint="kubernetes or lws"
-        )
+        raise SizingError("Dynamo is written for vllm and sglang on nvidia", key="kind", hint="kubernetes or lws")
     pools = spec.disaggregated
     if pools is None:
         workers = [(spec, "serve", spec.replicas)]
@@ -41,9 +39,7 @@ def dynamo_files(spec: DeploymentSpec, commands: Sequence[Command]) -> dict[str,
             (spec.with_layout(pools.decode), "decode", pools.decode_replicas),
         ]
     if any(part.parallelism.dp > 1 and part.nodes(part.parallelism) > 1 for part, _, _ in workers):
-        raise SizingError(
-            "data parallelism over nodes is not written for Dynamo", key="kind", hint="lws or llm-d"
-        )
+        raise SizingError("data parallelism over nodes is not written for Dynamo", key="kind", hint="lws or llm-d")
     components = [_frontend(spec)]
     for part, role, count in workers:
         first = next(item for item in commands if item.role == role)

@@ -36,13 +36,9 @@ def kserve_files(spec: DeploymentSpec, commands: Sequence[Command]) -> dict[str,
             "the image must hold the vLLM named above",
         )
         comment = header(spec, "KServe LLMInferenceService", more)
-        files["kserve-llminferenceservice.yaml"] = yaml_text.file(
-            comment, [llm_inference_service(spec, commands)]
-        )
+        files["kserve-llminferenceservice.yaml"] = yaml_text.file(comment, [llm_inference_service(spec, commands)])
     if not files:
-        raise SizingError(
-            "KServe has no form for this engine over several nodes", key="kind", hint="lws or command"
-        )
+        raise SizingError("KServe has no form for this engine over several nodes", key="kind", hint="lws or command")
     return files
 
 

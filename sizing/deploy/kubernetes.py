@@ -25,9 +25,7 @@ def kubernetes_files(spec: DeploymentSpec, commands: Sequence[Command]) -> dict[
     return {"kubernetes.yaml": yaml_text.file(header(spec, "Kubernetes", notes), objects)}
 
 
-def deployment(
-    spec: DeploymentSpec, command: Command, role: str = "serve", replicas: int | None = None
-) -> Object:
+def deployment(spec: DeploymentSpec, command: Command, role: str = "serve", replicas: int | None = None) -> Object:
     """A Deployment of one pool."""
     chosen = pods.labels(spec, role)
     name = spec.label if role == "serve" else f"{spec.label}-{role}"

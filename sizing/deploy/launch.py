@@ -50,7 +50,5 @@ def _router(spec: DeploymentSpec) -> list[Command]:
     argv += ("--host", "0.0.0.0", "--port", str(ROUTER_PORT))
     first = pool_commands(spec, "decode")[0]
     note = "The router is the package sglang-router; its options were not checked."
-    router = Command(
-        role="router", node=0, nodes=1, image=first.image, port=ROUTER_PORT, argv=argv, notes=(note,)
-    )
+    router = Command(role="router", node=0, nodes=1, image=first.image, port=ROUTER_PORT, argv=argv, notes=(note,))
     return [replace(router, accelerators=0)]

@@ -13,9 +13,7 @@ from sizing.deploy.text import Token
 from sizing.deploy.vllm_ascend import generation
 from sizing.errors import PlacementError, SizingError
 
-IMAGE = (
-    "swr.cn-south-1.myhuaweicloud.com/ascendhub/mindie:{version}-800I-{generation}-py311-openeuler24.03-lts"
-)
+IMAGE = "swr.cn-south-1.myhuaweicloud.com/ascendhub/mindie:{version}-800I-{generation}-py311-openeuler24.03-lts"
 CONFIG = "mindie-config.json"
 RANKS = "ranktable.json"
 WEIGHTS_PATH = "/models"
@@ -26,9 +24,7 @@ def commands(spec: DeploymentSpec, role: str = "serve") -> list[Command]:
     """The command of each node of one replica."""
     check_plan(spec)
     if role != "serve":
-        raise SizingError(
-            "prefill and decode pools of MindIE are set up by MindIE Motor", key="disaggregated"
-        )
+        raise SizingError("prefill and decode pools of MindIE are set up by MindIE Motor", key="disaggregated")
     nodes = spec.nodes(spec.parallelism)
     files = [(CONFIG, json.dumps(config(spec), indent=4) + "\n")]
     env: list[tuple[str, Token]] = [
@@ -48,9 +44,7 @@ def commands(spec: DeploymentSpec, role: str = "serve") -> list[Command]:
         table = config_path(RANKS)
         env += [("RANKTABLEFILE", table), ("RANK_TABLE_FILE", table), ("MIES_CONTAINER_IP", NODE)]
         env += [("WORLD_SIZE", str(spec.parallelism.accelerators)), ("HCCL_DETERMINISTIC", "true")]
-        notes.append(
-            f"Put the nodes' addresses and, from hccn_tool -i N -ip -g, the NPUs' into {RANKS} (mode 640)."
-        )
+        notes.append(f"Put the nodes' addresses and, from hccn_tool -i N -ip -g, the NPUs' into {RANKS} (mode 640).")
     if spec.needs_rope:
         files.append((PATCH_NAME, patch_script(spec, "type")))
         notes.append(f"Before the first start: python3 {PATCH_NAME} {model_path(spec)}")
@@ -200,9 +194,7 @@ def check_plan(spec: DeploymentSpec) -> None:
     if layout.pp > 1:
         raise PlacementError("no pipeline parallelism is known for MindIE", rule="pp_unsupported", key="pp")
     if spec.weights not in ("bf16", "fp16", "int8_w8a8", "w8a16", "w4a8"):
-        raise SizingError(
-            f"MindIE does not run {spec.weights} weights", key="weights", hint="bf16, int8_w8a8 or w4a8"
-        )
+        raise SizingError(f"MindIE does not run {spec.weights} weights", key="weights", hint="bf16, int8_w8a8 or w4a8")
     if spec.kv_dtype not in ("auto", "bf16", "fp16"):
         raise SizingError("its cache follows the weights' own description", key="kv_dtype", hint="auto")
     if spec.speculative and (spec.speculative.method != "mtp" or spec.speculative.tokens > 2):

@@ -95,10 +95,7 @@ def volumes(spec: DeploymentSpec, command: Command) -> list[Object]:
     if command.files:
         found.append({"name": "config", "configMap": {"name": f"{spec.label}-config", "defaultMode": 0o440}})
     if spec.vendor == "ascend":
-        found += [
-            {"name": f"ascend-{index}", "hostPath": {"path": path}}
-            for index, path in enumerate(ASCEND_MOUNTS)
-        ]
+        found += [{"name": f"ascend-{index}", "hostPath": {"path": path}} for index, path in enumerate(ASCEND_MOUNTS)]
     return found
 
 

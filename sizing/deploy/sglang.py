@@ -68,9 +68,7 @@ def arguments(spec: DeploymentSpec, role: str) -> Arguments:
     if spec.all2all_backend:
         args.add(flags.require("sglang", spec.version, "--moe-a2a-backend", "an all-to-all backend"))
         args.add(spec.all2all_backend)
-    args.add_if(
-        spec.weights in ("bf16", "fp16"), "--dtype", "bfloat16" if spec.weights == "bf16" else "float16"
-    )
+    args.add_if(spec.weights in ("bf16", "fp16"), "--dtype", "bfloat16" if spec.weights == "bf16" else "float16")
     if spec.vendor == "ascend":
         args.add("--device", "npu", "--attention-backend", "ascend")
         args.add_if(spec.weights in ("int8_w8a8", "w4a8"), "--quantization", "modelslim")
@@ -136,13 +134,9 @@ def _speculative(spec: DeploymentSpec, args: Arguments) -> None:
 def _notes(spec: DeploymentSpec) -> tuple[str, ...]:
     notes = []
     if spec.vendor != "nvidia":
-        notes.append(
-            "The tag of this image was not checked: take the one that SGLang names for the accelerator."
-        )
+        notes.append("The tag of this image was not checked: take the one that SGLang names for the accelerator.")
     if spec.moe and spec.parallelism.dp > 1:
-        notes.append(
-            "Request limit and prefill chunk are for all attention groups together; the server divides them."
-        )
+        notes.append("Request limit and prefill chunk are for all attention groups together; the server divides them.")
     return tuple(notes)
 
 

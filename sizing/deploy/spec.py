@@ -132,9 +132,7 @@ class Speculative:
 
     def __post_init__(self) -> None:
         if self.method not in ("mtp", "eagle3", "ngram"):
-            raise SizingError(
-                f"unknown method {self.method[:40]!r}", key="speculative", hint="mtp, eagle3 or ngram"
-            )
+            raise SizingError(f"unknown method {self.method[:40]!r}", key="speculative", hint="mtp, eagle3 or ngram")
         _at_least(1, speculative_tokens=self.tokens)
         if self.tokens > 64:
             raise SizingError("more than 64 draft tokens", key="speculative")

@@ -46,9 +46,7 @@ def commands(spec: DeploymentSpec, role: str = "serve") -> list[Command]:
     files = [(CONFIG, config_file(spec))]
     if spec.needs_rope:
         files.append((PATCH_NAME, patch_script(spec)))
-        notes.append(
-            f"Before the first start: python3 {PATCH_NAME} MODEL_DIRECTORY, and serve that directory."
-        )
+        notes.append(f"Before the first start: python3 {PATCH_NAME} MODEL_DIRECTORY, and serve that directory.")
     command = Command(
         role=role,
         node=0,
@@ -120,9 +118,7 @@ def check_plan(spec: DeploymentSpec) -> None:
         raise PlacementError("a dense model has no data-parallel attention", rule="dp_dense", key="dp")
     check_fp8_blocks(spec)
     if spec.kv_dtype not in _KV:
-        raise SizingError(
-            "TensorRT-LLM does not keep the cache in it", key="kv_dtype", hint="auto, fp8 or nvfp4"
-        )
+        raise SizingError("TensorRT-LLM does not keep the cache in it", key="kv_dtype", hint="auto, fp8 or nvfp4")
     if spec.speculative and spec.speculative.method != "mtp":
         raise SizingError("only mtp is written for TensorRT-LLM", key="speculative")
     if spec.quantize_online:

@@ -73,9 +73,7 @@ def iso_date(value: str, key: str = "date") -> str:
 def resource_name(value: str, key: str = "accelerator_resource") -> str:
     """An extended resource of Kubernetes such as ``nvidia.com/gpu``."""
     if not _RESOURCE.fullmatch(value):
-        raise SizingError(
-            f"not a Kubernetes resource: {value[:80]!r}", key=key, hint="such as nvidia.com/gpu"
-        )
+        raise SizingError(f"not a Kubernetes resource: {value[:80]!r}", key=key, hint="such as nvidia.com/gpu")
     return value
 
 

@@ -80,9 +80,7 @@ def arguments(spec: DeploymentSpec, role: str) -> Arguments:
     args.add_if(layout.ep > 1, "--enable-expert-parallel")
     if spec.all2all_backend and flags.has(spec.engine, spec.version, "--all2all-backend"):
         args.add("--all2all-backend", spec.all2all_backend)
-    args.add_if(
-        spec.weights in ("bf16", "fp16"), "--dtype", "bfloat16" if spec.weights == "bf16" else "float16"
-    )
+    args.add_if(spec.weights in ("bf16", "fp16"), "--dtype", "bfloat16" if spec.weights == "bf16" else "float16")
     args.add_if(spec.quantize_online, "--quantization", "fp8")
     args.add("--kv-cache-dtype", "fp8" if spec.kv_dtype == "fp8" else "auto")
     args.add("--max-model-len", spec.max_model_len, "--max-num-seqs", spec.max_num_seqs)
@@ -113,11 +111,7 @@ def node_arguments(spec: DeploymentSpec, node: int) -> Arguments:
     args = Arguments()
     if layout.dp > 1:
         local = layout.dp // nodes
-        args.add(
-            flags.require(
-                spec.engine, spec.version, "--data-parallel-size-local", "data parallelism over nodes"
-            )
-        )
+        args.add(flags.require(spec.engine, spec.version, "--data-parallel-size-local", "data parallelism over nodes"))
         args.add(local, "--data-parallel-address", HEAD, "--data-parallel-rpc-port", RPC_PORT)
         args.add_if(node, "--headless", "--data-parallel-start-rank", node * local)
         return args
@@ -180,13 +174,9 @@ def plan_notes(spec: DeploymentSpec, role: str) -> tuple[str, ...]:
     if spec.needs_rope:
         notes.append("YaRN is static: it also changes short prompts. Leave it out where 128K is not needed.")
     if spec.tool_parser and spec.tool_parser.startswith("deepseek"):
-        notes.append(
-            "DeepSeek tool calls may need a chat template that writes them: add --chat-template FILE."
-        )
+        notes.append("DeepSeek tool calls may need a chat template that writes them: add --chat-template FILE.")
     if role != "serve":
-        notes.append(
-            "The image must hold NIXL; ghcr.io/llm-d/llm-d-cuda does. A router goes before the pools."
-        )
+        notes.append("The image must hold NIXL; ghcr.io/llm-d/llm-d-cuda does. A router goes before the pools.")
     return tuple(notes)
 
 
@@ -200,9 +190,7 @@ def check_plan(spec: DeploymentSpec) -> None:
             key="ep",
         )
     if layout.dp > 1 and layout.tp * layout.pp > spec.accelerators_per_node:
-        raise PlacementError(
-            "an attention group cannot span nodes while dp > 1", rule="dp_group_spans_nodes", key="dp"
-        )
+        raise PlacementError("an attention group cannot span nodes while dp > 1", rule="dp_group_spans_nodes", key="dp")
     check_fp8_blocks(spec, repaired=flags.numbers(spec.version) >= (0, 33))
     if spec.kv_dtype in ("int8", "nvfp4"):
         raise SizingError(

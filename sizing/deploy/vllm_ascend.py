@@ -26,9 +26,7 @@ def commands(spec: DeploymentSpec, role: str = "serve") -> list[Command]:
     extra += ["--compilation-config", compact_json(compilation(spec))]
     notes = ("The version must equal vLLM's; weights quantised for Ascend come from ModelSlim.",)
     nodes = range(spec.nodes(spec.parallelism))
-    return [
-        vllm.node_command(spec, role, node, image, environment(spec), tuple(extra), notes) for node in nodes
-    ]
+    return [vllm.node_command(spec, role, node, image, environment(spec), tuple(extra), notes) for node in nodes]
 
 
 def generation(accelerator: str) -> str:
@@ -69,9 +67,7 @@ def check_plan(spec: DeploymentSpec) -> None:
             f"910B and 910C do not run {spec.weights} weights", key="weights", hint="bf16, int8_w8a8 or w4a8"
         )
     if spec.kv_dtype not in ("auto", "bf16", "fp16"):
-        raise SizingError(
-            f"{spec.kv_dtype} is not known to work on 910B and 910C", key="kv_dtype", hint="auto"
-        )
+        raise SizingError(f"{spec.kv_dtype} is not known to work on 910B and 910C", key="kv_dtype", hint="auto")
     if spec.speculative and spec.speculative.tokens + 1 > MAX_VERIFIED_TOKENS:
         raise SizingError(f"at most {MAX_VERIFIED_TOKENS - 1} draft tokens", key="speculative")
     flags.require("vllm-ascend", spec.version, "--compilation-config", "graph mode")

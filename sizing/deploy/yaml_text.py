@@ -26,8 +26,7 @@ _Dumper.add_representer(str, _text)
 def document(*objects: Any) -> str:
     """One YAML document for each object."""
     return "---\n".join(
-        yaml.dump(item, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=False)
-        for item in objects
+        yaml.dump(item, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=False) for item in objects
     )
 
 

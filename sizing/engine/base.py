@@ -184,9 +184,7 @@ class Engine:
     def concurrency(self, pool: Any, plan: BlockPlan, load: Load, tokens: Any) -> Any:
         """Requests of ``tokens`` tokens that the pool holds at once."""
         blocks = np.floor(np.maximum(pool, 0.0) / plan.block_bytes)
-        return blocks / plan.request_blocks(
-            tokens, self.in_flight_tokens(load), self.states_per_request(load)
-        )
+        return blocks / plan.request_blocks(tokens, self.in_flight_tokens(load), self.states_per_request(load))
 
 
 def step_buffers(arch: Architecture, placement: Placement, tokens: Any, *, moe: bool = True) -> Any:
@@ -220,13 +218,7 @@ def vision_buffers(arch: Architecture, placement: Placement, load: Load) -> Any:
         return 0.0
     tokens = min(constant("vllm_activation", "vision_tokens"), load.context)
     patches = tokens * tower.spatial_merge_size**2
-    return (
-        2.0
-        * patches
-        * constant("vllm_activation", "vision_copies")
-        * tower.hidden_size
-        / np.asarray(placement.tp)
-    )
+    return 2.0 * patches * constant("vllm_activation", "vision_copies") * tower.hidden_size / np.asarray(placement.tp)
 
 
 def expert_copies(arch: Architecture, placement: Placement) -> Any:

@@ -172,9 +172,7 @@ def cache_bytes_per_token_per_rank(
     loads = []
     for stage in stages(arch, int(np.max(placement.pp))):
         groups = cache_groups(arch, placement, fmt, stage, speculative_tokens=speculative_tokens)
-        growing = [
-            group.layers * group.bytes_per_token for group in groups if group.kind is not CacheKind.STATE
-        ]
+        growing = [group.layers * group.bytes_per_token for group in groups if group.kind is not CacheKind.STATE]
         loads.append(np.asarray(sum(growing)) + 0.0)
     return np.max(np.broadcast_arrays(*loads), axis=0)
 
@@ -197,9 +195,7 @@ class BlockPlan:
     block_bytes: Any
     block_tokens: Any
     groups: int
-    members: tuple[
-        tuple[CacheGroup, int, Any], ...
-    ]  # (kind, groups of the kind, tokens of one of its blocks)
+    members: tuple[tuple[CacheGroup, int, Any], ...]  # (kind, groups of the kind, tokens of one of its blocks)
 
     def request_blocks(self, tokens: Any, in_flight_tokens: Any, states_per_request: int) -> Any:
         """Blocks that the scheduler sets aside for one request of ``tokens`` tokens.
@@ -220,9 +216,7 @@ class BlockPlan:
         return total
 
 
-def block_plan(
-    groups: list[CacheGroup], block: int, *, hybrid: bool = True, mla_alignment: int = 128
-) -> BlockPlan:
+def block_plan(groups: list[CacheGroup], block: int, *, hybrid: bool = True, mla_alignment: int = 128) -> BlockPlan:
     """How a pool of blocks serves these kinds of layers (vLLM's hybrid manager).
 
     Kinds are cut into groups of equally many layers, all with the same bytes a block: blocks of kinds with smaller

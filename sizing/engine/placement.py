@@ -58,9 +58,7 @@ def check(arch: Architecture, placement: Placement, scheme: QuantScheme, engine:
         raise problem
 
 
-def problems(
-    arch: Architecture, placement: Placement, scheme: QuantScheme, engine: Any = None
-) -> list[PlacementError]:
+def problems(arch: Architecture, placement: Placement, scheme: QuantScheme, engine: Any = None) -> list[PlacementError]:
     """Every rule that the layout breaks, in the order in which an engine would meet them."""
     found: list[PlacementError] = list(_sizes(placement))
     if found:
@@ -80,9 +78,7 @@ def _sizes(placement: Placement) -> Iterator[PlacementError]:
     for name in ("tp", "pp", "dp", "ep"):
         size = getattr(placement, name)
         if size != int(size) or size < 1:
-            yield _refuse(
-                "size_not_positive", f"must be a whole number of at least 1, not {size}", f"--{name}"
-            )
+            yield _refuse("size_not_positive", f"must be a whole number of at least 1, not {size}", f"--{name}")
             return
     ranks = placement.tp * placement.dp
     if ranks % placement.ep:
@@ -96,9 +92,7 @@ def _sizes(placement: Placement) -> Iterator[PlacementError]:
 
 def _pipeline(arch: Architecture, placement: Placement) -> Iterator[PlacementError]:
     if placement.pp > arch.num_layers:
-        yield _refuse(
-            "more_stages_than_layers", f"{placement.pp} stages for {arch.num_layers} layers", "--pp"
-        )
+        yield _refuse("more_stages_than_layers", f"{placement.pp} stages for {arch.num_layers} layers", "--pp")
 
 
 def _heads(arch: Architecture, placement: Placement) -> Iterator[PlacementError]:
@@ -188,18 +182,14 @@ def _blocks(
             )
 
 
-def _experts(
-    arch: Architecture, placement: Placement, scheme: QuantScheme, engine: Any
-) -> Iterator[PlacementError]:
+def _experts(arch: Architecture, placement: Placement, scheme: QuantScheme, engine: Any) -> Iterator[PlacementError]:
     banks = {group.feed_forward.experts for group in arch.groups if group.feed_forward.experts is not None}
     if not banks and placement.ep > 1:
         yield _refuse("no_experts", f"{arch.name} has no experts to spread over {placement.ep} ranks", "--ep")
     uneven_ok = engine is None or getattr(engine, "uneven_experts", False)
     for bank in sorted(banks, key=lambda item: item.intermediate_size):
         if placement.ep > bank.num_experts:
-            yield _refuse(
-                "more_ranks_than_experts", f"{placement.ep} ranks for {bank.num_experts} experts", "--ep"
-            )
+            yield _refuse("more_ranks_than_experts", f"{placement.ep} ranks for {bank.num_experts} experts", "--ep")
         elif bank.num_experts % placement.ep and not uneven_ok:
             yield _refuse(
                 "experts_not_divisible", f"{bank.num_experts} experts do not divide by {placement.ep}", "--ep"

@@ -53,12 +53,7 @@ class Sglang(Engine):
         graphs = few if ranks < 4 else many
         attn_dp = int(np.max(placement.dp))
         mib = float(np.max(device.total_bytes)) / MIB
-        reserved = (
-            512
-            + 1.5 * max(chunk // attn_dp, 2048)
-            + 1024 * ranks * int(np.max(placement.pp)) / 8
-            + 2 * graphs
-        )
+        reserved = 512 + 1.5 * max(chunk // attn_dp, 2048) + 1024 * ranks * int(np.max(placement.pp)) / 8 + 2 * graphs
         if attn_dp > 1:
             reserved += 3 * graphs * attn_dp + (1.5 * graphs * attn_dp if graphs > 300 else 0)
         if self.at_least(0, 5, 10):

@@ -105,9 +105,7 @@ def linear_bytes(linear: Linear, fmt: WeightFormat, tp: Any) -> Any:
     return total + (out * BF16_BYTES if linear.bias else 0.0)
 
 
-def experts_bytes(
-    bank: Experts, fmt: WeightFormat, placement: Placement, layout: Layout = PLAIN_LAYOUT
-) -> Any:
+def experts_bytes(bank: Experts, fmt: WeightFormat, placement: Placement, layout: Layout = PLAIN_LAYOUT) -> Any:
     """Bytes of one layer's routed experts on one rank: ceil(experts / ep) experts, each cut moe_tp ways [bytes]."""
     local = np.ceil(bank.num_experts / np.asarray(placement.ep))
     moe_tp = placement.tp * placement.dp / np.asarray(placement.ep)
@@ -147,9 +145,7 @@ def layer_components(
         total[component.value] = total.get(component.value, 0.0) + size
 
     for linear in (*group.mixer.linears, *group.feed_forward.linears):
-        size = linear_bytes(
-            linear, matrix_format(linear, scheme), _split(linear.component, placement, layout)
-        )
+        size = linear_bytes(linear, matrix_format(linear, scheme), _split(linear.component, placement, layout))
         add(linear.component, size)
     for vector in (*group.mixer.vectors, *group.feed_forward.vectors, *group.vectors):
         params = vector.params / np.asarray(placement.tp) if vector.sharded else vector.params
@@ -210,9 +206,7 @@ def _head(arch: Architecture, scheme: QuantScheme, placement: Placement) -> Any:
     return stored_bytes(scheme.lm_head, rows, arch.hidden_size) + bias
 
 
-def mtp_bytes(
-    arch: Architecture, scheme: QuantScheme, placement: Placement, layout: Layout = PLAIN_LAYOUT
-) -> Any:
+def mtp_bytes(arch: Architecture, scheme: QuantScheme, placement: Placement, layout: Layout = PLAIN_LAYOUT) -> Any:
     """Bytes of the multi-token-prediction modules on one rank of the last stage [bytes]."""
     total: Any = 0.0
     for group in arch.mtp_groups:
@@ -249,9 +243,7 @@ def stage_components(
             total[linear.component.value] = total.get(linear.component.value, 0.0) + size
     if stage.last:
         for vector in arch.extra_vectors:
-            total[vector.component.value] = (
-                total.get(vector.component.value, 0.0) + vector.params * BF16_BYTES
-            )
+            total[vector.component.value] = total.get(vector.component.value, 0.0) + vector.params * BF16_BYTES
         if arch.has_lm_head and not arch.tie_word_embeddings:
             total["lm_head"] = _head(arch, scheme, placement)
         elif arch.has_lm_head and not stage.first:
@@ -279,11 +271,7 @@ def weight_bytes_per_rank(
         here = pp == size
         placement = Placement(tp[here], int(size), dp[here], ep[here])
         loads = [
-            sum(
-                stage_components(
-                    arch, scheme, placement, stage, layout=layout, speculative=speculative
-                ).values()
-            )
+            sum(stage_components(arch, scheme, placement, stage, layout=layout, speculative=speculative).values())
             for stage in distinct_stages(arch, int(size))
         ]
         result[here] = np.max(np.broadcast_arrays(*loads), axis=0)
@@ -358,9 +346,7 @@ def _layer_slack(group: LayerGroup, scheme: QuantScheme, placement: Placement, l
     """Allocator slack of one layer's matrices, fused as engines fuse them [bytes]."""
     fused: dict[str, Any] = {}
     for linear in (*group.mixer.linears, *group.feed_forward.linears):
-        size = linear_bytes(
-            linear, matrix_format(linear, scheme), _split(linear.component, placement, layout)
-        )
+        size = linear_bytes(linear, matrix_format(linear, scheme), _split(linear.component, placement, layout))
         name = linear.fuse or linear.name
         fused[name] = fused.get(name, 0.0) + size
     bank = group.feed_forward.experts

@@ -57,9 +57,7 @@ class Vllm(Engine):
     def _large(self, device: Device) -> bool:
         """The class of H100, H200, MI300X: at least 70 GiB, and neither an A100 nor a GB10."""
         name = device.name.lower()
-        return float(np.max(device.total_gib)) >= 70 and not any(
-            part in name for part in ("a100", "a800", "gb10")
-        )
+        return float(np.max(device.total_gib)) >= 70 and not any(part in name for part in ("a100", "a800", "gb10"))
 
     def default_batched_tokens(self, device: Device, context: int) -> int:
         """16384 on 160 GiB and more (since 0.28), 8192 from 70 GiB on, 2048 below; V0: 512 to 2048 [tokens]."""

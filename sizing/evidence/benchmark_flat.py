@@ -104,9 +104,7 @@ def read_serving(fields: Fields, tool: str) -> Measurement:
     backend = fields.text("backend", "endpoint_type")
     engine = engine_name(backend or "")
     if engine is None and tool == "tensorrt-llm" and (fields.number("avg_decoded_tokens_per_iter") or 0) > 0:
-        engine = (
-            "tensorrt-llm"  # only its own server reports iterations; the client is used against others too
-        )
+        engine = "tensorrt-llm"  # only its own server reports iterations; the client is used against others too
     total = fields.number("total_token_throughput", "total_throughput")
     if total is None and (read := fields.number("input_throughput")) is not None:
         total = read + fields.needed("output_throughput")
@@ -170,9 +168,7 @@ def read_inferencex(fields: Fields) -> Measurement:
     writers = (decode or gpus) if disagg else gpus
     notes = [_NOMINAL] if isl or osl else []
     notes += ["prefill and decode run on separate accelerators"] if disagg else []
-    spec = next(
-        (x for k in ("spec_decoding", "spec_method") if isinstance(x := fields.data.get(k), str)), "none"
-    )
+    spec = next((x for k in ("spec_decoding", "spec_method") if isinstance(x := fields.data.get(k), str)), "none")
     if spec.lower() not in {"", "none", "off"}:
         notes.append(f"speculative decoding: {spec[:40]}")
     conc = fields.number("conc")

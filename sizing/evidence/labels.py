@@ -43,12 +43,7 @@ def _held(row: ServingRow, place: Placement) -> float | None:
 
 def _squared(row: ServingRow) -> ServingRow | None:
     place = row.placement
-    if (
-        place is None
-        or place.moe_tp != place.moe_ep
-        or place.moe_tp < 2
-        or place.tp * place.dp != place.moe_tp**2
-    ):
+    if place is None or place.moe_tp != place.moe_ep or place.moe_tp < 2 or place.tp * place.dp != place.moe_tp**2:
         return None
     n = place.moe_tp
     if place.dp == n * n:
@@ -70,9 +65,7 @@ def _counted_twice(row: ServingRow) -> ServingRow | None:
     if place.moe_ep != n * n or n * n <= server_accelerators(row.system):
         return None
     new = replace(place, dp=1, moe_ep=n, batch=_held(row, place))
-    return _noted(
-        replace(row, placement=new), "counted-twice", f"tp {n} x dp {n}, ep {n * n} taken as tp {n}, ep {n}"
-    )
+    return _noted(replace(row, placement=new), "counted-twice", f"tp {n} x dp {n}, ep {n * n} taken as tp {n}, ep {n}")
 
 
 _LARGEST_TP = 16
@@ -130,9 +123,7 @@ def _replicas(row: ServingRow) -> ServingRow | None:
     ratio = row.concurrency / place.concurrency
     if ratio < 2 or ratio != int(ratio):
         return None
-    text = (
-        f"{row.concurrency:g} requests in flight are {ratio:g} times the batch: taken as {ratio:g} replicas"
-    )
+    text = f"{row.concurrency:g} requests in flight are {ratio:g} times the batch: taken as {ratio:g} replicas"
     return _noted(replace(row, replicas=int(ratio)), "replicas", text)
 
 

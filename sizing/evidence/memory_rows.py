@@ -67,9 +67,7 @@ class MemoryRow:
 
     def number(self, column: str) -> float | None:
         """The cell as a number; None when empty or not a number."""
-        found = re.search(
-            r"-?\d[\d,]*\.?\d*(?:e[+-]?\d+)?", self.text(column).replace("_", ""), re.IGNORECASE
-        )
+        found = re.search(r"-?\d[\d,]*\.?\d*(?:e[+-]?\d+)?", self.text(column).replace("_", ""), re.IGNORECASE)
         if not found:
             return None
         try:
@@ -217,9 +215,7 @@ def _by_name(name: str) -> float | None:
     best = ""
     for known in table:
         parts = known.split("-")
-        if all(re.search(rf"(?<![a-z0-9]){part}(?![0-9a-z])", key) for part in parts) and len(known) > len(
-            best
-        ):
+        if all(re.search(rf"(?<![a-z0-9]){part}(?![0-9a-z])", key) for part in parts) and len(known) > len(best):
             best = known
     return float(table[best]["value"]) if best else nominal
 

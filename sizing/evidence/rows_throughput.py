@@ -125,9 +125,7 @@ def _placement(cells: Mapping[str, str], hints: Hints, engine: str | None) -> _P
         tp = 1
     ranks = (tp or 1) * dp
     label = cells.get("ep", "").lower()
-    ep = (
-        ranks if label == "on" or (not label and hints.expert_parallel) else whole(label) or option("ep") or 1
-    )
+    ep = ranks if label == "on" or (not label and hints.expert_parallel) else whole(label) or option("ep") or 1
     return _Placement(count or None, tp, pp, dp, ep, tp is not None)
 
 
@@ -184,15 +182,11 @@ def _kind(
 def _formula(notes: str, row_id: str) -> str | None:
     if "speed=(prompt+generated" in notes:
         return "total"
-    return (
-        "output" if "speed formula not stated" in notes or row_id.startswith(("qwen25-", "qwen2-")) else None
-    )
+    return "output" if "speed formula not stated" in notes or row_id.startswith(("qwen25-", "qwen2-")) else None
 
 
 def _division(notes: str) -> str | None:
-    return (
-        "MLPerf's open division: the model may differ" if re.match(r"MLPerf v[\d.]+ open\b", notes) else None
-    )
+    return "MLPerf's open division: the model may differ" if re.match(r"MLPerf v[\d.]+ open\b", notes) else None
 
 
 def _problems(row: ThroughputRow, engine: str, mode: str, blank: bool) -> list[str]:

@@ -36,13 +36,9 @@ def scatter_html(
     try:
         import plotly.graph_objects as go
     except ImportError:
-        raise SizingError(
-            "charts need Plotly", key="plotly", hint="pip install 'llm-sizing[report]'"
-        ) from None
+        raise SizingError("charts need Plotly", key="plotly", hint="pip install 'llm-sizing[report]'") from None
     good = np.isfinite(data.measured) & (data.measured > 0) & np.isfinite(data.p50) & (data.p50 > 0)
-    labels = np.asarray(
-        [str(x) for x in groups] if groups is not None else ["rows"] * len(data), dtype=object
-    )
+    labels = np.asarray([str(x) for x in groups] if groups is not None else ["rows"] * len(data), dtype=object)
     order = [name for name, _ in sorted(_counts(labels[good]).items(), key=lambda item: (-item[1], item[0]))]
     labels = np.asarray([x if x in set(order[:20]) else "others" for x in labels], dtype=object)
     figure = go.Figure()
@@ -67,9 +63,7 @@ def scatter_html(
         for factor, dash in ((1.0, "solid"), (2.0, "dot"), (0.5, "dot")):
             style = {"color": "#888", "width": 1, "dash": dash}
             y = [end * factor for end in ends]
-            figure.add_trace(
-                go.Scatter(x=ends, y=y, mode="lines", line=style, showlegend=False, hoverinfo="skip")
-            )
+            figure.add_trace(go.Scatter(x=ends, y=y, mode="lines", line=style, showlegend=False, hoverinfo="skip"))
     suffix = f" [{_safe(unit)}]" if unit else ""
     figure.update_layout(
         title=_safe(title),

@@ -66,8 +66,7 @@ class Predictions:
         actual = np.asarray(measured, dtype=np.float64).reshape(-1)
         blank = np.full(actual.shape, np.nan)
         arrays = [
-            blank if values is None else np.asarray(values, dtype=np.float64).reshape(-1)
-            for values in (p50, p10, p90)
+            blank if values is None else np.asarray(values, dtype=np.float64).reshape(-1) for values in (p50, p10, p90)
         ]
         for name, values in zip(("p50", "p10", "p90"), arrays, strict=True):
             if values.shape != actual.shape:
@@ -161,13 +160,9 @@ def as_csv(table: Sequence[Errors]) -> str:
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["group", "rows", "answered", "median_error", "mean_error", "p90_error", "bias", "coverage"]
-    )
+    writer.writerow(["group", "rows", "answered", "median_error", "mean_error", "p90_error", "bias", "coverage"])
     for line in table:
         name = "'" + line.group if line.group[:1] in tuple("=+-@\t\r") else line.group
         figures = (line.median, line.mean, line.p90, line.bias, line.coverage)
-        writer.writerow(
-            [name, line.rows, line.answered, *(f"{x:.6g}" if np.isfinite(x) else "" for x in figures)]
-        )
+        writer.writerow([name, line.rows, line.answered, *(f"{x:.6g}" if np.isfinite(x) else "" for x in figures)])
     return out.getvalue()

@@ -111,9 +111,7 @@ def _options(command: str, case: str, notes: str) -> dict[str, float]:
     fraction = re.search(r"kv(?:_cache_free_gpu_mem)?[ _]fraction (?:mostly )?(0\.\d+)", notes)
     if fraction and "memory_fraction" not in found:
         found["memory_fraction"] = float(fraction.group(1))
-    drafts = re.search(r'num_speculative_tokens"?[:=]\s*(\d{1,3})', command) or re.search(
-        r"MTP\((\d+) token", notes
-    )
+    drafts = re.search(r'num_speculative_tokens"?[:=]\s*(\d{1,3})', command) or re.search(r"MTP\((\d+) token", notes)
     if drafts:
         found["draft_tokens"] = float(drafts.group(1))
     label = _LABEL.search(notes)

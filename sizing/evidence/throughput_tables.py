@@ -72,18 +72,10 @@ class Lengths:
 # the
 # outputs are what these runs spend their time on.
 MLPERF: Mapping[str, Lengths] = {
-    "llama2-70b": Lengths(
-        300.0, 294.45, "MLPerf reference, tokens_per_sample 294.45", "input about 300 tokens"
-    ),
-    "mixtral-8x7b": Lengths(
-        250.0, 145.9, "MLPerf reference, tokens_per_sample 145.9", "input about 250 tokens"
-    ),
-    "llama3.1-405b": Lengths(
-        9400.0, 684.68, "notes: mean in ~9.4k; MLPerf reference, tokens_per_sample 684.68"
-    ),
-    "llama3.1-8b": Lengths(
-        778.0, 128.0, "summaries of at most 128 tokens; logs: 129", "input about 780 tokens"
-    ),
+    "llama2-70b": Lengths(300.0, 294.45, "MLPerf reference, tokens_per_sample 294.45", "input about 300 tokens"),
+    "mixtral-8x7b": Lengths(250.0, 145.9, "MLPerf reference, tokens_per_sample 145.9", "input about 250 tokens"),
+    "llama3.1-405b": Lengths(9400.0, 684.68, "notes: mean in ~9.4k; MLPerf reference, tokens_per_sample 684.68"),
+    "llama3.1-8b": Lengths(778.0, 128.0, "summaries of at most 128 tokens; logs: 129", "input about 780 tokens"),
     "deepseek-r1": Lengths(800.0, 3670.0, "logs: tokens/s over samples/s", "input about 800 tokens"),
 }
 BEAMS = {"gptj": 4}  # MLPerf's GPT-J searches with four beams

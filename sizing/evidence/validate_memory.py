@@ -103,9 +103,7 @@ def _predict(row: MemoryRow, name: str, load: Loader) -> Prediction:
         notes.append("KV cache taken as fp8 with these weights")
     utilization = row.number("gpu_memory_utilization")
     text = row.text("notes").lower()
-    drafted = (
-        1 if "vllm" in engine.name and ("speculative" in text or "mtp" in text) and arch.mtp_groups else 0
-    )
+    drafted = 1 if "vllm" in engine.name and ("speculative" in text or "mtp" in text) and arch.mtp_groups else 0
     ledger = memory_ledger(
         arch,
         (total or STAND_IN_GIB) * GIB,
@@ -142,9 +140,7 @@ def _figures(ledger: MemoryLedger) -> dict[str, float | None]:
     }
 
 
-def validate_memory(
-    path: Path | str, out: TextIO | None = None, load: Loader = catalog_loader
-) -> list[Prediction]:
+def validate_memory(path: Path | str, out: TextIO | None = None, load: Loader = catalog_loader) -> list[Prediction]:
     """Predict every row of a file; with ``out`` write the prediction file as CSV."""
     predictions = [predict_row(row, load) for row in read_rows(path)]
     if out is not None:
@@ -167,9 +163,7 @@ class ErrorLine:
     bias: float
 
 
-def error_table(
-    rows: Iterable[MemoryRow], predictions: Iterable[Prediction], by: str | None = None
-) -> list[ErrorLine]:
+def error_table(rows: Iterable[MemoryRow], predictions: Iterable[Prediction], by: str | None = None) -> list[ErrorLine]:
     """Errors by figure (and by the column ``by``) of rows whose figure was measured above zero and predicted."""
     pairs: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row, prediction in zip(rows, predictions, strict=True):
@@ -180,9 +174,7 @@ def error_table(
                 continue
             pairs.setdefault((figure, group), []).append((measured, predicted))
     table = []
-    for (figure, group), values in sorted(
-        pairs.items(), key=lambda item: (FIGURES.index(item[0][0]), item[0][1])
-    ):
+    for (figure, group), values in sorted(pairs.items(), key=lambda item: (FIGURES.index(item[0][0]), item[0][1])):
         relative = sorted(abs(predicted / measured - 1) for measured, predicted in values)
         table.append(
             ErrorLine(

@@ -116,9 +116,7 @@ class Catalog:
     @cached_property
     def accelerators(self) -> dict[str, Accelerator]:
         """Accelerators by id, the slices among them."""
-        found = {
-            key: self._accelerator(file, key, data) for key, (file, data) in self._raw_accelerators.items()
-        }
+        found = {key: self._accelerator(file, key, data) for key, (file, data) in self._raw_accelerators.items()}
         for key, part in self.slices.items():
             if part.parent not in found:
                 raise unknown_name("parent accelerator", part.parent, found, key=f"slices: {key}")

@@ -182,9 +182,7 @@ class Accelerator(Entry):
         """What a result that uses this entry should say: weakly known memory, bandwidth or peaks."""
         said = []
         if self.memory.basis != "log" and self.memory.basis != "driver":
-            said.append(
-                f"memory of {self.id} ({self.memory.basis}): {self.memory.reason or 'no reason given'}"
-            )
+            said.append(f"memory of {self.id} ({self.memory.basis}): {self.memory.reason or 'no reason given'}")
         for field in ("memory_bandwidth_gb_s", "dense_peak_tflops", "interconnect"):
             if self.unsourced_field(field):
                 said.append(f"{field} of {self.id} is recalled or derived: no source read confirms it")

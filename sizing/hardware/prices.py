@@ -176,13 +176,9 @@ def _sibling_price(accelerator: Accelerator, catalog: Catalog) -> Price:
         raise _no_price(accelerator.id, "purchase price")
     base = purchase_price(sibling.use, catalog)
     factor = "" if sibling.factor == 1 else f"{sibling.factor:g} times "
-    said = (
-        f"no purchase price of {accelerator.id} was found: {factor}that of {sibling.use} ({sibling.reason})"
-    )
+    said = f"no purchase price of {accelerator.id} was found: {factor}that of {sibling.use} ({sibling.reason})"
     said_all = (said, *base.assumptions)
-    return replace(
-        _scaled(base, sibling.factor), accelerator=accelerator.id, assumptions=said_all, derived=True
-    )
+    return replace(_scaled(base, sibling.factor), accelerator=accelerator.id, assumptions=said_all, derived=True)
 
 
 def derived_hourly_price(accelerator_id: str, catalog: Catalog | None = None) -> Price:
@@ -232,9 +228,7 @@ def derived_hourly_price(accelerator_id: str, catalog: Catalog | None = None) ->
     )  # fmt: skip
 
 
-def _average_kilowatt(
-    accelerator: Accelerator, rules: PriceAssumptions, catalog: Catalog
-) -> tuple[float, str]:
+def _average_kilowatt(accelerator: Accelerator, rules: PriceAssumptions, catalog: Catalog) -> tuple[float, str]:
     """Average draw of one accelerator with its share of the host [kW], and how it was found."""
     average = rules.average_power.value
     stated = rules.system_power_kw.get(accelerator.id)
@@ -250,9 +244,7 @@ def _average_kilowatt(
         )
     if accelerator.tdp_w is None:
         hint = f"set tdp_w in a file of your own, or give --price {accelerator.id}=USD_PER_HOUR"
-        raise NoPriceError(
-            "its power is not known, so no price can be derived", key=accelerator.id, hint=hint
-        )
+        raise NoPriceError("its power is not known, so no price can be derived", key=accelerator.id, hint=hint)
     power = accelerator.tdp_w / 1000 * (1 + rules.host_power_share.value)
     recalled = ", a figure that no source confirms" if accelerator.unsourced_field("tdp_w") else ""
     host = f"host share {rules.host_power_share.value:g}"

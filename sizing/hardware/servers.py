@@ -32,9 +32,7 @@ def default_server(accelerator_id: str, catalog: Catalog | None = None) -> Serve
         return known[0]
     accelerator, _ = catalog.resolve(accelerator_id)
     if accelerator.max_per_server is None:
-        raise SizingError(
-            "no server is known for this accelerator", key=accelerator.id, hint="add one under servers:"
-        )
+        raise SizingError("no server is known for this accelerator", key=accelerator.id, hint="add one under servers:")
     return Server(
         id=f"generic-{accelerator.id}",
         name=f"server of {accelerator.max_per_server} x {accelerator.name}",

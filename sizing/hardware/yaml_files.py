@@ -106,9 +106,7 @@ def validate(model: type[Model], data: dict[str, Any], *, file: str, entry: str)
             hint = suggestion(key, _keys_at(model, first["loc"][:-1]))
             message = f"unknown key {key[:80]!r}"
         elif first["type"] in ("float_type", "int_type") and _is_number(first["input"]):
-            message = (
-                f"{first['input']!r} is a text: write a number without quotes, and 8.0e+9 rather than 8e9"
-            )
+            message = f"{first['input']!r} is a text: write a number without quotes, and 8.0e+9 rather than 8e9"
         elif first["type"] != "missing":
             message = f"{message}, not {str(first['input'])[:60]!r}"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

@@ -21,9 +21,7 @@ def attended_pairs(new_tokens: Values, past_tokens: Values = 0, window: Values |
     w = np.where(w > 0, w, np.inf)
     growing = np.clip(w - p, 0.0, n)
     rest = n - growing
-    return np.asarray(
-        growing * p + 0.5 * growing * (growing + 1.0) + rest * np.where(rest > 0, w, 0.0), np.float64
-    )
+    return np.asarray(growing * p + 0.5 * growing * (growing + 1.0) + rest * np.where(rest > 0, w, 0.0), np.float64)
 
 
 def _supported(dtype: str, machine: MachineRates) -> str:
@@ -96,9 +94,7 @@ def attention_prefill_seconds(
         longest = np.minimum(keys, w + QUERY_BLOCK)
         keys = np.minimum(keys, n + w)
     pairs = attended_pairs(n, past, window) * (rows / n) + rows * (0.5 * QUERY_BLOCK)
-    return _prefill(
-        batch, n, pairs, longest, keys, heads, kv_heads, qk_dim, v_dim, kv_bytes, dtype, machine, c
-    )
+    return _prefill(batch, n, pairs, longest, keys, heads, kv_heads, qk_dim, v_dim, kv_bytes, dtype, machine, c)
 
 
 def mla_prefill_seconds(
@@ -229,6 +225,4 @@ def mla_decode_seconds(
     """
     dtype = _supported(dtype, machine)
     c = (curves or kernel_curves(machine.family)).attention("mla_decode", dtype)
-    return _decode(
-        batch, context, heads, 1.0, latent_dim, latent_v_dim, latent_dim, kv_bytes, dtype, machine, c
-    )
+    return _decode(batch, context, heads, 1.0, latent_dim, latent_v_dim, latent_dim, kv_bytes, dtype, machine, c)

@@ -147,9 +147,7 @@ def expert_exchange_seconds(
             * -np.expm1(k * np.log1p(-np.minimum(1.0 / nodes, 1.0 - 1e-12)))
         )
     network = crossing / (machine.node_bandwidth * c.inter_rate)
-    seconds = (
-        base * 1e-6 + np.log2(nodes) * (c.inter_us * 1e-6) + np.sqrt(inside * inside + network * network)
-    )
+    seconds = base * 1e-6 + np.log2(nodes) * (c.inter_us * 1e-6) + np.sqrt(inside * inside + network * network)
     return np.asarray(np.where(r > 1.0, seconds, 0.0), np.float64)
 
 

@@ -233,9 +233,7 @@ class DispatchCurve:
     sigma: float = 0.3
 
 
-CurveT = TypeVar(
-    "CurveT", GemmCurve, MoeCurve, AttentionCurve, LinearAttentionCurve, CollectiveCurve, DispatchCurve
-)
+CurveT = TypeVar("CurveT", GemmCurve, MoeCurve, AttentionCurve, LinearAttentionCurve, CollectiveCurve, DispatchCurve)
 
 _KINDS: Mapping[str, type] = MappingProxyType(
     {
@@ -358,11 +356,7 @@ class KernelCurves:
                     curve = replace(curve, launch_us=max(curve.launch_us, own_decode.launch_us))
                 return _wider(curve, FAMILY_STANDIN_SIGMA)
         for candidate in (key, *alternatives, "bf16"):
-            curves = [
-                ops[operation][candidate]
-                for ops in self.table.values()
-                if candidate in ops.get(operation, {})
-            ]
+            curves = [ops[operation][candidate] for ops in self.table.values() if candidate in ops.get(operation, {})]
             if curves:
                 self.stand_ins[operation, key] = f"median of {len(curves)} families, {candidate}"
                 return _wider(_median(curves), UNKNOWN_FAMILY_SIGMA)

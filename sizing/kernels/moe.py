@@ -40,9 +40,7 @@ def experts_touched(tokens: Values, topk: Values, num_experts: Values, skew: flo
     return np.asarray(e * (1.0 - missed), np.float64)
 
 
-def rank_imbalance(
-    tokens: Values, topk: Values, num_experts: Values, moe_ep: Values, skew: float = 0.0
-) -> Seconds:
+def rank_imbalance(tokens: Values, topk: Values, num_experts: Values, moe_ep: Values, skew: float = 0.0) -> Seconds:
     """Rows of the busiest expert-parallel rank over the mean rank's (1 without expert parallelism).
 
     The largest of ep sums of ``E/ep`` loads: ``1 + cv sqrt(2 ln ep)``, with cv^2 of popularity ``(e^{s^2} -
@@ -81,9 +79,7 @@ def grouped_gemm_seconds(
     hidden = np.asarray(hidden, np.float64)
     expert = matrices * hidden * np.asarray(inter, np.float64)
     bandwidth = c.memory * machine.memory_bandwidth
-    compute = (rows + c.pad_tokens * touched) * expert + (2.0 * c.tail * machine.cores * TILE * TILE) * (
-        hidden + inter
-    )
+    compute = (rows + c.pad_tokens * touched) * expert + (2.0 * c.tail * machine.cores * TILE * TILE) * (hidden + inter)
     compute *= 2.0 / (c.compute * machine.flops(traits.compute))
     memory = touched * expert * (traits.weight_bytes / bandwidth)
     traffic = rows * hidden * (c.traffic_bytes / bandwidth)

@@ -153,9 +153,7 @@ def kv_report(arch: Architecture, tokens: int, kv_dtype: str = "bf16") -> dict[s
         "notes": [],
     }
     if fp32 != state:
-        report["notes"] = [
-            "the state is counted at 16 bits; its recurrent part is kept in fp32 by this config"
-        ]
+        report["notes"] = ["the state is counted at 16 bits; its recurrent part is kept in fp32 by this config"]
     return report
 
 

@@ -21,12 +21,8 @@ def mlp_linears(
     fuse = f"{prefix}gate_up" if gated else None
     linears = []
     if gated:
-        linears.append(
-            Linear(f"{prefix}gate_proj", hidden, intermediate, component, Sharding.COLUMN, bias, fuse=fuse)
-        )
-    linears.append(
-        Linear(f"{prefix}up_proj", hidden, intermediate, component, Sharding.COLUMN, bias, fuse=fuse)
-    )
+        linears.append(Linear(f"{prefix}gate_proj", hidden, intermediate, component, Sharding.COLUMN, bias, fuse=fuse))
+    linears.append(Linear(f"{prefix}up_proj", hidden, intermediate, component, Sharding.COLUMN, bias, fuse=fuse))
     down = bias if down_bias is None else down_bias
     linears.append(Linear(f"{prefix}down_proj", intermediate, hidden, component, Sharding.ROW, down))
     return tuple(linears)
@@ -36,9 +32,7 @@ def dense(
     hidden: int, intermediate: int, *, gated: bool = True, bias: bool = False, down_bias: bool | None = None
 ) -> FeedForward:
     """A dense MLP of 3 (gated) or 2 matrices."""
-    return FeedForward(
-        "dense", mlp_linears(hidden, intermediate, gated=gated, bias=bias, down_bias=down_bias)
-    )
+    return FeedForward("dense", mlp_linears(hidden, intermediate, gated=gated, bias=bias, down_bias=down_bias))
 
 
 def moe(

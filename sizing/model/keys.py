@@ -118,9 +118,7 @@ class Keys:
         others = f"or {', '.join(keys[1:])}" if len(keys) > 1 else None
         return self.error(keys[0], "required key is missing", others)
 
-    def integer(
-        self, *keys: str, default: int | None = None, minimum: int = 1, maximum: int = LARGEST
-    ) -> int:
+    def integer(self, *keys: str, default: int | None = None, minimum: int = 1, maximum: int = LARGEST) -> int:
         """The whole number at the first of ``keys`` that is set; required when there is no default."""
         found = self._find(keys)
         if found is None:
@@ -153,9 +151,7 @@ class Keys:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(key, f"must be a number, not {describe(value)}")
         if not math.isfinite(value) or not minimum <= value <= LARGEST:
-            raise self.error(
-                key, f"must be a finite number from {minimum:g} to {LARGEST}, not {describe(value)}"
-            )
+            raise self.error(key, f"must be a finite number from {minimum:g} to {LARGEST}, not {describe(value)}")
         return float(value)
 
     def boolean(self, *keys: str, default: bool) -> bool:
@@ -208,9 +204,7 @@ class Keys:
         result: list[str] = []
         for index, value in enumerate(values):
             if not isinstance(value, str) or value not in known:
-                raise self.error(
-                    f"{key}[{index}]", f"{describe(value)} is not supported", f"one of {', '.join(known)}"
-                )
+                raise self.error(f"{key}[{index}]", f"{describe(value)} is not supported", f"one of {', '.join(known)}")
             result.append(value)
         return result
 
@@ -240,9 +234,7 @@ class Keys:
         """Refuse keys that change a model's build and that the family did not read."""
         for key in BUILD_KEYS:
             if key not in self.read and self.data.get(key):
-                raise self.error(
-                    key, f"is not supported in a model of type {family!r}, and would change its build"
-                )
+                raise self.error(key, f"is not supported in a model of type {family!r}, and would change its build")
 
 
 def describe(value: object) -> str:

@@ -109,9 +109,7 @@ def gqa(
     return Mixer(name, (*linears, *extra_linears), (*vectors, *extra_vectors), core, cache)
 
 
-def _qk_norms(
-    qk_norm: str, heads: int, kv_heads: int, head_dim: int, bias: bool, share_kv: bool
-) -> tuple[Vector, ...]:
+def _qk_norms(qk_norm: str, heads: int, kv_heads: int, head_dim: int, bias: bool, share_kv: bool) -> tuple[Vector, ...]:
     if qk_norm == "none":
         return ()
     q_width, k_width = {
@@ -169,9 +167,7 @@ def mla(
         Linear("kv_b_proj", kv_lora_rank, heads * (qk_nope_head_dim + v_head_dim), ATTENTION, Sharding.COLUMN)
     )
     linears.append(Linear("o_proj", heads * v_head_dim, hidden, ATTENTION, Sharding.ROW, bias))
-    core = AttentionCore(
-        CoreKind.MLA, heads, 1, qk_dim, v_head_dim, latent_dim=latent, latent_v_dim=kv_lora_rank
-    )
+    core = AttentionCore(CoreKind.MLA, heads, 1, qk_dim, v_head_dim, latent_dim=latent, latent_v_dim=kv_lora_rank)
     cache = Cache(CacheKind.MLA, latent, 1)
     kind = "mla"
     if index_topk is not None:
@@ -259,9 +255,7 @@ def mamba2(
     if gated_norm:
         vectors.append(Vector("norm", inner, sharded=True))
     core = AttentionCore(CoreKind.LINEAR, heads, groups, state_size, head_dim)
-    return Mixer(
-        "mamba2", linears, tuple(vectors), core, _state(conv * conv_kernel, inner * state_size, fp32_state)
-    )
+    return Mixer("mamba2", linears, tuple(vectors), core, _state(conv * conv_kernel, inner * state_size, fp32_state))
 
 
 def mamba1(
@@ -294,9 +288,7 @@ def mamba1(
     if inner_norms:
         vectors.append(Vector("dt_b_c_norms", dt_rank + 2 * state_size))
     core = AttentionCore(CoreKind.LINEAR, inner, 1, state_size, 1)
-    return Mixer(
-        "mamba", linears, tuple(vectors), core, _state(inner * conv_kernel, inner * state_size, fp32_state)
-    )
+    return Mixer("mamba", linears, tuple(vectors), core, _state(inner * conv_kernel, inner * state_size, fp32_state))
 
 
 def lightning(*, hidden: int, heads: int, head_dim: int) -> Mixer:
@@ -330,6 +322,4 @@ def _state(conv: int, recurrent: int, fp32: bool) -> Cache:
     """A constant cache: a convolution window in 16 bits and a recurrent state that engines may keep in
     fp32.
     """
-    return Cache(
-        CacheKind.STATE, state_elements=conv + recurrent, state_fp32_elements=recurrent if fp32 else 0
-    )
+    return Cache(CacheKind.STATE, state_elements=conv + recurrent, state_fp32_elements=recurrent if fp32 else 0)

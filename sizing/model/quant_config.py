@@ -126,9 +126,7 @@ def _rules(patterns: object) -> list[_Rule]:
         head = pattern.split("layers.", 1)[0]
         if head.startswith("mtp"):
             continue
-        found = (
-            None if pattern.startswith("re:") or "visi" in head or "visual" in head else _LAYER.match(pattern)
-        )
+        found = None if pattern.startswith("re:") or "visi" in head or "visual" in head else _LAYER.match(pattern)
         if found is None:
             rules.append(_Rule(pattern, None))
         else:
@@ -155,9 +153,7 @@ def _matches(pattern: str, name: str, *, below_layer: bool) -> bool:
         return _compiled(pattern[3:]).match(full) is not None
     if "*" in pattern or "?" in pattern:
         candidates = (name, f".{name}", f"layers.5.{name}", f"model.layers.5.{name}")
-        return any(
-            fnmatch.fnmatchcase(text, glob) for text in candidates for glob in (pattern, f"{pattern}.*")
-        )
+        return any(fnmatch.fnmatchcase(text, glob) for text in candidates for glob in (pattern, f"{pattern}.*"))
     return f".{pattern}." in f".{name}."
 
 
@@ -317,17 +313,13 @@ def _pair(block: object) -> tuple[int, int]:
     if (
         not isinstance(block, list)
         or len(block) != 2
-        or any(
-            isinstance(side, bool) or not isinstance(side, int) or not 1 <= side <= 2**20 for side in block
-        )
+        or any(isinstance(side, bool) or not isinstance(side, int) or not 1 <= side <= 2**20 for side in block)
     ):
         raise ConfigError(f"must be two whole numbers, not {describe(block)}", key=f"{KEY}.weight_block_size")
     return block[0], block[1]
 
 
-def _grouped_int(
-    config: Mapping[str, object], layers: Mapping[str, frozenset[int]], *, gptq: bool
-) -> QuantScheme:
+def _grouped_int(config: Mapping[str, object], layers: Mapping[str, frozenset[int]], *, gptq: bool) -> QuantScheme:
     bits = _whole(config, ("bits", "w_bit"), 4)
     group = _whole(config, ("group_size", "q_group_size"), 128, minimum=-1)
     base = INT4_GPTQ if gptq else INT4_AWQ
@@ -345,9 +337,7 @@ def _grouped_int(
         patterns.extend(f"re:{key[2:]}" for key in dynamic if isinstance(key, str) and key.startswith("-:"))
     extra = config.get("extra_config")
     if isinstance(extra, Mapping):
-        patterns.extend(
-            key for key, value in extra.items() if isinstance(value, Mapping) and value.get("bits") == 16
-        )
+        patterns.extend(key for key, value in extra.items() if isinstance(value, Mapping) and value.get("bits") == 16)
     head = fmt if config.get("lm_head") is True else BF16
     return _assemble(fmt.name, fmt, _Excluded(patterns, layers), lm_head=head, vision=BF16)
 
@@ -499,9 +489,7 @@ def _mixed(
         # In these checkpoints the exclusions keep their original FP8.
         excluded = _Excluded([], layers)
     experts = formats.pop("experts", rest)
-    return _assemble(
-        "mixed", rest, excluded, experts=experts, formats=formats, lm_head=head, vision=BF16, kv=kv
-    )
+    return _assemble("mixed", rest, excluded, experts=experts, formats=formats, lm_head=head, vision=BF16, kv=kv)
 
 
 def _listed(value: object) -> list[str]:

@@ -117,11 +117,7 @@ def read_header(file: str | Path) -> list[StoredTensor]:
         raise ConfigError("its header is not valid JSON", key=str(path)) from None
     if not isinstance(header, dict):
         raise ConfigError("its header is no JSON object", key=str(path))
-    return [
-        _tensor(name, entry, size - 8 - length, path)
-        for name, entry in header.items()
-        if name != "__metadata__"
-    ]
+    return [_tensor(name, entry, size - 8 - length, path) for name, entry in header.items() if name != "__metadata__"]
 
 
 def _tensor(name: str, entry: object, available: int, path: Path) -> StoredTensor:

@@ -167,9 +167,7 @@ def find_in_catalog(name: str) -> tuple[CatalogModel, str | None] | None:
                 return table[rest], fmt
             for ending in ("-instruct", "-hf", "-fp8", "-nvfp4"):
                 if rest + ending in table:
-                    return table[rest + ending], fmt or _FORMATS.get(
-                        "bf16" if ending in ("-fp8", "-nvfp4") else ""
-                    )
+                    return table[rest + ending], fmt or _FORMATS.get("bf16" if ending in ("-fp8", "-nvfp4") else "")
             head, _, last = rest.replace(".w", "-w").rpartition("-")
             if last in _FORMATS:
                 fmt = _FORMATS[last] or fmt
@@ -241,9 +239,7 @@ def load_directory(folder: str | Path) -> Architecture:
 
 def _load_file(path: Path) -> Architecture:
     if path.suffix.lower() == ".gguf":
-        raise ConfigError(
-            "GGUF files are not supported yet", key=str(path), hint="give the model's config.json"
-        )
+        raise ConfigError("GGUF files are not supported yet", key=str(path), hint="give the model's config.json")
     name = path.parent.name if path.name == "config.json" else path.stem
     return load_config(path, name=name or path.stem)
 

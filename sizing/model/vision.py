@@ -44,12 +44,7 @@ def qwen2_5_vl(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     out = keys.integer("out_hidden_size", default=3584)
     patch, merge, temporal, channels = _qwen_grid(keys, 14)
     merged = width * merge * merge
-    block = (
-        2 * width
-        + 4 * _linear(width, width)
-        + 2 * _linear(width, intermediate)
-        + _linear(intermediate, width)
-    )
+    block = 2 * width + 4 * _linear(width, width) + 2 * _linear(width, intermediate) + _linear(intermediate, width)
     params = channels * temporal * patch * patch * width + depth * block
     params += width + _linear(merged, merged) + _linear(merged, out)
     _check_width(keys, "out_hidden_size", out, text_hidden)
@@ -123,9 +118,7 @@ def _siglip_tower(keys: Keys) -> VisionTower:
     channels = keys.integer("num_channels", default=3, maximum=64)
     params = _linear(channels * patch * patch, width) + (image // patch) ** 2 * width
     params += depth * _plain_block(width, intermediate) + _layer_norm(width)
-    return VisionTower(
-        params, depth, width, keys.integer("num_attention_heads", default=12), intermediate, patch
-    )
+    return VisionTower(params, depth, width, keys.integer("num_attention_heads", default=12), intermediate, patch)
 
 
 def pixtral(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:

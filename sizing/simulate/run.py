@@ -181,11 +181,7 @@ def simulate(
             report,
         )
         finished_pools = 1
-        ready = (
-            front.array("finish")
-            + split.transfer_fixed_s
-            + split.transfer_s_per_token * requests.input_tokens
-        )
+        ready = front.array("finish") + split.transfer_fixed_s + split.transfer_s_per_token * requests.input_tokens
         order = np.argsort(ready, kind="stable")
         order = order[np.isfinite(ready[order])]
         if front.stopped or len(order) == 0:

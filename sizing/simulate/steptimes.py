@@ -109,9 +109,7 @@ class InterpolatedStepTimes:
         self._cells: dict[int, tuple[float, ...]] = {}
 
     @staticmethod
-    def _evaluate(
-        source: StepTimes, shape: Sequence[int], b: Any, c: Any, p: Any, q: Any
-    ) -> npt.NDArray[np.float64]:
+    def _evaluate(source: StepTimes, shape: Sequence[int], b: Any, c: Any, p: Any, q: Any) -> npt.NDArray[np.float64]:
         values = np.broadcast_to(np.asarray(source.step_seconds(b, c, p, q), dtype=np.float64), tuple(shape))
         if not np.all(np.isfinite(values)) or np.any(values <= 0):
             raise SizingError("the step-time model gave a time that is not positive and finite")

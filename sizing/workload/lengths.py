@@ -28,9 +28,7 @@ def _lognormal_parameters(
     mean: float | None, median: float | None, p95: float | None, sigma: float | None
 ) -> tuple[float, float]:
     """(mu, sigma) of ln(length) from exactly two of the four."""
-    if sum(value is not None for value in (mean, median, p95, sigma)) != 2 or (
-        mean is None and median is None
-    ):
+    if sum(value is not None for value in (mean, median, p95, sigma)) != 2 or (mean is None and median is None):
         raise ValueError("lognormal needs mean or median, and one of p95, sigma, or both mean and median")
     if median is not None:
         if sigma is not None:
@@ -125,9 +123,7 @@ class LengthDistribution(BaseModel):
                   sigma: float | None = None, minimum: int = 1,
                   maximum: int = MAX_TOKENS) -> LengthDistribution:  # fmt: skip
         """See the class; tokens, ``sigma`` without unit."""
-        return cls(
-            kind="lognormal", mean=mean, median=median, p95=p95, sigma=sigma, minimum=minimum, maximum=maximum
-        )
+        return cls(kind="lognormal", mean=mean, median=median, p95=p95, sigma=sigma, minimum=minimum, maximum=maximum)
 
     @classmethod
     def uniform(cls, low: int, high: int) -> LengthDistribution:
@@ -135,16 +131,12 @@ class LengthDistribution(BaseModel):
         return cls(kind="uniform", low=low, high=high)
 
     @classmethod
-    def empirical(
-        cls, values: Sequence[int] | IntArray, weights: Sequence[float] | None = None
-    ) -> LengthDistribution:
+    def empirical(cls, values: Sequence[int] | IntArray, weights: Sequence[float] | None = None) -> LengthDistribution:
         """The values seen (repeats are counted together), or a histogram with weights."""
         points = np.asarray(values, dtype=np.int64)
         shares = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=np.float64)
         if len(points) == 0 or len(shares) != len(points):
-            raise SizingError(
-                "an empirical distribution needs values, and one weight for each if any", key="values"
-            )
+            raise SizingError("an empirical distribution needs values, and one weight for each if any", key="values")
         unique, index = np.unique(points, return_inverse=True)
         summed = np.bincount(index, weights=shares)
         return cls(kind="empirical", values=tuple(unique.tolist()), weights=tuple(summed.tolist()))
@@ -242,9 +234,7 @@ def _whole(text: str | None, where: str) -> int:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value == int(value) and 1 <= value <= MAX_TOKENS):
-        raise SizingError(
-            f"{(text or '')[:40]!r} is not a number of tokens", key=where, hint="a whole number from 1"
-        )
+        raise SizingError(f"{(text or '')[:40]!r} is not a number of tokens", key=where, hint="a whole number from 1")
     return int(value)
 
 

@@ -58,6 +58,4 @@ class Requests:
             raise SizingError("must be one value of at least 0 for each request", key="think_s")
         # The last prompt token is always computed (its logits are needed), as in vLLM and SGLang.
         cached = np.minimum(tokens["cached_tokens"], tokens["input_tokens"] - 1)
-        return Requests(
-            arrival, tokens["input_tokens"], tokens["output_tokens"], cached, self.users, self.think_s
-        )
+        return Requests(arrival, tokens["input_tokens"], tokens["output_tokens"], cached, self.users, self.think_s)

@@ -77,9 +77,7 @@ class Trace:
         """The trace as it was, or replayed ``speed`` times as fast."""
         if not speed > 0:
             raise SizingError("must be above 0", key="speed")
-        return Requests(
-            self.arrival_s / speed, self.input_tokens, self.output_tokens, self.cached_tokens
-        ).checked()
+        return Requests(self.arrival_s / speed, self.input_tokens, self.output_tokens, self.cached_tokens).checked()
 
     def fit(self) -> Workload:
         """A stationary workload like the trace: its pairs of lengths (at most 20,000), rate, burstiness, hit
@@ -136,9 +134,7 @@ def _tokens(value: object, where: str) -> int:
     except (TypeError, ValueError):
         number = math.nan
     if not (math.isfinite(number) and number == int(number) and 0 <= number <= MAX_TOKENS):
-        raise SizingError(
-            f"{str(value)[:40]!r} is not a number of tokens", key=where, hint="a whole number from 0"
-        )
+        raise SizingError(f"{str(value)[:40]!r} is not a number of tokens", key=where, hint="a whole number from 0")
     return int(number)
 
 
@@ -201,9 +197,7 @@ def read_csv(source: Source, *, max_rows: int = MAX_ROWS) -> Trace:
                     raise SizingError(f"has {len(row)} columns, the header {len(header)}", key=where)
                 total += 1
                 if total > max_rows:
-                    raise SizingError(
-                        f"has more than {max_rows} rows", key=name, hint="cut the file or raise max_rows"
-                    )
+                    raise SizingError(f"has more than {max_rows} rows", key=name, hint="cut the file or raise max_rows")
 
                 def label(column: str, where: str = where) -> str:
                     return f"{where} column {header[columns[column]]}"
@@ -283,9 +277,7 @@ def read_mooncake(
             where = f"{name} line {number}"
             total += 1
             if total > max_rows:
-                raise SizingError(
-                    f"has more than {max_rows} rows", key=name, hint="cut the file or raise max_rows"
-                )
+                raise SizingError(f"has more than {max_rows} rows", key=name, hint="cut the file or raise max_rows")
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:

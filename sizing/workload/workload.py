@@ -60,9 +60,7 @@ class BatchArrival(_Frozen):
     requests: int = Field(..., ge=1, le=10**12)
 
 
-Arrival = Annotated[
-    RateArrival | UsersArrival | ConcurrencyArrival | BatchArrival, Field(discriminator="kind")
-]
+Arrival = Annotated[RateArrival | UsersArrival | ConcurrencyArrival | BatchArrival, Field(discriminator="kind")]
 
 
 class DailyCurve(_Frozen):
@@ -190,9 +188,7 @@ class Workload(_Frozen):
         peak = self.peak_requests_per_s
         return None if peak is None else peak * self.daily.utilization
 
-    def with_arrival(
-        self, arrival: RateArrival | UsersArrival | ConcurrencyArrival | BatchArrival
-    ) -> Workload:
+    def with_arrival(self, arrival: RateArrival | UsersArrival | ConcurrencyArrival | BatchArrival) -> Workload:
         """The same demand coming in another way."""
         return self.model_copy(update={"arrival": arrival})
 

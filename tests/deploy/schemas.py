@@ -63,20 +63,14 @@ SCHEMAS = {
         "LeaderWorkerSet",
         strict(["leaderWorkerTemplate"], replicas=COUNT, leaderWorkerTemplate=GROUP),
     ),
-    "InferenceService": resource(
-        "serving.kserve.io/v1beta1", "InferenceService", strict(["predictor"], predictor=POD)
-    ),
+    "InferenceService": resource("serving.kserve.io/v1beta1", "InferenceService", strict(["predictor"], predictor=POD)),
     "LLMInferenceService": resource(
         "serving.kserve.io/v1alpha2",
         "LLMInferenceService",
         strict(
             ["model"],
-            model=strict(
-                ["uri"], uri={"type": "string", "pattern": "^(hf|pvc|oci|s3)://"}, name={"type": "string"}
-            ),
-            router=strict(
-                [], route={"type": "object"}, gateway={"type": "object"}, scheduler={"type": "object"}
-            ),
+            model=strict(["uri"], uri={"type": "string", "pattern": "^(hf|pvc|oci|s3)://"}, name={"type": "string"}),
+            router=strict([], route={"type": "object"}, gateway={"type": "object"}, scheduler={"type": "object"}),
             prefill=strict(["template"], **LLM_POOL),
             **LLM_POOL,
         ),
@@ -97,9 +91,7 @@ SCHEMAS = {
         ),
     ),
 }
-INTERVAL = strict(
-    ["p10", "p50", "p90"], p10={"type": "number"}, p50={"type": "number"}, p90={"type": "number"}
-)
+INTERVAL = strict(["p10", "p50", "p90"], p10={"type": "number"}, p50={"type": "number"}, p90={"type": "number"})
 EXPECTED = {
     "type": "object",
     "required": [
@@ -124,9 +116,7 @@ EXPECTED = {
         "results": {"type": "array", "items": strict(["file", "fields"], file={}, fields={"type": "object"})},
     },
 }
-DEVICE = strict(
-    ["driver", "device_ids", "capabilities"], driver={}, device_ids={"type": "array"}, capabilities={}
-)
+DEVICE = strict(["driver", "device_ids", "capabilities"], driver={}, device_ids={"type": "array"}, capabilities={})
 COMPOSE = strict(
     ["services"],
     services={

@@ -80,16 +80,12 @@ def test_sglang_yarn_needs_leave_and_the_longer_maximum() -> None:
 
 @pytest.mark.parametrize("engine", ["tensorrt-llm", "mindie"])
 def test_engines_without_an_option_get_a_script_that_patches_the_config(engine: str, tmp_path: Any) -> None:
-    ascend = (
-        {"vendor": "ascend", "accelerator": "ascend-910b3", "weights": "bf16"} if engine == "mindie" else {}
-    )
+    ascend = {"vendor": "ascend", "accelerator": "ascend-910b3", "weights": "bf16"} if engine == "mindie" else {}
     spec = replace(QWEN3_32B_128K, engine=engine, reasoning_parser=None, tool_parser=None, **ascend)
     script = deployment_files(spec, "command")["patch-rope.py"]
     (tmp_path / "config.json").write_text('{"max_position_embeddings": 40960, "rope_theta": 1000000}')
     for _ in range(2):
-        subprocess.run(
-            [sys.executable, "-", str(tmp_path)], input=script, text=True, check=True, capture_output=True
-        )
+        subprocess.run([sys.executable, "-", str(tmp_path)], input=script, text=True, check=True, capture_output=True)
     changed = json.loads((tmp_path / "config.json").read_text())
     assert changed["max_position_embeddings"] == 131072 and changed["rope_theta"] == 1000000
     assert changed["rope_scaling"]["type" if engine == "mindie" else "rope_type"] == "yarn"
@@ -194,9 +190,7 @@ def test_mindie_config_keeps_its_rules() -> None:
 
 
 def test_trtllm_config() -> None:
-    wide = replace(
-        QWEN3_30B_TRTLLM, parallelism=Parallelism(dp=8, ep=8), replicas=1, speculative=Speculative("mtp", 1)
-    )
+    wide = replace(QWEN3_30B_TRTLLM, parallelism=Parallelism(dp=8, ep=8), replicas=1, speculative=Speculative("mtp", 1))
     config = yaml.safe_load(deployment_files(wide, "command")["trtllm-config.yaml"])
     assert config["enable_attention_dp"] and config["speculative_config"]["num_nextn_predict_layers"] == 1
     assert option(wide, "--tp_size") == "8" and option(wide, "--ep_size") == "8"
@@ -222,13 +216,9 @@ def test_pools() -> None:
 
 def test_compose_gives_each_replica_its_own_accelerators() -> None:
     services = yaml.safe_load(deployment_files(QWEN3_30B_TRTLLM, "compose")["compose.yaml"])["services"]
-    devices = [
-        item["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"] for item in services.values()
-    ]
+    devices = [item["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"] for item in services.values()]
     assert devices == [[str(number)] for number in range(8)]
-    assert [item["ports"][0] for item in services.values()] == [
-        f"{8000 + number}:8000" for number in range(8)
-    ]
+    assert [item["ports"][0] for item in services.values()] == [f"{8000 + number}:8000" for number in range(8)]
 
 
 def test_benchmark_measures_the_plan() -> None:
@@ -241,9 +231,7 @@ def test_benchmark_measures_the_plan() -> None:
     expected = yaml.safe_load(deployment_files(QWEN3_235B_4, "benchmark")["expected.yaml"])
     assert expected["expected"]["ttft_ms"] == {"p10": 310.0, "p50": 420.0, "p90": 700.0}
     assert expected["results"][0]["fields"]["tpot_ms"] == "mean_tpot_ms"
-    shared = replace(
-        DEEPSEEK_R1_H200, workload=Workload(4096, 1024, concurrency=8, shared_prefix_tokens=1024)
-    )
+    shared = replace(DEEPSEEK_R1_H200, workload=Workload(4096, 1024, concurrency=8, shared_prefix_tokens=1024))
     assert "generated-shared-prefix" in deployment_files(shared, "benchmark")["benchmark.sh"]
 
 
@@ -366,7 +354,5 @@ def test_local_weights_are_mounted_where_they_are() -> None:
 
 def test_amd_compose() -> None:
     spec = replace(QWEN3_235B_8, vendor="amd", accelerator="mi300x")
-    service = yaml.safe_load(deployment_files(spec, "compose")["compose.yaml"])["services"][
-        "qwen3-235b-a22b-fp8"
-    ]
+    service = yaml.safe_load(deployment_files(spec, "compose")["compose.yaml"])["services"]["qwen3-235b-a22b-fp8"]
     assert service["environment"]["HIP_VISIBLE_DEVICES"] == "0,1,2,3,4,5,6,7"

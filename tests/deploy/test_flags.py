@@ -54,9 +54,7 @@ def known_flags(engine: str, version: str) -> set[str]:
 
 def used(spec: DeploymentSpec) -> set[str]:
     """Flags of all commands that are the engine's own."""
-    values = [
-        value for command in launch_commands(spec) if command.role != "router" for value in command.argv
-    ]
+    values = [value for command in launch_commands(spec) if command.role != "router" for value in command.argv]
     return {value for value in values if isinstance(value, str) and value.startswith("--")}
 
 
@@ -75,9 +73,7 @@ def test_vllm_of_any_version_gets_its_own_flags(spec: DeploymentSpec, version: s
 
 @pytest.mark.parametrize("version", [*SGLANG, "0.5.0", "0.5.12"])
 def test_sglang_of_any_version_gets_its_own_flags(version: str) -> None:
-    dense = replace(
-        QWEN3_32B_128K, engine="sglang", engine_version=version, reasoning_parser=None, tool_parser=None
-    )
+    dense = replace(QWEN3_32B_128K, engine="sglang", engine_version=version, reasoning_parser=None, tool_parser=None)
     for spec in (replace(DEEPSEEK_R1_H200, engine_version=version), dense):
         found = used(spec)
         if version in SGLANG:
@@ -113,9 +109,7 @@ def test_versions_that_were_not_read_are_refused(version: str) -> None:
 def test_tables_are_whole(engine: str) -> None:
     table = yaml.safe_load((ROOT / "sizing/deploy" / engine).read_text(encoding="utf-8"))
     width = len(table["versions"])
-    assert [flags.numbers(item) for item in table["versions"]] == sorted(
-        map(flags.numbers, table["versions"])
-    )
+    assert [flags.numbers(item) for item in table["versions"]] == sorted(map(flags.numbers, table["versions"]))
     for section in set(table) - {"engine", "versions"}:
         for name, marks in table[section].items():
             assert len(marks) == width and set(marks) <= {"Y", "."}, name
@@ -159,9 +153,7 @@ def test_tables_match_the_wheels(engine: str) -> None:
         pytest.skip(f"no wheel of {engine} {sorted(missing)}")
     wheels = [str(by_version[version]) for version in flags.table(engine)["versions"]]
     tool = ROOT / "tools/engine_flags.py"
-    done = subprocess.run(
-        [sys.executable, str(tool), engine, *wheels], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, str(tool), engine, *wheels], capture_output=True, text=True, check=True)
     assert done.stdout == (ROOT / "sizing/deploy" / flags.TABLES[engine]).read_text(encoding="utf-8")
 
 

@@ -77,9 +77,7 @@ def expand_compose(value: str) -> str:
 def test_served_name_comes_through_every_form(name: str) -> None:
     spec = build(served_model_name=name)
     files = deployment_files(spec, "all")
-    deployment = next(
-        item for item in yaml.safe_load_all(files["kubernetes.yaml"]) if item["kind"] == "Deployment"
-    )
+    deployment = next(item for item in yaml.safe_load_all(files["kubernetes.yaml"]) if item["kind"] == "Deployment")
     command = deployment["spec"]["template"]["spec"]["containers"][0]["command"]
     assert expand_kubernetes(command[4], {"POD_IP": "10.0.0.1"}) == name
     service = yaml.safe_load(files["compose.yaml"])["services"][spec.label]
@@ -130,9 +128,7 @@ def test_labels_are_dns_labels(value: str) -> None:
 def test_kubernetes_and_compose_expand_variables_only(value: str, before: str) -> None:
     known = {"A": "!", "AB": "!", "": "!", "POD_IP": "10.0.0.1"}
     assert expand_kubernetes(kubernetes(value), known) == value
-    assert (
-        expand_kubernetes(kubernetes(Variable("POD_IP", before, value)), known) == f"{before}10.0.0.1{value}"
-    )
+    assert expand_kubernetes(kubernetes(Variable("POD_IP", before, value)), known) == f"{before}10.0.0.1{value}"
     assert compose(value).replace("$$", "\0").count("$") == 0
     assert compose(value).replace("$$", "$") == value
 

@@ -16,11 +16,7 @@ from sizing.deploy import DeploymentSpec, deployment_files
 from .cases import CASES
 from .schemas import COMPOSE, EXPECTED, SCHEMAS
 
-ALL = {
-    f"{case}/{name}": text
-    for case, spec in CASES.items()
-    for name, text in deployment_files(spec, "all").items()
-}
+ALL = {f"{case}/{name}": text for case, spec in CASES.items() for name, text in deployment_files(spec, "all").items()}
 NATIVE = {"Deployment", "Service", "ConfigMap", "PersistentVolumeClaim"}
 MANIFESTS = ("kubernetes", "lws", "kserve", "llm-d", "dynamo")
 

@@ -180,9 +180,7 @@ def test_quantiles():
 
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-anything = st.recursive(
-    leaves, lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=8), x, max_size=3)
-)
+anything = st.recursive(leaves, lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=8), x, max_size=3))
 SAMPLES = [path for path in sorted(DATA.iterdir()) if path.suffix == ".json"]
 
 

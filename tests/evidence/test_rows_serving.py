@@ -100,9 +100,7 @@ def test_weights():
     assert from_modes("mxfp4", "mxfp4", "")[0] == Weights("bf16", "mxfp4")
     oss = Weights("bf16", "mxfp4")
     assert from_modes("nvfp4", "nvfp4", "fp4")[0].resolve(oss) == oss and oss.scheme == "mxfp4"
-    assert Weights("fp8", "fp8").resolve(Weights("fp8_block", "fp8_block")) == Weights(
-        "fp8_block", "fp8_block"
-    )
+    assert Weights("fp8", "fp8").resolve(Weights("fp8_block", "fp8_block")) == Weights("fp8_block", "fp8_block")
     assert Weights().resolve(Weights("fp8_block", "fp8_block")).scheme == "fp8_block"
     assert Weights().resolve().scheme == "bf16"
     assert Weights("bf16", "int4_gptq").scheme == "bf16+int4_gptq"
@@ -144,9 +142,7 @@ def test_counted_twice():
     assert row.placement == Placement(4, 1, 1, 1, 4, 8.0)
 
 
-@pytest.mark.parametrize(
-    ("tp", "bad"), [("12", True), ("72", True), ("32", True), ("16", False), ("8", False)]
-)
+@pytest.mark.parametrize(("tp", "bad"), [("12", True), ("72", True), ("32", True), ("16", False), ("8", False)])
 def test_deployment_total(tp, bad):
     assert taken(system="gb200", tp_size=tp, moe_tp_size=tp).predictable is not bad
 
@@ -160,13 +156,9 @@ def test_copied_ep():
 
 
 def test_attention_dp_and_replicas():
-    row = taken(
-        tp_size="8", moe_tp_size="1", moe_ep_size="8", batch_size="10", source="silicon_concurrency=80"
-    )
+    row = taken(tp_size="8", moe_tp_size="1", moe_ep_size="8", batch_size="10", source="silicon_concurrency=80")
     assert (row.placement.tp, row.placement.dp, row.placement.concurrency, row.replicas) == (1, 8, 80.0, 1)
-    row = taken(
-        tp_size="2", moe_tp_size="1", moe_ep_size="1", batch_size="13", source="silicon_concurrency=416"
-    )
+    row = taken(tp_size="2", moe_tp_size="1", moe_ep_size="1", batch_size="13", source="silicon_concurrency=416")
     assert (row.placement.tp, row.replicas) == (2, 32)
 
 
@@ -203,9 +195,7 @@ sizes = st.sampled_from(["", "0", "1", "2", "4", "8", "12", "16", "64", "72"])
 @given(st.fixed_dictionaries({name: sizes for name in COLUMNS if name.endswith(("_size", "_workers"))}))
 def test_rules_are_stable(changes):
     for mode in ("agg", "disagg"):
-        once = reinterpret(
-            parse_serving_row(cells(**(changes | {"mode": mode, "source": "silicon_concurrency=64"})))
-        )
+        once = reinterpret(parse_serving_row(cells(**(changes | {"mode": mode, "source": "silicon_concurrency=64"}))))
         again = reinterpret(replace(once, notes=()))
         assert (again.placement, again.decode) == (once.placement, once.decode)
 

@@ -222,9 +222,7 @@ def test_notes(notes, name, value):
 
 def test_speculation_that_is_limited():
     note = "MTP(1 token) speculative decoding on for GLM-5 serve script"
-    assert (
-        read_notes(note, "zai-org/GLM-5-FP8").speculative and not read_notes(note, "other/model").speculative
-    )
+    assert read_notes(note, "zai-org/GLM-5-FP8").speculative and not read_notes(note, "other/model").speculative
     cells = "low-latency cells (conc 1,16) use MTP"
     assert read_notes(cells, "", 16.0).speculative and not read_notes(cells, "", 64.0).speculative
 
@@ -252,9 +250,7 @@ def test_accelerator_names():
 
 def shifted(number: int, metric: str, **changes: str):
     base = {"id": f"trtserve-{number:04d}", "metric": metric, "output_tokens": "256", "input_tokens": "467"}
-    return row(
-        **(base | {"mode": "server-slo", "engine": "tensorrt-llm", "notes": "QPS=; 500 requests"} | changes)
-    )
+    return row(**(base | {"mode": "server-slo", "engine": "tensorrt-llm", "notes": "QPS=; 500 requests"} | changes))
 
 
 def test_shifted_cells():

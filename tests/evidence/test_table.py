@@ -26,11 +26,7 @@ DATA = Predictions.of(
 def test_figures():
     line = errors(DATA)
     assert (line.rows, line.answered) == (5, 3)
-    assert (
-        line.median == pytest.approx(0.1)
-        and line.mean == pytest.approx(0.2)
-        and line.p90 == pytest.approx(0.42)
-    )
+    assert line.median == pytest.approx(0.1) and line.mean == pytest.approx(0.2) and line.p90 == pytest.approx(0.42)
     assert line.bias == pytest.approx(0.0) and line.coverage == pytest.approx(2 / 3)
     assert line.share_answered == pytest.approx(0.6)
 

@@ -109,9 +109,7 @@ UNRESOLVED = (
 
 
 @pytest.mark.shared
-@pytest.mark.skipif(
-    not (SHARED / "measurements").is_dir(), reason="the measurements are not beside the project"
-)
+@pytest.mark.skipif(not (SHARED / "measurements").is_dir(), reason="the measurements are not beside the project")
 @pytest.mark.parametrize(
     ("path", "column"),
     [

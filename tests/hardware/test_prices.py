@@ -96,9 +96,7 @@ def test_derived_price_of_ascend() -> None:
 
 
 def test_assumptions_can_be_overridden(own_file: Callable[[str], Path]) -> None:
-    own = load_catalog(
-        own_file("price_assumptions: {years: {value: 2}, electricity_usd_per_kwh: {value: 0.3}}")
-    )
+    own = load_catalog(own_file("price_assumptions: {years: {value: 2}, electricity_usd_per_kwh: {value: 0.3}}"))
     assert derived_hourly_price("ascend-910b2", own).usd > derived_hourly_price("ascend-910b2").usd * 1.5
     assert own.price_assumptions.pue.value == 1.4
 

@@ -197,10 +197,7 @@ def test_sharding_of_matrices() -> None:
     assert named["k_proj"].sharding is Sharding.KV_HEADS and named["k_proj"].kv_heads == 2
     assert named["up_proj"].fuse == "gate_up" and named["down_proj"].sharding is Sharding.ROW
     routers = [
-        linear
-        for group in arch.groups
-        for linear in group.feed_forward.linears
-        if linear.component is Component.ROUTER
+        linear for group in arch.groups for linear in group.feed_forward.linears if linear.component is Component.ROUTER
     ]
     assert routers and all(item.sharding is Sharding.REPLICATED and not item.quantizable for item in routers)
 

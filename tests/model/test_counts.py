@@ -54,9 +54,7 @@ def test_compressed_cache_by_hand() -> None:
     assert report["bytes"] == growth * 1_000_000 + 43 * 512 * 2 * 128
 
 
-@pytest.mark.parametrize(
-    "name", ["Qwen3-32B", "gpt-oss-120b", "Qwen3.5-27B", "DeepSeek-V4-Pro", "DeepSeek-V3.2"]
-)
+@pytest.mark.parametrize("name", ["Qwen3-32B", "gpt-oss-120b", "Qwen3.5-27B", "DeepSeek-V4-Pro", "DeepSeek-V3.2"])
 def test_arrays_are_the_same_formula(name: str) -> None:
     arch = load_model(name)
     tokens = np.array([0.0, 1.0, 127.0, 128.0, 129.0, 5000.0, 131072.0])

@@ -126,9 +126,7 @@ def test_what_is_not_understood_is_refused(config: dict[str, Any]) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "pattern", ["re:((", "re:(a+)+$", "re:(.*)*x", "re:" + ".*" * 50 + "x", "re:" + "a" * 999]
-)
+@pytest.mark.parametrize("pattern", ["re:((", "re:(a+)+$", "re:(.*)*x", "re:" + ".*" * 50 + "x", "re:" + "a" * 999])
 def test_a_hostile_pattern_is_refused_at_once(pattern: str) -> None:
     group = {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float"}, "input_activations": {}}
     with pytest.raises(ConfigError):

@@ -103,11 +103,7 @@ def read_kv_heads(keys: Keys, heads: int, default: int | None = None) -> int:
     """num_key_value_heads; absent means as many as heads, unless the family's own default would differ."""
     explicit = keys.optional_integer("num_key_value_heads", maximum=2**16)
     if explicit is None:
-        if (
-            "num_key_value_heads" not in keys.data
-            and default not in (None, heads)
-            and heads % (default or 1) == 0
-        ):
+        if "num_key_value_heads" not in keys.data and default not in (None, heads) and heads % (default or 1) == 0:
             raise keys.error(
                 "num_key_value_heads",
                 "required key is missing",
@@ -119,9 +115,7 @@ def read_kv_heads(keys: Keys, heads: int, default: int | None = None) -> int:
     return explicit
 
 
-def read_head_dim(
-    keys: Keys, hidden: int, heads: int, default: int | None = None, *, ignore: bool = False
-) -> int:
+def read_head_dim(keys: Keys, hidden: int, heads: int, default: int | None = None, *, ignore: bool = False) -> int:
     """head_dim, else the family's default, else hidden_size / num_attention_heads."""
     explicit = None if ignore else keys.optional_integer("head_dim", maximum=2**16)
     if explicit is not None:
@@ -129,9 +123,7 @@ def read_head_dim(
     if default is not None and "head_dim" not in keys.data:
         return default
     if hidden % heads:
-        raise keys.error(
-            "hidden_size", f"{hidden} is not a multiple of num_attention_heads ({heads}) and no head_dim"
-        )
+        raise keys.error("hidden_size", f"{hidden} is not a multiple of num_attention_heads ({heads}) and no head_dim")
     return hidden // heads
 
 
@@ -165,9 +157,7 @@ def window_qwen_moe(keys: Keys, layers: int) -> list[int | None]:
     """Qwen2-MoE and Qwen3-MoE: a window in use is refused, engines and modelling code disagree on its
     layers.
     """
-    if keys.boolean("use_sliding_window", default=False) and keys.optional_integer(
-        "sliding_window", minimum=0
-    ):
+    if keys.boolean("use_sliding_window", default=False) and keys.optional_integer("sliding_window", minimum=0):
         raise keys.error("use_sliding_window", "is not supported in this family")
     keys.has("max_window_layers")
     return [None] * layers
@@ -191,10 +181,7 @@ def window_pattern(default: int, window: int | None = None, none: bool = True) -
             pattern = keys.integer("_sliding_window_pattern")
         if types is None:
             types = (
-                [
-                    {"L": "sliding_attention", "G": "full_attention"}.get(raw[i % len(raw)], "")
-                    for i in range(layers)
-                ]
+                [{"L": "sliding_attention", "G": "full_attention"}.get(raw[i % len(raw)], "") for i in range(layers)]
                 if isinstance(raw, str) and raw
                 else ["sliding_attention" if (i + 1) % pattern else "full_attention" for i in range(layers)]
             )
@@ -305,9 +292,7 @@ def read_moe(keys: Keys, dialect: MoeDialect, hidden: int, mlp_bias: bool = Fals
     top_k = keys.integer(*dialect.top_k, default=dialect.default_top_k, maximum=experts)
     shared = 0
     if dialect.shared_count:
-        shared = width * keys.integer(
-            *dialect.shared_count, default=dialect.shared_count_default or 0, minimum=0
-        )
+        shared = width * keys.integer(*dialect.shared_count, default=dialect.shared_count_default or 0, minimum=0)
     elif dialect.shared_width:
         shared = keys.integer(*dialect.shared_width, default=0, minimum=0)
     return moe(

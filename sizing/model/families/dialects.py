@@ -41,9 +41,7 @@ DIALECTS: dict[str, Dialect] = {
     "xverse": Dialect(),
     "baichuan": Dialect(),
     "internlm2": Dialect(qkv_bias=("bias", False), o_bias=("bias", False)),
-    "internlm3": Dialect(
-        qkv_bias=("qkv_bias", False), o_bias=("bias", False), mlp_bias=("bias", False), kv_default=2
-    ),
+    "internlm3": Dialect(qkv_bias=("qkv_bias", False), o_bias=("bias", False), mlp_bias=("bias", False), kv_default=2),
     "mistral": Dialect(windows=window_always, kv_default=8),
     "ministral": Dialect(windows=window_by_types, kv_default=8),
     "ministral3": Dialect(windows=window_always, kv_default=8, head_dim=128),
@@ -161,9 +159,7 @@ DIALECTS: dict[str, Dialect] = {
     ),
     "olmo": Dialect(qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, norm_weight=False, ignore_head_dim=True),
     "olmo2": Dialect(qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, qk_norm="full", ignore_head_dim=False),
-    "olmo3": Dialect(
-        qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, qk_norm="full", windows=window_pattern(4, 4096)
-    ),
+    "olmo3": Dialect(qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, qk_norm="full", windows=window_pattern(4, 4096)),
     "olmoe": Dialect(
         qkv_bias=ATTENTION_BIAS,
         o_bias=ATTENTION_BIAS,
@@ -213,9 +209,7 @@ DIALECTS: dict[str, Dialect] = {
         kv_default=4,
     ),
     "granite": LLAMA,
-    "arcee": Dialect(
-        qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, mlp_bias=("mlp_bias", False), gated=False
-    ),
+    "arcee": Dialect(qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, mlp_bias=("mlp_bias", False), gated=False),
     "nemotron": Dialect(
         qkv_bias=ATTENTION_BIAS,
         o_bias=ATTENTION_BIAS,
@@ -249,9 +243,7 @@ DIALECTS: dict[str, Dialect] = {
             shared_count=("n_shared_experts",),
         ),
     ),
-    "granitemoe": Dialect(
-        qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, moe=MIXTRAL_MOE, ignore_head_dim=True
-    ),
+    "granitemoe": Dialect(qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, moe=MIXTRAL_MOE, ignore_head_dim=True),
     "granitemoeshared": Dialect(
         qkv_bias=ATTENTION_BIAS,
         o_bias=ATTENTION_BIAS,

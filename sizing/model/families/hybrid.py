@@ -169,9 +169,7 @@ def _nemotron_layer(keys: Keys, hidden: int, kind: str) -> Layer:
         return Layer(_nemotron_mamba(keys, hidden), NO_FEED_FORWARD, vectors)
     if kind == "attention":
         if keys.boolean("attention_bias", default=False):
-            raise keys.error(
-                "attention_bias", "true is not supported in this family", "its public codes disagree"
-            )
+            raise keys.error("attention_bias", "true is not supported in this family", "its public codes disagree")
         heads = keys.integer("num_attention_heads", maximum=2**16)
         mixer = gqa(
             hidden=hidden,
@@ -181,9 +179,7 @@ def _nemotron_layer(keys: Keys, hidden: int, kind: str) -> Layer:
         )
         return Layer(mixer, NO_FEED_FORWARD, vectors)
     if kind == "mlp":
-        return Layer(
-            NO_MIXER, dense(hidden, keys.integer("intermediate_size"), gated=gated, bias=bias), vectors
-        )
+        return Layer(NO_MIXER, dense(hidden, keys.integer("intermediate_size"), gated=gated, bias=bias), vectors)
     return Layer(NO_MIXER, _nemotron_experts(keys, hidden), vectors)
 
 

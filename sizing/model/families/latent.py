@@ -105,11 +105,7 @@ def build(keys: Keys) -> Body:
     keys.unused("n_shared_experts", "n_routed_experts", "num_experts")
     blocks = [experts if is_moe else plain for is_moe in sparse]
     vectors = norm(hidden, count=2)
-    layers = [
-        Layer(made[flag], block, vectors)
-        for flag, block in zip(own, blocks, strict=True)
-        if block is not None
-    ]
+    layers = [Layer(made[flag], block, vectors) for flag, block in zip(own, blocks, strict=True) if block is not None]
     body = Body(
         hidden_size=hidden,
         vocab_size=keys.integer("vocab_size", maximum=2**27),
@@ -118,9 +114,7 @@ def build(keys: Keys) -> Body:
     )
     add_mtp(keys, body, "num_nextn_predict_layers", "num_mtp_layers")
     if topk is not None:
-        body.notes.append(
-            "index keys are counted at 2 bytes an element; fp8 kernels keep dim + 4 bytes a token"
-        )
+        body.notes.append("index keys are counted at 2 bytes an element; fp8 kernels keep dim + 4 bytes a token")
     return body
 
 
@@ -203,9 +197,7 @@ def compressed_attention(keys: Keys, hidden: int, ratio: int) -> Mixer:
         Vector("kv_norm", head_dim),
         Vector("sinks", heads, ATTENTION, True),
     ]
-    core = AttentionCore(
-        CoreKind.MLA, heads, 1, head_dim, head_dim, window, latent_dim=head_dim, latent_v_dim=head_dim
-    )
+    core = AttentionCore(CoreKind.MLA, heads, 1, head_dim, head_dim, window, latent_dim=head_dim, latent_v_dim=head_dim)
     cache = Cache(CacheKind.SLIDING, head_dim, 1, window)
     if ratio == 0:
         return Mixer("window_latent", tuple(linears), tuple(vectors), core, cache)
@@ -228,9 +220,7 @@ def compressed_attention(keys: Keys, hidden: int, ratio: int) -> Mixer:
                 Linear(f"indexer.{name}", hidden, 2 * index_dim, ATTENTION, whole, fuse="indexer_compressor")
             )
         linears.append(Linear("indexer.q_b_proj", q_rank, index_heads * index_dim, ATTENTION, whole))
-        linears.append(
-            Linear("indexer.weights_proj", hidden, index_heads, ATTENTION, whole, quantizable=False)
-        )
+        linears.append(Linear("indexer.weights_proj", hidden, index_heads, ATTENTION, whole, quantizable=False))
         vectors.append(Vector("indexer.position_bias", ratio * 2 * index_dim, ATTENTION))
         vectors.append(Vector("indexer.kv_norm", index_dim))
         core = replace(core, topk_tokens=topk, index_heads=index_heads, index_dim=index_dim)

@@ -19,14 +19,10 @@ def build_falcon(keys: Keys) -> Body:
     if new:
         kv_heads = keys.integer("num_kv_heads", "n_head_kv", default=heads, maximum=2**16)
     if hidden % heads or heads % kv_heads:
-        raise keys.error(
-            "num_attention_heads", f"{heads} does not fit hidden_size {hidden} and {kv_heads} KV heads"
-        )
+        raise keys.error("num_attention_heads", f"{heads} does not fit hidden_size {hidden} and {kv_heads} KV heads")
     bias = keys.boolean("bias", default=False)
     parallel = keys.boolean("parallel_attn", default=True)
-    mixer = gqa(
-        hidden=hidden, heads=heads, kv_heads=kv_heads, head_dim=hidden // heads, q_bias=bias, o_bias=bias
-    )
+    mixer = gqa(hidden=hidden, heads=heads, kv_heads=kv_heads, head_dim=hidden // heads, q_bias=bias, o_bias=bias)
     block = dense(hidden, keys.integer("ffn_hidden_size", default=4 * hidden), gated=False, bias=bias)
     norms = 2
     if new:
@@ -35,9 +31,7 @@ def build_falcon(keys: Keys) -> Body:
         norms = 1
     notes = []
     if new:
-        notes.append(
-            "the cache holds the KV heads once, as engines do; transformers repeats them for every head"
-        )
+        notes.append("the cache holds the KV heads once, as engines do; transformers repeats them for every head")
     return Body(
         hidden_size=hidden,
         vocab_size=keys.integer("vocab_size", maximum=2**27),
@@ -60,9 +54,7 @@ def build_chatglm(keys: Keys) -> Body:
     linear_bias = keys.boolean("add_bias_linear", default=False)
     qkv_bias = keys.boolean("add_qkv_bias", default=False) or linear_bias
     rms = keys.boolean("rmsnorm", default=True)
-    mixer = gqa(
-        hidden=hidden, heads=heads, kv_heads=kv_heads, head_dim=head_dim, q_bias=qkv_bias, o_bias=linear_bias
-    )
+    mixer = gqa(hidden=hidden, heads=heads, kv_heads=kv_heads, head_dim=head_dim, q_bias=qkv_bias, o_bias=linear_bias)
     block = dense(hidden, keys.integer("ffn_hidden_size"), bias=linear_bias)
     final = keys.boolean("post_layer_norm", default=True)
     return Body(

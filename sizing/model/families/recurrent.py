@@ -212,12 +212,8 @@ def build_granite_hybrid(keys: Keys) -> Body:
             shared_intermediate=shared,
         )
     else:
-        block = FeedForward(
-            "dense", mlp_linears(hidden, shared, component=Component.SHARED_EXPERTS, prefix="shared_")
-        )
-    layers = [
-        Layer(kinds[kind in ("attention", "full_attention")], block, norm(hidden, count=2)) for kind in types
-    ]
+        block = FeedForward("dense", mlp_linears(hidden, shared, component=Component.SHARED_EXPERTS, prefix="shared_"))
+    layers = [Layer(kinds[kind in ("attention", "full_attention")], block, norm(hidden, count=2)) for kind in types]
     return finish(keys, hidden, layers)
 
 
@@ -229,10 +225,7 @@ def build_bamba(keys: Keys) -> Body:
     attention = read_gqa(keys, hidden, bias=keys.boolean("attention_bias", default=False))
     mamba = read_mamba2(keys, hidden)
     block = dense(hidden, keys.integer("intermediate_size"), bias=keys.boolean("mlp_bias", default=False))
-    layers = [
-        Layer(attention if index in indices else mamba, block, norm(hidden, count=2))
-        for index in range(count)
-    ]
+    layers = [Layer(attention if index in indices else mamba, block, norm(hidden, count=2)) for index in range(count)]
     return finish(keys, hidden, layers)
 
 
@@ -260,9 +253,7 @@ def build_minimax(keys: Keys) -> Body:
         num_experts_per_tok=keys.integer("num_experts_per_tok", maximum=number),
         intermediate=keys.integer("intermediate_size"),
     )
-    layers = [
-        Layer(attention if kind == "full_attention" else fast, block, norm(hidden, count=2)) for kind in types
-    ]
+    layers = [Layer(attention if kind == "full_attention" else fast, block, norm(hidden, count=2)) for kind in types]
     return finish(keys, hidden, layers)
 
 
