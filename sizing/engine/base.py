@@ -210,7 +210,7 @@ def step_buffers(arch: Architecture, placement: Placement, tokens: Any, *, moe: 
     return 2.0 * tokens * (hidden + widest)
 
 
-def vision_buffers(arch: Architecture, placement: Placement, load: Load) -> Any:
+def vision_buffers(arch: Architecture, placement: Placement, load: Load, *, recent: bool = True) -> Any:
     """Transient tensors of encoding the largest image of a tower that takes any size (Qwen-VL) [bytes].
 
     2 bytes x patches x c x hidden / tp; patches are merged into at most 16384 tokens, and no more than the context.

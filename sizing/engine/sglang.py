@@ -22,6 +22,7 @@ BY_MEMORY = ((20, 2048, 8, 8), (35, 4096, 48, 160), (60, 4096, 32, 160), (160, 8
 LARGEST = (16384, 512, 512)
 # 0.4 and early 0.5: the fraction by tensor parallel size.
 OLD_FRACTIONS = ((16, 0.79), (8, 0.81), (4, 0.85), (2, 0.87), (1, 0.88))
+NODE_RANKS = 16  # the most ranks of one node (Atlas A3); beyond, exchange buffers of several nodes
 SWA_RATIO = 0.8  # tokens of the window pool per token of the full pool
 STATE_RATIO = 0.9  # bytes of the state pool per byte of the token pool
 
@@ -108,7 +109,10 @@ class Sglang(Engine):
         """The drop of free memory over loading holds kernels and allocator slack too."""
         ranks = placement.tp * np.asarray(placement.dp) * placement.pp
         group = constant("sglang_runtime", "load_overhead_gib")
-        return np.where(ranks > 1, group, constant("sglang_runtime", "load_overhead_single_gib")) * GIB
+        wide = np.where(ranks > NODE_RANKS, constant("sglang_runtime", "multi_node_gib"), 0.0)
+        return (
+            np.where(ranks > 1, group, constant("sglang_runtime", "load_overhead_single_gib")) + wide
+        ) * GIB
 
     def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
         """Free memory that capture takes; outside the pool's budget."""

@@ -224,8 +224,11 @@ def _by_name(name: str) -> float | None:
     return float(table[best]["value"]) if best else nominal
 
 
-def scheme_of(row: MemoryRow, native: object | None) -> QuantScheme:
-    """The weight scheme: the dtype cell, then the model's name, then the config's own, else 16 bits."""
+def scheme_of(row: MemoryRow, native: object | None, *, same_checkpoint: bool = True) -> QuantScheme:
+    """The weight scheme: the dtype cell, then the model's name, then the config's own, else 16 bits.
+
+    The config's own scheme stands for a stated one of the same bits, if the config is of the row's very checkpoint.
+    """
     cell, name = row.text("weight_dtype").lower(), row.text("model").lower()
     own = native if isinstance(native, QuantScheme) else None
     per_channel = "per-channel" in name or "per_channel" in name
@@ -234,7 +237,7 @@ def scheme_of(row: MemoryRow, native: object | None) -> QuantScheme:
         if key is None:
             continue
         bits = SCHEMES[key].experts.bits
-        if own is not None and bits in (own.experts.bits, own.linear.bits):
+        if own is not None and same_checkpoint and bits in (own.experts.bits, own.linear.bits):
             return own
         return _scheme(key, symmetric="awq" not in text, per_channel=per_channel)
     return own if own is not None else scheme("bf16")

@@ -92,10 +92,11 @@ def _predict(row: MemoryRow, name: str, load: Loader) -> Prediction:
     arch, found = find_architecture(row, load)
     notes = [f"as {found}"] if found != row.text("model") else []
     placement = placement_of(row)
-    weights = scheme_of(row, arch.native_quantization)
+    exact = found.rsplit("/", 1)[-1].lower() == row.text("model").rsplit("/", 1)[-1].lower()
+    weights = scheme_of(row, arch.native_quantization, same_checkpoint=exact)
     total = total_gib_of(row)
     kv = row.text("kv_dtype").split("(")[0].strip() or "auto"
-    if kv == "auto" and weights.kv_cache_dtype:
+    if kv == "auto" and exact and weights.kv_cache_dtype:
         kv = weights.kv_cache_dtype
         notes.append(f"KV cache in {kv}, as the checkpoint asks")
     elif kv == "auto" and engine.name == "tensorrt-llm" and weights.linear.compute in ("fp8", "fp4"):
