@@ -131,7 +131,7 @@ def resolve_load(
 
     Raises SizingError for a utilization outside (0, 1] or counts below 1.
     """
-    length = context or arch.max_position_embeddings or FALLBACK_CONTEXT
+    length = (context if context is not None else 0) or arch.max_position_embeddings or FALLBACK_CONTEXT
     for key, value in (("--context", context), ("--max-num-seqs", max_num_seqs),
                        ("--max-num-batched-tokens", max_num_batched_tokens)):  # fmt: skip
         if value is not None and value < 1:
