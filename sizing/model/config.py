@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from sizing.errors import ConfigError, nearest
@@ -13,15 +14,15 @@ from sizing.model.architecture import Architecture, VisionTower
 from sizing.model.body import Body, group_layers
 from sizing.model.families.registry import BUILDERS, OUTER, TEXT_KEYS
 from sizing.model.keys import Keys, describe
-from sizing.model.quantization import QuantScheme, from_quantization_config
+from sizing.model.quantization import BF16, QuantScheme, from_quantization_config
 
 MAX_FILE_BYTES = 4 * 2**20
 MAX_DEPTH = 32
 MAX_KEYS = 200_000
 
 
-def read_json(path: str | Path, *, limit: int = MAX_FILE_BYTES) -> dict[str, object]:
-    """The JSON object in a file, refused when it is too large, too deep or no object."""
+def read_json(path: str | Path, *, limit: int = MAX_FILE_BYTES, check: bool = True) -> dict[str, object]:
+    """The JSON object in a file, refused when it is too large, too deep (unless not ``check``) or no object."""
     file = Path(path)
     try:
         size = file.stat().st_size
@@ -30,10 +31,10 @@ def read_json(path: str | Path, *, limit: int = MAX_FILE_BYTES) -> dict[str, obj
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", key=str(file)) from None
-    return parse_json(text, str(file))
+    return parse_json(text, str(file), check=check)
 
 
-def parse_json(text: str, name: str = "config.json") -> dict[str, object]:
+def parse_json(text: str, name: str = "config.json", *, check: bool = True) -> dict[str, object]:
     """The JSON object in a text; ``name`` is what errors call it."""
     try:
         data = json.loads(text)
@@ -43,7 +44,8 @@ def parse_json(text: str, name: str = "config.json") -> dict[str, object]:
         raise ConfigError(f"is not valid JSON: {error}", key=name) from None
     if not isinstance(data, dict):
         raise ConfigError("must be a JSON object", key=name)
-    check_size(data, name)
+    if check:
+        check_size(data, name)
     return data
 
 
@@ -100,10 +102,15 @@ def parse_config(
     mtp_groups, _ = group_layers(body.mtp_layers, "mtp/")
     context = _context(top, text, max_position_embeddings)
     factor, original = _rope(text)
-    quant = config.get("quantization_config") or text.data.get("quantization_config")
+    quant = config.get("quantization_config")
+    only_text = not quant and text is not top
+    if only_text:
+        quant = text.data.get("quantization_config")
     if quant is not None and not isinstance(quant, Mapping):
         raise top.error("quantization_config", f"must be an object, not {describe(quant)}")
     native = _native_quantization(quant, hf_quant_config, body, text)
+    if native is not None and only_text:
+        native = replace(native, vision=BF16)
     return Architecture(
         name=name,
         model_type=model_type,

@@ -202,8 +202,10 @@ def read_quantization(
         inner = beside.get("quantization")
         if not isinstance(inner, Mapping):
             raise ConfigError("has no object 'quantization'", key="hf_quant_config.json")
-        if config is None or "quantized_layers" in inner:
+        if config is None:
             return _modelopt(inner, layers)
+        if "quantized_layers" in inner:
+            return _modelopt({**config, **inner}, layers)
     if config is None:
         return None
     method = config.get("quant_method")

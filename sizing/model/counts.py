@@ -1,0 +1,158 @@
+"""Reports of parameters and of the cache of one sequence; the cache formula broadcasts over arrays of tokens."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sizing.errors import SizingError, unknown_name
+from sizing.model.architecture import BF16_BYTES, Architecture, LayerGroup
+from sizing.model.parts import Cache, CacheKind
+
+
+KV_BYTES: dict[str, float] = {
+    "bf16": 2.0,
+    "bfloat16": 2.0,
+    "fp16": 2.0,
+    "float16": 2.0,
+    "auto": 2.0,
+    "fp8": 1.0,
+    "fp8_e4m3": 1.0,
+    "fp8_e5m2": 1.0,
+    "int8": 1.0,
+    "fp32": 4.0,
+    "float32": 4.0,
+    "fp4": 0.5,
+    "int4": 0.5,
+}
+
+
+def kv_bytes_per_element(kv_dtype: str) -> float:
+    """Bytes of one cached element of this dtype, without scales [bytes]."""
+    key = kv_dtype.strip().lower().replace("-", "_")
+    if key not in KV_BYTES:
+        raise unknown_name("KV dtype", kv_dtype, KV_BYTES, key="--kv-dtype")
+    return KV_BYTES[key]
+
+
+def params_report(arch: Architecture) -> dict[str, object]:
+    """Exact counts: total, active in the three conventions, MTP modules apart, and by component."""
+    return {
+        "model": arch.name,
+        "total": arch.total,
+        "active": arch.active,
+        "active_without_input_embedding": arch.active_without_input_embedding,
+        "active_without_embeddings": arch.active_without_embeddings,
+        "mtp": arch.mtp,
+        "components": arch.components(),
+    }
+
+
+def cache_bytes_per_token(cache: Cache, kv_bytes: float) -> float:
+    """What one more token adds to one layer for ever: 0 for windows and states [bytes/token]."""
+    if cache.kind is CacheKind.SLIDING:
+        return 0.0
+    return cache.elements_per_token * kv_bytes + cache.indexer_bytes_per_token
+
+
+def window_bytes_per_token(cache: Cache, kv_bytes: float) -> float:
+    """What one token adds to one layer until the window is full [bytes/token]."""
+    if cache.kind is CacheKind.SLIDING:
+        return cache.elements_per_token * kv_bytes
+    return cache.local_elements_per_token * kv_bytes
+
+
+def state_bytes(cache: Cache, *, fp32: bool = False) -> float:
+    """The constant state of one sequence in one layer: in 16 bits, or with its recurrent part as stated in fp32 [bytes]."""
+    extra = cache.state_fp32_elements * BF16_BYTES if fp32 else 0
+    return cache.state_elements * BF16_BYTES + extra
+
+
+def kv_bytes(
+    arch: Architecture, tokens: NDArray[np.float64] | float, kv_bytes_per_element: float
+) -> NDArray[np.float64] | float:
+    """Cache of one sequence of ``tokens``, all layers, unsharded and without block rounding [bytes].
+
+    sum over layers of ``growth * tokens + window * min(tokens, window) + state``; broadcasts over arrays of tokens.
+    """
+    total: NDArray[np.float64] | float = 0.0
+    for group in arch.groups:
+        total = total + group.count * _group_bytes(group, tokens, kv_bytes_per_element)
+    return total
+
+
+def _group_bytes(
+    group: LayerGroup, tokens: NDArray[np.float64] | float, kv_bytes_per_element: float
+) -> NDArray[np.float64] | float:
+    cache = group.mixer.cache
+    grown = cache_bytes_per_token(cache, kv_bytes_per_element) * tokens
+    window = cache.window if cache.kind is CacheKind.SLIDING else cache.local_window
+    held: NDArray[np.float64] | float = 0.0
+    if window is not None:
+        seen = np.minimum(tokens, window) if isinstance(tokens, np.ndarray) else min(tokens, window)
+        held = window_bytes_per_token(cache, kv_bytes_per_element) * seen
+    return grown + held + state_bytes(cache)
+
+
+def kv_report(arch: Architecture, tokens: int, kv_dtype: str = "bf16") -> dict[str, object]:
+    """The cache of one sequence of ``tokens``, unsharded, layer kind by layer kind.
+
+    The constant state is given at 16 bits; ``state_fp32_bytes_per_sequence`` is what engines hold when the config asks for
+    an fp32 recurrent state. Index keys of sparse attention count in the full-attention figure of compressed layers and
+    apart, as ``indexer_bytes_per_token``, elsewhere.
+    """
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
+        raise SizingError(f"must be a whole number of tokens, not {tokens!r}", key="--tokens")
+    element = kv_bytes_per_element(kv_dtype)
+    full = sliding = state = fp32 = index = 0.0
+    windows: set[int] = set()
+    layers: list[dict[str, object]] = []
+    for group in arch.groups:
+        cache = group.mixer.cache
+        grown = cache_bytes_per_token(cache, element)
+        held = window_bytes_per_token(cache, element)
+        if cache.kind is CacheKind.COMPRESSED:
+            full += group.count * grown
+        else:
+            full += group.count * (grown - cache.indexer_bytes_per_token)
+            index += group.count * cache.indexer_bytes_per_token
+        sliding += group.count * held
+        state += group.count * state_bytes(cache)
+        fp32 += group.count * state_bytes(cache, fp32=True)
+        window = cache.window if cache.kind is CacheKind.SLIDING else cache.local_window
+        if window is not None:
+            windows.add(window)
+        layers.append(
+            {
+                "group": group.name,
+                "layers": group.count,
+                "kind": cache.kind.value,
+                "bytes_per_token": _whole(grown),
+                "window": window,
+                "window_bytes_per_token": _whole(held),
+                "state_bytes": _whole(state_bytes(cache)),
+                "bytes": _whole(group.count * float(_group_bytes(group, float(tokens), element))),
+            }
+        )
+    report: dict[str, object] = {
+        "model": arch.name,
+        "tokens": tokens,
+        "kv_dtype": kv_dtype,
+        "bytes": _whole(float(kv_bytes(arch, float(tokens), element))),
+        "bytes_per_token_full_attention": _whole(full),
+        "bytes_per_token_sliding_window": _whole(sliding),
+        "sliding_window": max(windows) if windows else None,
+        "indexer_bytes_per_token": _whole(index),
+        "state_bytes_per_sequence": _whole(state),
+        "state_fp32_bytes_per_sequence": _whole(fp32),
+        "layers": layers,
+        "notes": [],
+    }
+    if fp32 != state:
+        report["notes"] = ["the state is counted at 16 bits; its recurrent part is kept in fp32 by this config"]
+    return report
+
+
+def _whole(value: float) -> int | float:
+    """Bytes as an int where they are whole."""
+    return int(value) if value == int(value) else value

@@ -1,0 +1,280 @@
+"""Where a model's config comes from: the catalog, a config.json, a model directory, or the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import cast
+
+import yaml
+
+from sizing.errors import ConfigError, SizingError, UnknownNameError, unknown_name
+from sizing.model.architecture import Architecture
+from sizing.model.config import load_config, parse_config, parse_json, read_json
+from sizing.model.quantization import QuantScheme, scheme
+
+CATALOG = "catalog"
+MAX_NAME = 500
+
+# Suffixes of a repository's name that change the weights' format or the training, not the build.
+_FORMATS: dict[str, str | None] = {
+    "fp8": "fp8",
+    "fp4": "nvfp4",
+    "nvfp4": "nvfp4",
+    "mxfp4": "mxfp4",
+    "awq": "int4_awq",
+    "gptq": "int4_gptq",
+    "autoround": "int4_gptq",
+    "int4": "int4_gptq",
+    "w4a16": "int4_gptq",
+    "int8": "int8",
+    "w8a8": "int8",
+    "w8a8c8": "int8",
+    "w8a8sc": "int8",
+    "w8a16": "int8_wo",
+    "w4a8": "w4a8",
+    "w4a8c8": "w4a8",
+    "w4a4": None,
+    "bf16": "bf16",
+    "fp16": "fp16",
+}
+_WORDS = frozenset(
+    ("instruct", "chat", "it", "base", "hf", "pt", "quantized", "quarot", "mtp", "dynamic", "static", "qat", "4bit", "8bit")
+    + ("gguf", "channel", "per", "pertensor", "block", "group", "310", "vllm", "tp1", "tp2", "tp4", "tp8", "fp8kv", "abliterated")
+)
+_BRACKETS = re.compile(r"\s*\([^()]*\)\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogModel:
+    """One entry of the catalog. origin: "real", "reconstructed" or "hypothetical"; source: the public copy it is from."""
+
+    name: str
+    file: str
+    family: str
+    origin: str
+    aliases: tuple[str, ...] = ()
+    source: str | None = None
+    hypothetical: bool = False
+    note: str = ""
+    max_position_embeddings: int | None = None
+    hf_quant_config: str | None = None
+
+
+@lru_cache(maxsize=1)
+def catalog_models() -> tuple[CatalogModel, ...]:
+    """All entries of the catalog, by name."""
+    text = _catalog_file("catalog.yaml").read_text(encoding="utf-8")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    document = cast(dict[str, list[dict[str, object]]], yaml.load(text, Loader=loader))
+    entries = []
+    for item in document["models"]:
+        source = cast("dict[str, str] | None", item.get("source"))
+        entries.append(
+            CatalogModel(
+                name=str(item["id"]),
+                file=str(item["file"]),
+                family=str(item["family"]),
+                origin=str(item["origin"]),
+                aliases=tuple(cast(list[str], item.get("aliases", []))),
+                source=f"{source['repo']}@{source['commit'][:12]}:{source['path']}" if source else None,
+                hypothetical=bool(item.get("hypothetical", False)),
+                note=str(item.get("note", "")),
+                max_position_embeddings=cast("int | None", item.get("max_position_embeddings")),
+                hf_quant_config=cast("str | None", item.get("hf_quant_config")),
+            )
+        )
+    return tuple(sorted(entries, key=lambda entry: entry.name.lower()))
+
+
+def _catalog_file(name: str) -> Path:
+    return Path(str(resources.files("sizing.model") / CATALOG / name))
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[str, CatalogModel]:
+    """Every spelling that names an entry, lower case: aliases, full names, and names without the organisation."""
+    table: dict[str, CatalogModel] = {}
+    entries = catalog_models()
+    for entry in entries:
+        table[entry.name.lower()] = entry
+    for entry in entries:
+        for alias in entry.aliases:
+            table.setdefault(alias.lower(), entry)
+    for entry in entries:
+        table.setdefault(entry.name.lower().rsplit("/", 1)[-1], entry)
+    return table
+
+
+def load_model(name_or_path: str | Path, *, allow_hub: bool = True) -> Architecture:
+    """The Architecture of a catalog name or alias, a config.json, a model directory, or a Hub id (``org/name``).
+
+    Names are case-insensitive, with or without the organisation; quantised variants (``-FP8``, ``-AWQ``, ``-W8A8`` ...)
+    and ``-Instruct`` resolve to the entry of the same build. The Hub is asked only for ``org/name`` that is not in the
+    catalog, needs the optional ``huggingface_hub``, and honours HF_ENDPOINT and HF_HUB_OFFLINE.
+
+    Raises ConfigError for a bad file and UnknownNameError, with the nearest names, otherwise.
+    """
+    name = str(name_or_path)
+    if not name.strip() or len(name) > MAX_NAME or "\0" in name:
+        raise SizingError("is not a model name or path", key="model")
+    exact = _names().get(name.strip().lower())
+    if exact is not None:
+        return _load_entry(exact)
+    path = Path(name)
+    try:
+        if path.is_dir():
+            return load_directory(path)
+        if path.is_file():
+            return _load_file(path)
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error}", key=name) from None
+    if name.endswith((".json", ".gguf")):
+        raise ConfigError("no such file", key=name)
+    found = find_in_catalog(name)
+    if found is not None:
+        return _variant(name, *found)
+    if allow_hub and _is_hub_id(name):
+        return _load_from_hub(name)
+    raise unknown_name("model", name, _known_names(), key="model")
+
+
+def find_in_catalog(name: str) -> tuple[CatalogModel, str | None] | None:
+    """The entry of a name and the weight format that the name itself states ("X-AWQ": "int4_awq"), None if there is none.
+
+    Words that do not change a model's build are taken off the name's end one by one until an entry is found.
+    """
+    table = _names()
+    for candidate in _spellings(name):
+        fmt: str | None = None
+        rest = candidate
+        while rest:
+            if rest in table:
+                return table[rest], fmt
+            for extended in (f"{rest}-instruct", f"{rest}-hf"):
+                if extended in table:
+                    return table[extended], fmt
+            head, _, last = rest.replace(".w", "-w").rpartition("-")
+            if last in _FORMATS:
+                fmt = _FORMATS[last] or fmt
+            elif last not in _WORDS:
+                break
+            rest = head
+    return None
+
+
+def _spellings(name: str) -> Iterable[str]:
+    """The name as it is, without brackets at its end, without its organisation or folders."""
+    plain = name.strip().lower().replace("_", "-").rstrip("/")
+    bare = _BRACKETS.sub("", plain)
+    for text in dict.fromkeys((plain, bare)):
+        yield text
+        if "/" in text:
+            yield text.rsplit("/", 1)[-1]
+
+
+def _variant(name: str, entry: CatalogModel, fmt: str | None) -> Architecture:
+    """The entry's Architecture under the name that was asked for."""
+    architecture = _load_entry(entry)
+    native = architecture.native_quantization
+    notes = [*architecture.notes, f"{name} has the build of {entry.name}"]
+    if fmt is not None:
+        notes.append(f"its weight format, {fmt}, is read from its name")
+        native = None if fmt in ("bf16", "fp16") else _scheme_like(fmt, native)
+    return replace(architecture, name=name, notes=tuple(notes), native_quantization=native)
+
+
+def _scheme_like(fmt: str, native: object) -> QuantScheme:
+    """The scheme of this format; "fp8" of a checkpoint that is itself in FP8 keeps the checkpoint's own scheme."""
+    if fmt == "fp8" and isinstance(native, QuantScheme) and native.linear.name.startswith("fp8"):
+        return native
+    return scheme(fmt)
+
+
+@lru_cache(maxsize=256)
+def _load_entry(entry: CatalogModel) -> Architecture:
+    config = read_json(_catalog_file(entry.file))
+    beside = read_json(_catalog_file(entry.hf_quant_config)) if entry.hf_quant_config else None
+    architecture = parse_config(
+        config,
+        name=entry.name,
+        hf_quant_config=beside,
+        hypothetical=entry.hypothetical,
+        max_position_embeddings=entry.max_position_embeddings,
+    )
+    notes = list(architecture.notes)
+    if entry.origin != "real":
+        notes.insert(0, f"the config is {entry.origin}, not as published")
+    if entry.note:
+        notes.insert(0, entry.note)
+    return replace(architecture, notes=tuple(notes))
+
+
+def load_directory(folder: str | Path) -> Architecture:
+    """The Architecture of a model directory: config.json, hf_quant_config.json, and the stored tensors where present."""
+    path = Path(folder)
+    config = path / "config.json"
+    if not config.is_file():
+        raise ConfigError("has no config.json", key=str(path))
+    return load_config(config, name=path.resolve().name)
+
+
+def _load_file(path: Path) -> Architecture:
+    if path.suffix.lower() == ".gguf":
+        raise ConfigError("GGUF files are not supported yet", key=str(path), hint="give the model's config.json")
+    name = path.parent.name if path.name == "config.json" else path.stem
+    return load_config(path, name=name or path.stem)
+
+
+def _known_names() -> list[str]:
+    return [item for entry in catalog_models() for item in (entry.name, *entry.aliases)]
+
+
+# ---- the Hub ------------------------------------------------------------------------------------------------------
+
+
+def _is_hub_id(name: str) -> bool:
+    return re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", name) is not None and not name.startswith((".", "-"))
+
+
+def _offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+
+
+def _load_from_hub(name: str) -> Architecture:
+    """Fetch config.json (and hf_quant_config.json) of ``org/name`` with the optional huggingface_hub."""
+    known = unknown_name("model", name, _known_names(), key="model")
+    near = f"; {known.hint}" if known.hint else ""
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise UnknownNameError(
+            f"{name!r} is not in the catalog, and asking the Hub needs the extra 'hub'{near}",
+            key="model",
+            hint="pip install 'llm-sizing[hub]', or give the path of a config.json",
+        ) from None
+    if _offline():
+        raise UnknownNameError(f"{name!r} is not in the catalog and HF_HUB_OFFLINE is set{near}", key="model")
+    try:
+        file = hf_hub_download(name, "config.json", endpoint=os.environ.get("HF_ENDPOINT") or None)
+    except Exception as error:  # the Hub's client raises a family of its own
+        raise UnknownNameError(
+            f"{name!r} is not in the catalog and the Hub did not give its config.json ({type(error).__name__}){near}",
+            key="model",
+            hint="or give the path of a config.json",
+        ) from None
+    beside: Mapping[str, object] | None = None
+    try:
+        extra = hf_hub_download(name, "hf_quant_config.json", endpoint=os.environ.get("HF_ENDPOINT") or None)
+        beside = read_json(extra)
+    except ConfigError:
+        raise
+    except Exception:  # most repositories have no such file
+        beside = None
+    config = parse_json(Path(file).read_text(encoding="utf-8"), f"{name}/config.json")
+    return parse_config(config, name=name, hf_quant_config=beside)
