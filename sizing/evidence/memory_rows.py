@@ -290,22 +290,33 @@ def model_names(row: MemoryRow) -> Iterator[str]:
                     yield shorter
 
 
+def base_name(name: str) -> str:
+    """A name without organisation, quantisation, tuning and task, in lower case."""
+    *_, last = _cut(name.rsplit("/", 1)[-1])
+    return re.sub(r"-(embedding|reranker)\b", "", last.lower())
+
+
 TAILS = re.compile(
     r"[-_.](?:fp8[-\w]*|awq[-\w]*|gptq[-\w]*|nvfp4[-\w]*|mxfp4[-\w]*|int[48][-\w]*|w\da\d+[-\w]*|quantized[-.\w]*|"
-    r"bnb[-\w]*|4bit|8bit|quarot|per-channel|qat[-\w]*|autoround|hf|gguf|bf16|abliterated[-\w]*|\d{4}|instruct|it|chat|"
+    r"bnb[-\w]*|4bit|8bit|quarot|per-channel|qat[-\w]*|autoround|hf|gguf|bf16|abliterated[-\w]*|\d{4}|instruct|it|chat|thinking|base|"
     r"instruct-\d{4}|v\d(?:\.\d)?)$",
     re.IGNORECASE,
 )
 
 
-def _trimmed(name: str) -> Iterator[str]:
-    """The name, without its organisation, and with tails cut off one after another."""
-    yield name
-    last = name.rsplit("/", 1)[-1]
-    if last != name:
-        yield last
+def _cut(last: str) -> Iterator[str]:
+    """The name, then with tails cut off one after another."""
+    yield last
     while (shorter := TAILS.sub("", last)) != last:
         last = shorter
         yield last
-    if re.search(r"\d+b\b", author := last.partition("-")[2], re.IGNORECASE):
-        yield author
+
+
+def _trimmed(name: str) -> Iterator[str]:
+    """The name, without its organisation, without tails, and at last without what stands before its family."""
+    yield name
+    last = name
+    for last in _cut(name.rsplit("/", 1)[-1]):
+        yield last
+    if re.search(r"\d+b\b", rest := last.partition("-")[2], re.IGNORECASE):
+        yield rest

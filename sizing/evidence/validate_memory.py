@@ -8,10 +8,11 @@ kv_cache_tokens, max_concurrency_at_len, note``. A row that cannot be predicted 
 from __future__ import annotations
 
 import csv
+import re
 import statistics
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TextIO
@@ -19,6 +20,7 @@ from typing import TextIO
 from sizing.engine.base import GIB
 from sizing.evidence.memory_rows import (
     MemoryRow,
+    base_name,
     engine_of,
     model_names,
     placement_of,
@@ -59,22 +61,41 @@ class Prediction:
         return [self.id, *numbers, self.note]
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2048)
 def catalog_loader(name: str) -> Architecture:
-    """The architecture of a catalog name (no network)."""
+    """The architecture of a catalog name (never the network). Raises SizingError for an unknown one."""
     from sizing.model.sources import load_model
 
-    return load_model(name)
+    return load_model(name, allow_hub=False)
+
+
+@lru_cache(maxsize=1)
+def _bases() -> dict[str, str]:
+    """Catalog names by their base: the name without organisation, quantisation and tuning."""
+    from sizing.model.sources import catalog_models
+
+    found: dict[str, str] = {}
+    for model in catalog_models():
+        found.setdefault(base_name(model.name), model.name)
+    return found
 
 
 def find_architecture(row: MemoryRow, load: Loader) -> tuple[Architecture, str]:
-    """The row's architecture and the name that it was found under. Raises SizingError when none is known."""
+    """The row's architecture and the name that it was found under, the same build in another quantisation if need be.
+
+    Raises SizingError when none is known.
+    """
     first: SizingError | None = None
-    for name in model_names(row):
+    names = list(model_names(row))
+    for name in names:
         try:
             return load(name), name
         except SizingError as problem:
             first = first or problem
+    for name in names:
+        other = _bases().get(base_name(name))
+        if other is not None:
+            return load(other), other
     raise first or SizingError("no model is named", key="model")
 
 
