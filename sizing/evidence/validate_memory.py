@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypedDict
 
 from sizing.engine.base import GIB
 from sizing.evidence.memory_rows import (
@@ -44,7 +44,24 @@ FIGURES = (
 COLUMNS = ("id", *FIGURES, "note")
 STAND_IN_GIB = 80.0  # lets weights be told when the accelerator is unknown; no other figure uses it
 
+OFFLOAD_LIMIT = 0.97  # what is not a layer's weight stays on the accelerator
+
 Loader = Callable[[str], Architecture]
+
+
+class Options(TypedDict, total=False):
+    """What a row passes on to the memory ledger."""
+
+    device_name: str
+    kv_dtype: str
+    context: int | None
+    max_num_seqs: int | None
+    max_num_batched_tokens: int | None
+    utilization: float | None
+    speculative_tokens: int
+    enforce_eager: bool
+    draft_weight_bytes: float
+    strict: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +129,10 @@ def _predict(row: MemoryRow, name: str, load: Loader) -> Prediction:
     engine = engine_of(row)
     arch, found = find_architecture(row, load)
     notes = [f"as {found}"] if found != row.text("model") else []
+    if re.search(r"embedding|reranker|pooling", f"{row.text('model')} {row.text('notes')}".lower()):
+        arch = replace(arch, has_lm_head=False)
     placement = placement_of(row)
-    exact = found.rsplit("/", 1)[-1].lower() == row.text("model").rsplit("/", 1)[-1].lower()
+    exact = _same_checkpoint(row, found)
     weights = scheme_of(row, arch.native_quantization, same_checkpoint=exact)
     total = total_gib_of(row)
     kv = row.text("kv_dtype").split("(")[0].strip() or "auto"
@@ -128,12 +147,7 @@ def _predict(row: MemoryRow, name: str, load: Loader) -> Prediction:
     drafted = (
         1 if "vllm" in engine.name and ("speculative" in text or "mtp" in text) and arch.mtp_groups else 0
     )
-    ledger = memory_ledger(
-        arch,
-        (total or STAND_IN_GIB) * GIB,
-        placement,
-        engine,
-        weights,
+    options = Options(
         device_name=row.text("gpu"),
         kv_dtype=kv,
         context=row.whole("max_model_len"),
@@ -144,12 +158,31 @@ def _predict(row: MemoryRow, name: str, load: Loader) -> Prediction:
         enforce_eager=row.flag("enforce_eager"),
         strict=False,
     )
+    usable = (total or STAND_IN_GIB) * GIB
+    ledger = memory_ledger(arch, usable, placement, engine, weights, **options)
+    offload = re.search(r"cpu-offload-gb[ =](\d+)", text)
+    if offload:
+        moved = min(float(offload[1]) * GIB, OFFLOAD_LIMIT * ledger.weights_bytes)
+        notes.append(f"{moved / GIB:.1f} GiB of weights offloaded to the host")
+        ledger = memory_ledger(
+            arch, usable, placement, engine, weights, **(options | Options(draft_weight_bytes=-moved))
+        )
     notes.extend(ledger.assumptions)
     figures = _figures(ledger)
     if total is None:
         notes.insert(0, "accelerator unknown: weights only")
         figures = {"weights_gib_per_gpu": figures["weights_gib_per_gpu"]}
     return Prediction(name, figures, "; ".join(notes))
+
+
+def _same_checkpoint(row: MemoryRow, found: str) -> bool:
+    """Whether the catalog's entry is the row's very checkpoint, so that its own quantisation is to be believed."""
+    from sizing.model.sources import find_in_catalog
+
+    if found.rsplit("/", 1)[-1].lower() != row.text("model").rsplit("/", 1)[-1].lower():
+        return False
+    entry = find_in_catalog(found)
+    return entry is None or entry[1] is None
 
 
 def _figures(ledger: MemoryLedger) -> dict[str, float | None]:
