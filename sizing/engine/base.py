@@ -104,6 +104,17 @@ class Engine:
         """Whether this version is at least ``version``."""
         return self.version >= tuple(version)
 
+    def unsupported(self, scheme: QuantScheme, kv_dtype: str, vendor: str | None = None) -> str | None:
+        """Why this engine would refuse these dtypes on a maker's accelerators; None when it takes them."""
+        formats = {scheme.name, scheme.linear.name, scheme.experts.name}
+        if vendor is not None and vendor.lower() not in self.vendors:
+            return f"{self.name} does not run on accelerators of {vendor}"
+        if not formats & set(self.weight_dtypes):
+            return f"{self.name} has no kernels for {scheme.name} weights"
+        if kv_dtype not in ("auto", *self.kv_dtypes):
+            return f"{self.name} has no {kv_dtype} cache"
+        return None
+
     # -- defaults ------------------------------------------------------------------------------------------------
     def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
         """The engine's own memory fraction when none is given."""

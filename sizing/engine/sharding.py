@@ -18,7 +18,7 @@ import numpy as np
 
 from sizing.engine.placement import Placement
 from sizing.model.architecture import BF16_BYTES, Architecture, LayerGroup
-from sizing.model.parts import CacheKind, Component, CoreKind, Experts, Linear, Sharding
+from sizing.model.parts import Component, CoreKind, Experts, Linear, Sharding
 from sizing.model.quantization import QuantScheme, WeightFormat
 
 VOCAB_PADDING = 64

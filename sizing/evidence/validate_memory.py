@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TextIO, TypedDict
 
 from sizing.engine.base import GIB
+from sizing.errors import SizingError
 from sizing.evidence.memory_rows import (
     MemoryRow,
     base_name,
@@ -28,7 +29,6 @@ from sizing.evidence.memory_rows import (
     scheme_of,
     total_gib_of,
 )
-from sizing.errors import SizingError
 from sizing.memory import MemoryLedger, memory_ledger
 from sizing.model.architecture import Architecture
 
