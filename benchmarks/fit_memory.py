@@ -2,9 +2,10 @@
 
     python benchmarks/fit_memory.py ROWS.csv [--write]
 
-Fits on start-up logs of vLLM (activation peak, graphs, runtime) and SGLang on Ascend (load overhead), by least squares
-and medians; prints each constant beside the one in use, and leave-one-model-out errors. ``--write`` stores them in
-``sizing/evidence/memory.yaml``, whose other entries (derived or recalled ones) stay as they are.
+Fits on start-up logs of vLLM (activation peak, graphs, runtime) and SGLang on Ascend (load overhead), by
+least squares and medians; prints each constant beside the one in use, and leave-one-model-out errors.
+``--write`` stores them in ``sizing/evidence/memory.yaml``, whose other entries (derived or recalled ones)
+stay as they are.
 """
 
 from __future__ import annotations
@@ -231,16 +232,12 @@ def main(arguments: Sequence[str]) -> int:
         if title != "activation before 0.17":
             errors = leave_one_model_out(cases, section, fit, figure)
             worst = max(errors)
-            print(
-                f"  left out by model: {figure} median {statistics.median(errors):.2%}, worst {worst:.2%}, {len(errors)} rows"
-            )
+            print(f"  left out by model: {figure} median {statistics.median(errors):.2%}, worst {worst:.2%}")
         if "--write" in arguments:
             for name, value in fitted.items():
                 document[section][name]["value"] = round(value, 4)
     errors = leave_one_model_out(cases, "vllm_activation", fit_activation, "kv_cache_tokens")
-    print(
-        f"  left out by model: kv_cache_tokens median {statistics.median(errors):.2%}, worst {max(errors):.2%}"
-    )
+    print(f"  left out: kv_cache_tokens median {statistics.median(errors):.2%}, worst {max(errors):.2%}")
     if "--write" in arguments:
         path = Path(sizing.evidence.__path__[0]) / "memory.yaml"
         head = "".join(

@@ -1,7 +1,7 @@
-"""What every engine states about itself: memory policy by version, sharding layout, defaults, scheduling traits.
+"""What every engine states about itself: memory policy by version, sharding layout, defaults, traits.
 
-An ``Engine`` is a frozen description plus a few pure functions that broadcast over NumPy arrays. One file per engine
-holds the differences; ``sizing.engine.registry.get_engine`` finds one by name and version.
+An ``Engine`` is a frozen description plus a few pure functions that broadcast over NumPy arrays. One file
+per engine holds the differences; ``sizing.engine.registry.get_engine`` finds one by name and version.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ class Device:
 class Scheduling:
     """How an engine forms its steps; the step model and the serving model read these.
 
-    mixes_prefill_and_decode: prompt chunks share a step with decoding requests; else a prefill runs alone, first.
-    overlaps_host: the host prepares the next step while the accelerator works. reserves_max_output: a request is
-    admitted only when its whole prompt and longest output fit. capture_sizes: batch sizes that graphs exist for.
+    mixes_prefill_and_decode: prompt chunks share a step with decoding requests; else a prefill runs alone,
+    first. overlaps_host: the host prepares the next step while the accelerator works. reserves_max_output:
+    a request is admitted only when its whole prompt and longest output fit. capture_sizes: batch sizes that
+    graphs exist for.
     """
 
     mixes_prefill_and_decode: bool
@@ -115,7 +116,7 @@ class Engine:
             return f"{self.name} has no {kv_dtype} cache"
         return None
 
-    # -- defaults ------------------------------------------------------------------------------------------------
+    # -- defaults ----------------------------------------------------------------------------------
     def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
         """The engine's own memory fraction when none is given."""
         raise NotImplementedError
@@ -136,7 +137,7 @@ class Engine:
         """The scheduling traits with the defaults of a device."""
         raise NotImplementedError
 
-    # -- memory --------------------------------------------------------------------------------------------------
+    # -- memory ------------------------------------------------------------------------------------
     def activation_bytes(
         self,
         arch: Architecture,
@@ -224,7 +225,8 @@ def step_buffers(arch: Architecture, placement: Placement, tokens: Any, *, moe: 
 def vision_buffers(arch: Architecture, placement: Placement, load: Load, *, recent: bool = True) -> Any:
     """Transient tensors of encoding the largest image of a tower that takes any size (Qwen-VL) [bytes].
 
-    2 bytes x patches x c x hidden / tp; patches are merged into at most 16384 tokens, and no more than the context.
+    2 bytes x patches x c x hidden / tp; patches are merged into at most 16384 tokens, and no more than the
+    context.
     """
     tower = arch.vision
     if tower is None or tower.tokens_per_image is not None or tower.temporal_patch_size < 2:

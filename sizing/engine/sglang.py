@@ -35,7 +35,8 @@ class Sglang(Engine):
     layout: Layout = Layout(dp_copies=True, shared_experts_whole=True)  # noqa: RUF009
     block_tokens: int = 1
     weight_dtypes: tuple[str, ...] = (
-        "bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int4_awq", "int4_gptq", "w4a8", "mxfp4", "nvfp4",
+        "bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int4_awq", "int4_gptq", "w4a8",
+        "mxfp4", "nvfp4",
     )  # fmt: skip
     kv_dtypes: tuple[str, ...] = ("bf16", "fp8", "nvfp4")
     vendors: tuple[str, ...] = ("nvidia", "amd", "huawei", "intel", "google", "cpu")
@@ -45,8 +46,9 @@ class Sglang(Engine):
         return next((row[1:] for row in BY_MEMORY if total < row[0]), LARGEST)
 
     def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
-        """mem_fraction_static: (device - reserved) / device, the reserve by chunk, ranks and graphs (0.5.5 on);
-        a table of tensor parallel sizes before. Vision-language models take off 5 % and more."""
+        """mem_fraction_static: (device - reserved) / device, the reserve by chunk, ranks and graphs (0.5.5
+        on); a table of tensor parallel sizes before. Vision-language models take off 5 % and more.
+        """
         ranks = int(np.max(placement.tp)) * int(np.max(placement.dp))
         if not self.at_least(0, 5, 5):
             return next(fraction for least, fraction in OLD_FRACTIONS if ranks >= least)

@@ -1,11 +1,11 @@
 """Which part of a model's weights one rank holds, by the engines' own sharding rules.
 
-``stage_components`` is the one formula: it takes the sizes of the parallel groups as whole numbers or NumPy arrays
-and gives the bytes of each component on one rank of one pipeline stage. The ledger of a single estimate and the
-planner's arrays both call it. Rules (vLLM and SGLang model code): vocabularies are padded to a multiple of 64 and
-split; KV projections are split by head and copied when there are more ranks than heads; MLA down-projections, routers
-and norms are whole on every rank; experts are spread (``ep``) and cut (``tp * dp / ep``); attention data parallelism
-copies everything but the experts.
+``stage_components`` is the one formula: it takes the sizes of the parallel groups as whole numbers or NumPy
+arrays and gives the bytes of each component on one rank of one pipeline stage. The ledger of a single
+estimate and the planner's arrays both call it. Rules (vLLM and SGLang model code): vocabularies are padded
+to a multiple of 64 and split; KV projections are split by head and copied when there are more ranks than
+heads; MLA down-projections, routers and norms are whole on every rank; experts are spread (``ep``) and cut
+(``tp * dp / ep``); attention data parallelism copies everything but the experts.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where engines differ. dp_copies: under attention data parallelism the embedding is whole on every rank, and so
-    are dense layers and shared experts (SGLang, MindIE). shared_experts_whole: shared experts are whole when experts
-    are spread. pads_mxfp4: expert widths are padded to tiles at load. vision_sharded: the tower is split over tp."""
+    """Where engines differ. dp_copies: under attention data parallelism the embedding is whole on every
+    rank, and so are dense layers and shared experts (SGLang, MindIE). shared_experts_whole: shared experts
+    are whole when experts are spread. pads_mxfp4: expert widths are padded to tiles at load.
+    vision_sharded: the tower is split over tp.
+    """
 
     dp_copies: bool = False
     shared_experts_whole: bool = False
@@ -55,7 +57,9 @@ class WeightLine:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One pipeline stage: how many layers of each group it holds, and whether it has the embedding and the head."""
+    """One pipeline stage: how many layers of each group it holds, and whether it has the embedding and the
+    head.
+    """
 
     index: int
     counts: tuple[int, ...]
@@ -108,7 +112,9 @@ def linear_bytes(linear: Linear, fmt: WeightFormat, tp: Any) -> Any:
 def experts_bytes(
     bank: Experts, fmt: WeightFormat, placement: Placement, layout: Layout = PLAIN_LAYOUT
 ) -> Any:
-    """Bytes of one layer's routed experts on one rank: ceil(experts / ep) experts, each cut moe_tp ways [bytes]."""
+    """Bytes of one layer's routed experts on one rank: ceil(experts / ep) experts, each cut moe_tp ways
+    [bytes].
+    """
     local = np.ceil(bank.num_experts / np.asarray(placement.ep))
     moe_tp = placement.tp * placement.dp / np.asarray(placement.ep)
     width = np.ceil(bank.intermediate_size / moe_tp)
@@ -122,7 +128,9 @@ def experts_bytes(
 
 
 def matrix_format(linear: Linear, scheme: QuantScheme) -> WeightFormat:
-    """The format of a matrix on the accelerator: INT8 schemes leave MLA's kv_b_proj in 16 bits, as it is absorbed."""
+    """The format of a matrix on the accelerator: INT8 schemes leave MLA's kv_b_proj in 16 bits, as it is
+    absorbed.
+    """
     fmt = scheme.format_of(linear)
     return scheme.other if linear.name == "kv_b_proj" and fmt.compute == "int8" else fmt
 
@@ -348,8 +356,9 @@ def weight_bytes(
 
 
 def allocator_slack(size: Any) -> Any:
-    """Bytes that PyTorch's caching allocator adds to one tensor: large blocks (10 MiB on) come in whole 2 MiB, and a
-    rest of at most 1 MiB stays with the tensor [bytes]."""
+    """Bytes that PyTorch's caching allocator adds to one tensor: large blocks (10 MiB on) come in whole 2
+    MiB, and a rest of at most 1 MiB stays with the tensor [bytes].
+    """
     rest = np.ceil(np.asarray(size) / (2 * MIB)) * (2 * MIB) - size
     return np.where((np.asarray(size) >= 10 * MIB) & (rest <= MIB), rest, 0.0)
 
@@ -376,9 +385,9 @@ def load_extras(
 ) -> dict[str, Any]:
     """What loading adds to the checkpoint's bytes on one rank [bytes].
 
-    Rotary tables: positions x rotated dims x 2 bytes, one per distinct head shape, shared by the layers; a linear
-    scaling stretches them. MLA: engines keep W_UK and W_UV in 16 bits beside kv_b_proj (heads / tp x kv_lora_rank x
-    (nope + v) per layer). Allocator: see ``allocator_slack``.
+    Rotary tables: positions x rotated dims x 2 bytes, one per distinct head shape, shared by the layers; a
+    linear scaling stretches them. MLA: engines keep W_UK and W_UV in 16 bits beside kv_b_proj (heads / tp x
+    kv_lora_rank x (nope + v) per layer). Allocator: see ``allocator_slack``.
     """
     tables: dict[tuple[int, int | None], float] = {}
     absorbed: Any = 0.0

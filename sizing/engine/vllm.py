@@ -103,8 +103,8 @@ class Vllm(Engine):
     ) -> Any:
         """The larger of the sampler's buffers and the widest layer's.
 
-        Sampler: k x max_num_seqs x vocabulary x 4 bytes + hidden states of the step + a constant; k fell in 0.17.
-        Since 0.17 the expert kernels keep their buffers while the sampler works (not MXFP4's).
+        Sampler: k x max_num_seqs x vocabulary x 4 bytes + hidden states of the step + a constant; k fell in
+        0.17. Since 0.17 the expert kernels keep their buffers while the sampler works (not MXFP4's).
         """
         buffers = step_buffers(arch, placement, load.max_num_batched_tokens)
         chunked_v0 = not self.at_least(*V1_DEFAULT) and load.context > UNCHUNKED_LIMIT
@@ -183,9 +183,11 @@ class Vllm(Engine):
 
 
 def graph_estimate(arch: Architecture, placement: Placement, sizes: int) -> Any:
-    """Memory of CUDA graphs [bytes]: (fixed + for experts + by layers x hidden / tp) x a share of the 51 usual sizes.
+    """Memory of CUDA graphs [bytes]: (fixed + for experts + by layers x hidden / tp) x a share of the 51
+    usual sizes.
 
     The share is rest + (1 - rest) x (sizes / 51)^2: few sizes are the small ones.
+
     """
     full = (
         constant("vllm_graphs", "fixed_gib")

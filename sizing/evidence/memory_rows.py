@@ -1,14 +1,15 @@
 """Reads rows of measured engine memory and turns their free text into what the memory model asks for.
 
-A row's cells come from logs and threads: "v0.19.0 (V1)", "bfloat16 / modelslim w8a8", "dp4/ep16/dp-attention",
-"h100-80gb". Nothing here looks at a particular model or row; what a cell does not state falls back to the engine's own
-default, and is listed.
+A row's cells come from logs and threads: "v0.19.0 (V1)", "bfloat16 / modelslim w8a8",
+"dp4/ep16/dp-attention", "h100-80gb". Nothing here looks at a particular model or row; what a cell does not
+state falls back to the engine's own default, and is listed.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -101,14 +102,12 @@ def read_rows(path: Path | str) -> list[MemoryRow]:
     source = Path(path)
     with source.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
-    opened = gzip.open(source, "rt", encoding="utf-8", newline="") if zipped else source.open(
-        encoding="utf-8", newline=""
-    )  # fmt: skip
-    with opened as stream:
-        return [
-            MemoryRow({key: value or "" for key, value in row.items() if isinstance(key, str)})
-            for row in csv.DictReader(stream)
-        ]
+    content = source.read_bytes()
+    text = (gzip.decompress(content) if zipped else content).decode("utf-8-sig")
+    return [
+        MemoryRow({key: value or "" for key, value in row.items() if isinstance(key, str)})
+        for row in csv.DictReader(io.StringIO(text, newline=""))
+    ]
 
 
 def engine_of(row: MemoryRow) -> Engine:
@@ -144,7 +143,9 @@ def _by_date(text: str) -> Version | None:
 
 
 def placement_of(row: MemoryRow) -> Placement:
-    """tp, pp and the text of dp_ep. With "dp-attention" the tp column counts all ranks; else dp multiplies them."""
+    """tp, pp and the text of dp_ep. With "dp-attention" the tp column counts all ranks; else dp multiplies
+    them.
+    """
     text = row.text("dp_ep").lower()
     pp = row.whole("pp") or 1
     ranks = row.whole("n_gpus")
@@ -167,7 +168,9 @@ def placement_of(row: MemoryRow) -> Placement:
 
 
 def total_gib_of(row: MemoryRow) -> float | None:
-    """Total memory of the row's accelerator [GiB]: printed in the notes, else by name, else by its nominal size."""
+    """Total memory of the row's accelerator [GiB]: printed in the notes, else by name, else by its nominal
+    size.
+    """
     notes = row.text("notes")
     patterns = (
         r"free [\d.]+ ?(?:/|of) ?(\d+(?:\.\d+)?) GiB",
@@ -227,7 +230,8 @@ def _by_name(name: str) -> float | None:
 def scheme_of(row: MemoryRow, native: object | None, *, same_checkpoint: bool = True) -> QuantScheme:
     """The weight scheme: the dtype cell, then the model's name, then the config's own, else 16 bits.
 
-    The config's own scheme stands for a stated one of the same bits, if the config is of the row's very checkpoint.
+    The config's own scheme stands for a stated one of the same bits, if the config is of the row's very
+    checkpoint.
     """
     cell, name = row.text("weight_dtype").lower(), row.text("model").lower()
     own = native if isinstance(native, QuantScheme) else None
@@ -281,7 +285,7 @@ def model_names(row: MemoryRow) -> Iterator[str]:
             if name and name not in seen:
                 seen.add(name)
                 yield name
-    mentioned = re.findall(r"\(([^)]*)\)", written) + [row.text("notes")]
+    mentioned = [*re.findall(r"\(([^)]*)\)", written), row.text("notes")]
     for text in mentioned:
         for name in re.findall(r"([A-Za-z][\w.]*-[\w.\-]*\d[\w.\-]*)(?: class| or similar| fine-tune)", text):
             for shorter in _trimmed(name):

@@ -1,8 +1,9 @@
 """Predicts rows of measured engine memory and compares: ``sizing validate --memory ROWS``.
 
-Output columns: ``id, weights_gib_per_gpu, activation_peak_gib, non_torch_gib, cuda_graph_gib, kv_cache_gib_per_gpu,
-kv_cache_tokens, max_concurrency_at_len, note``. A row that cannot be predicted has empty figures and the reason in
-``note``; figures that lack an input (the accelerator is unknown) are empty one by one.
+Output columns: ``id, weights_gib_per_gpu, activation_peak_gib, non_torch_gib, cuda_graph_gib,
+kv_cache_gib_per_gpu, kv_cache_tokens, max_concurrency_at_len, note``. A row that cannot be predicted has
+empty figures and the reason in ``note``; figures that lack an input (the accelerator is unknown) are empty
+one by one.
 """
 
 from __future__ import annotations
@@ -98,9 +99,11 @@ def _bases() -> dict[str, str]:
 
 
 def find_architecture(row: MemoryRow, load: Loader) -> tuple[Architecture, str]:
-    """The row's architecture and the name that it was found under, the same build in another quantisation if need be.
+    """The row's architecture and the name that it was found under, the same build in another quantisation
+    if need be.
 
     Raises SizingError when none is known.
+
     """
     first: SizingError | None = None
     names = list(model_names(row))
@@ -176,7 +179,9 @@ def _predict(row: MemoryRow, name: str, load: Loader) -> Prediction:
 
 
 def _same_checkpoint(row: MemoryRow, found: str) -> bool:
-    """Whether the catalog's entry is the row's very checkpoint, so that its own quantisation is to be believed."""
+    """Whether the catalog's entry is the row's very checkpoint, so that its own quantisation is to be
+    believed.
+    """
     from sizing.model.sources import find_in_catalog
 
     if found.rsplit("/", 1)[-1].lower() != row.text("model").rsplit("/", 1)[-1].lower():
@@ -266,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
         for line in error_table(rows, predictions, by):
             print(
                 f"{line.figure:26}{line.group:24}{line.rows:4d} rows  median {line.median_relative:7.2%}  "
-                f"p90 {line.p90_relative:7.2%}  median {line.median_absolute:10.4g} off  bias {line.bias:+.2%}"
+                f"p90 {line.p90_relative:7.2%}  off by {line.median_absolute:9.4g}  bias {line.bias:+.2%}"
             )
     return 0
 

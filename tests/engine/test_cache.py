@@ -48,7 +48,9 @@ def test_unknown_dtype() -> None:
 
 
 def test_gemma3_12b_blocks() -> None:
-    """40 window and 8 full layers: 6 groups of 8; 48,867 blocks are 130,304 tokens and 15.88 requests of 8,192."""
+    """40 window and 8 full layers: 6 groups of 8; 48,867 blocks are 130,304 tokens and 15.88 requests of
+    8,192.
+    """
     window = CacheGroup(CacheKind.SLIDING, 40, 8192.0, 1024, 0.0)
     full = CacheGroup(CacheKind.FULL, 8, 8192.0, None, 0.0)
     plan = block_plan([window, full], 16)

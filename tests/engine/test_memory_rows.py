@@ -27,8 +27,10 @@ ROWS = SHARED / "measurements" / "memory" / "memory.csv"
 
 
 def row(**cells: str) -> MemoryRow:
-    given = {"id": "r1", "engine": "vllm", "engine_version": "v0.19.0 (V1)", "model": "Qwen/Qwen2.5-7B-Instruct",
-             "weight_dtype": "bfloat16", "kv_dtype": "auto", "gpu": "h100-80gb", "n_gpus": "1", "tp": "1", "pp": "1",
+    given = {"id": "r1", "engine": "vllm", "engine_version": "v0.19.0 (V1)",
+             "model": "Qwen/Qwen2.5-7B-Instruct",
+             "weight_dtype": "bfloat16", "kv_dtype": "auto", "gpu": "h100-80gb", "n_gpus": "1",
+             "tp": "1", "pp": "1",
              "dp_ep": "dp1", "gpu_memory_utilization": "0.95", "max_model_len": "8192"}  # fmt: skip
     return MemoryRow({**given, **cells})
 
