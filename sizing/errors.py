@@ -27,7 +27,7 @@ class UnknownNameError(SizingError):
 
 
 class ConfigError(SizingError):
-    """A model's config.json lacks a key, has a strange value, or is of an architecture that is not supported."""
+    """A config.json lacks a key, has a strange value, or is of an architecture that is not supported."""
 
 
 class PlacementError(SizingError):

@@ -9,8 +9,9 @@ from typing import Literal
 
 from sizing.errors import SizingError
 from sizing.hardware import yaml_files
-from sizing.hardware.loader import Catalog, as_list, catalog_dir, check_top_keys, load_catalog
+from sizing.hardware.loader import Catalog, as_list, catalog_dir, check_top_keys, load_catalog, normalize
 from sizing.hardware.models import Accelerator, Server
+from sizing.hardware.price_models import RentalQuote
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,10 @@ def _check(data: dict[str, object], file: str, catalog: Catalog) -> Iterator[Fin
             yield Finding("warning", file, key, name, message)
         for name, message in (*_rates(accelerator), *_against_known(accelerator, built_in)):
             yield Finding("warning", file, key, name, message)
+        for alias in accelerator.aliases:
+            owner = load_catalog().names.get(normalize(alias))
+            if owner and owner[0] != key and owner[1] is None:
+                yield Finding("warning", file, key, "aliases", f"{alias!r} already means {owner[0]}")
         if not accelerator.sources:
             yield Finding("warning", file, key, "sources", "no source is given for any figure")
     for item in as_list(data.get("servers"), file, "servers"):
@@ -167,10 +172,9 @@ def _server(server: Server, accelerator: Accelerator) -> Iterator[_Remark]:
 
 def _prices(file: str, data: dict[str, object], catalog: Catalog) -> Iterator[Finding]:
     catalog.price_assumptions, catalog.api_prices, catalog.purchase_quotes  # noqa: B018  (validates them)
-    numbers = {id(quote): number for number, quote in enumerate(catalog.rental_quotes)}
-    first = len(catalog.rental_quotes) - len(as_list(data.get("rental_quotes"), file, "rental_quotes"))
-    for quote in catalog.rental_quotes[max(first, 0) :]:
-        entry = f"rental_quotes[{numbers[id(quote)] - first + 1}]"
+    for number, item in enumerate(as_list(data.get("rental_quotes"), file, "rental_quotes"), 1):
+        quote = yaml_files.validate(RentalQuote, item, file=file, entry=f"rental_quotes[{number}]")
+        entry = f"rental_quotes[{number}]"
         if _outside(quote.price_per_hour, _PRICE_PER_HOUR):
             remark = f"{quote.price_per_hour:g} per accelerator-hour: the price of a whole server, or cents?"
             yield Finding("warning", file, entry, "price_per_hour", remark)

@@ -32,6 +32,12 @@ _PRICE_LISTS: dict[str, type[Entry]] = {
     "purchase_quotes": PurchaseQuote,
     "api_prices": ApiPrice,
 }
+# What a later file's quotes replace: those that agree in all of these.
+_SAME_QUOTE = {
+    "rental_quotes": ("accelerator", "term"),
+    "purchase_quotes": ("accelerator",),
+    "api_prices": ("provider", "model"),
+}
 _TOP_KEYS = (*_LISTS, *_PRICE_LISTS, "price_sources", "price_assumptions")
 
 
@@ -161,15 +167,19 @@ class Catalog:
 
     def _quotes(self, key: str, model: type[yaml_files.Model]) -> tuple[yaml_files.Model, ...]:
         sources: dict[str, str] = {}
-        quotes: list[yaml_files.Model] = []
+        quotes: dict[tuple[str, ...], list[yaml_files.Model]] = {}
         for file, data in self.price_data:
             sources.update({str(k): str(v) for k, v in (data.get("price_sources") or {}).items()})
+            here: dict[tuple[str, ...], list[yaml_files.Model]] = {}
             for number, item in enumerate(as_list(data.get(key), file, key), 1):
                 entry = dict(item)
                 if "source" in entry:
                     entry["source"] = sources.get(str(entry["source"]), entry["source"])
-                quotes.append(yaml_files.validate(model, entry, file=file, entry=f"{key}[{number}]"))
-        return tuple(quotes)
+                quote = yaml_files.validate(model, entry, file=file, entry=f"{key}[{number}]")
+                same = tuple(str(getattr(quote, name, None)) for name in _SAME_QUOTE[key])
+                here.setdefault(same, []).append(quote)
+            quotes.update(here)
+        return tuple(quote for group in quotes.values() for quote in group)
 
     @cached_property
     def price_assumptions(self) -> PriceAssumptions:
@@ -284,7 +294,9 @@ def _catalog(directory: Path, extra: tuple[tuple[Path, int, int], ...]) -> Catal
 def load_catalog(extra_dir: Path | None = None) -> Catalog:
     """The built-in catalog, with the YAML files of ``extra_dir`` (or that one file) merged over it by id.
 
-    An entry of a known id overrides only the keys that it gives. Cached; a changed file is read again.
+    An entry of a known id overrides only the keys that it gives. A file's rental quotes of an accelerator and
+    term, purchase quotes of an accelerator and API prices of a provider's model replace the earlier ones.
+    Cached; a changed file is read again.
     """
     paths: list[Path] = []
     if extra_dir is not None:

@@ -1,7 +1,8 @@
 """Architecture: what a model is made of, ready for counting, sharding and timing.
 
-An ``Architecture`` is embeddings, groups of equal layers (mixer + feed-forward + norms), a head, towers (vision) and
-multi-token-prediction modules. It is immutable and knows nothing of machines, engines or dtypes.
+An ``Architecture`` is embeddings, groups of equal layers (mixer + feed-forward + norms), a head, towers
+(vision) and multi-token-prediction modules. It is immutable and knows nothing of machines, engines or
+dtypes.
 """
 
 from __future__ import annotations
@@ -150,7 +151,9 @@ class Architecture:
 
     @property
     def active(self) -> int:
-        """All that a text token passes through: embedding and head included, vision tower and idle experts not."""
+        """All that a text token passes through: embedding and head included, vision tower and idle experts
+        not.
+        """
         idle = sum(group.inactive_params * group.count for group in self.groups)
         return self.total - idle - (self.vision.params if self.vision is not None else 0)
 

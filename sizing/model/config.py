@@ -22,7 +22,9 @@ MAX_KEYS = 200_000
 
 
 def read_json(path: str | Path, *, limit: int = MAX_FILE_BYTES, check: bool = True) -> dict[str, object]:
-    """The JSON object in a file, refused when it is too large, too deep (unless not ``check``) or no object."""
+    """The JSON object in a file, refused when it is too large, too deep (unless not ``check``) or no
+    object.
+    """
     file = Path(path)
     try:
         size = file.stat().st_size
@@ -75,7 +77,10 @@ def load_config(path: str | Path, *, name: str | None = None, hypothetical: bool
     beside = file.with_name("hf_quant_config.json")
     quant = read_json(beside) if beside.is_file() else None
     return parse_config(
-        read_json(file), name=name or file.parent.name or file.stem, hf_quant_config=quant, hypothetical=hypothetical
+        read_json(file),
+        name=name or file.parent.name or file.stem,
+        hf_quant_config=quant,
+        hypothetical=hypothetical,
     )
 
 
@@ -89,8 +94,9 @@ def parse_config(
 ) -> Architecture:
     """The Architecture that a config describes.
 
-    max_position_embeddings: for catalog entries whose config leaves it out. Raises ConfigError naming the key at fault;
-    an unknown model_type, and keys that would change the count in a way that is not supported, are refused.
+    max_position_embeddings: for catalog entries whose config leaves it out. Raises ConfigError naming the
+    key at fault; an unknown model_type, and keys that would change the count in a way that is not
+    supported, are refused.
     """
     if not isinstance(config, Mapping):
         raise ConfigError(f"must be an object, not {describe(config)}", key="config")
@@ -215,7 +221,13 @@ def _headless(config: Mapping[str, object]) -> bool:
 
 
 def _context(top: Keys, text: Keys, given: int | None) -> int:
-    names = ("max_position_embeddings", "seq_length", "max_sequence_length", "n_positions", "model_max_length")
+    names = (
+        "max_position_embeddings",
+        "seq_length",
+        "max_sequence_length",
+        "n_positions",
+        "model_max_length",
+    )
     for keys in (text, top):
         value = keys.optional_integer(*names)
         if value is not None:

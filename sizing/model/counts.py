@@ -1,4 +1,6 @@
-"""Reports of parameters and of the cache of one sequence; the cache formula broadcasts over arrays of tokens."""
+"""Reports of parameters and of the cache of one sequence; the cache formula broadcasts over arrays of
+tokens.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,6 @@ from numpy.typing import NDArray
 from sizing.errors import SizingError, unknown_name
 from sizing.model.architecture import BF16_BYTES, Architecture, LayerGroup
 from sizing.model.parts import Cache, CacheKind
-
 
 KV_BYTES: dict[str, float] = {
     "bf16": 2.0,
@@ -63,7 +64,9 @@ def window_bytes_per_token(cache: Cache, kv_bytes: float) -> float:
 
 
 def state_bytes(cache: Cache, *, fp32: bool = False) -> float:
-    """The constant state of one sequence in one layer: in 16 bits, or with its recurrent part as stated in fp32 [bytes]."""
+    """The constant state of one sequence in one layer: in 16 bits, or with its recurrent part as stated in
+    fp32 [bytes].
+    """
     extra = cache.state_fp32_elements * BF16_BYTES if fp32 else 0
     return cache.state_elements * BF16_BYTES + extra
 
@@ -73,7 +76,8 @@ def kv_bytes(
 ) -> NDArray[np.float64] | float:
     """Cache of one sequence of ``tokens``, all layers, unsharded and without block rounding [bytes].
 
-    sum over layers of ``growth * tokens + window * min(tokens, window) + state``; broadcasts over arrays of tokens.
+    sum over layers of ``growth * tokens + window * min(tokens, window) + state``; broadcasts over arrays of
+    tokens.
     """
     total: NDArray[np.float64] | float = 0.0
     for group in arch.groups:
@@ -97,9 +101,9 @@ def _group_bytes(
 def kv_report(arch: Architecture, tokens: int, kv_dtype: str = "bf16") -> dict[str, object]:
     """The cache of one sequence of ``tokens``, unsharded, layer kind by layer kind.
 
-    The constant state is given at 16 bits; ``state_fp32_bytes_per_sequence`` is what engines hold when the config asks for
-    an fp32 recurrent state. Index keys of sparse attention count in the full-attention figure of compressed layers and
-    apart, as ``indexer_bytes_per_token``, elsewhere.
+    The constant state is given at 16 bits; ``state_fp32_bytes_per_sequence`` is what engines hold when the
+    config asks for an fp32 recurrent state. Index keys of sparse attention count in the full-attention
+    figure of compressed layers and apart, as ``indexer_bytes_per_token``, elsewhere.
     """
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
         raise SizingError(f"must be a whole number of tokens, not {tokens!r}", key="--tokens")
@@ -149,7 +153,9 @@ def kv_report(arch: Architecture, tokens: int, kv_dtype: str = "bf16") -> dict[s
         "notes": [],
     }
     if fp32 != state:
-        report["notes"] = ["the state is counted at 16 bits; its recurrent part is kept in fp32 by this config"]
+        report["notes"] = [
+            "the state is counted at 16 bits; its recurrent part is kept in fp32 by this config"
+        ]
     return report
 
 

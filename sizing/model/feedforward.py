@@ -24,7 +24,9 @@ def mlp_linears(
         linears.append(
             Linear(f"{prefix}gate_proj", hidden, intermediate, component, Sharding.COLUMN, bias, fuse=fuse)
         )
-    linears.append(Linear(f"{prefix}up_proj", hidden, intermediate, component, Sharding.COLUMN, bias, fuse=fuse))
+    linears.append(
+        Linear(f"{prefix}up_proj", hidden, intermediate, component, Sharding.COLUMN, bias, fuse=fuse)
+    )
     down = bias if down_bias is None else down_bias
     linears.append(Linear(f"{prefix}down_proj", intermediate, hidden, component, Sharding.ROW, down))
     return tuple(linears)
@@ -34,7 +36,9 @@ def dense(
     hidden: int, intermediate: int, *, gated: bool = True, bias: bool = False, down_bias: bool | None = None
 ) -> FeedForward:
     """A dense MLP of 3 (gated) or 2 matrices."""
-    return FeedForward("dense", mlp_linears(hidden, intermediate, gated=gated, bias=bias, down_bias=down_bias))
+    return FeedForward(
+        "dense", mlp_linears(hidden, intermediate, gated=gated, bias=bias, down_bias=down_bias)
+    )
 
 
 def moe(
@@ -56,11 +60,12 @@ def moe(
     extra_linears: tuple[Linear, ...] = (),
     extra_vectors: tuple[Vector, ...] = (),
 ) -> FeedForward:
-    """A mixture of experts: router, routed experts, and shared experts as one dense MLP of their summed width.
+    """A mixture of experts: router, routed experts, and shared experts as one dense MLP of their summed
+    width.
 
-    expert_hidden: the width that experts work on where it is not the model's (latent experts). router_params: further
-    parameters of the router that are no matrix. shared_gate: a sigmoid gate of one output (Qwen). zero_experts are routed to
-    but hold no weights.
+    expert_hidden: the width that experts work on where it is not the model's (latent experts).
+    router_params: further parameters of the router that are no matrix. shared_gate: a sigmoid gate of one
+    output (Qwen). zero_experts are routed to but hold no weights.
     """
     router = Linear(
         "router",

@@ -1,7 +1,8 @@
 """Typed reading of a config's keys: every strange value is a one-line ConfigError that names its key.
 
-A ``Keys`` remembers which keys were read. After a family has built its layers, ``refuse_unread`` refuses a key that is
-known to change a model's build but that the family did not look at: a count is exact or refused, never wrong.
+A ``Keys`` remembers which keys were read. After a family has built its layers, ``refuse_unread`` refuses a
+key that is known to change a model's build but that the family did not look at: a count is exact or
+refused, never wrong.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from sizing.errors import ConfigError
 
 LARGEST = 10**9  # no count, width or vocabulary of a real model comes near
 
-# Keys that change what a layer holds or caches. A family that supports one reads it; any other family refuses it.
+# Keys that change what a layer holds or caches. A family that supports one reads it; any other family
+# refuses it.
 BUILD_KEYS = (
     "num_kv_shared_layers",
     "hidden_size_per_layer_input",
@@ -151,7 +153,9 @@ class Keys:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(key, f"must be a number, not {describe(value)}")
         if not math.isfinite(value) or not minimum <= value <= LARGEST:
-            raise self.error(key, f"must be a finite number from {minimum:g} to {LARGEST}, not {describe(value)}")
+            raise self.error(
+                key, f"must be a finite number from {minimum:g} to {LARGEST}, not {describe(value)}"
+            )
         return float(value)
 
     def boolean(self, *keys: str, default: bool) -> bool:
@@ -204,7 +208,9 @@ class Keys:
         result: list[str] = []
         for index, value in enumerate(values):
             if not isinstance(value, str) or value not in known:
-                raise self.error(f"{key}[{index}]", f"{describe(value)} is not supported", f"one of {', '.join(known)}")
+                raise self.error(
+                    f"{key}[{index}]", f"{describe(value)} is not supported", f"one of {', '.join(known)}"
+                )
             result.append(value)
         return result
 
@@ -224,11 +230,19 @@ class Keys:
             if self.data.get(key):
                 raise self.error(key, why)
 
+    def unused(self, *keys: str) -> None:
+        """Mark keys that this config's other keys leave without effect (experts of a model whose layers are
+        all dense).
+        """
+        self.read.update(keys)
+
     def refuse_unread(self, family: str) -> None:
         """Refuse keys that change a model's build and that the family did not read."""
         for key in BUILD_KEYS:
             if key not in self.read and self.data.get(key):
-                raise self.error(key, f"is not supported in a model of type {family!r}, and would change its build")
+                raise self.error(
+                    key, f"is not supported in a model of type {family!r}, and would change its build"
+                )
 
 
 def describe(value: object) -> str:

@@ -1,6 +1,7 @@
 """Token mixers: attention and recurrent blocks as matrices, vectors, a core for timing and a cache.
 
-Formulas follow the public modelling code of each family (transformers, vLLM); counts are checked to the last parameter.
+Formulas follow the public modelling code of each family (transformers, vLLM); counts are checked to the
+last parameter.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ def gqa(
 ) -> Mixer:
     """Multi-head, grouped-query or multi-query softmax attention, causal over all tokens or over ``window``.
 
-    qk_norm: "none", "head" (one norm of head_dim for q, one for k), "full" (over all heads), "full_q_heads" (both of
-    the query's width). output_gate: q_proj also makes a gate of the same width. share_kv: the layer reads another layer's
-    cache and has no k and v. key_is_value: no v_proj, v is k before its norm.
+    qk_norm: "none", "head" (one norm of head_dim for q, one for k), "full" (over all heads), "full_q_heads"
+    (both of the query's width). output_gate: q_proj also makes a gate of the same width. share_kv: the
+    layer reads another layer's cache and has no k and v. key_is_value: no v_proj, v is k before its norm.
     Cache: kv_heads * (head_dim + v_head_dim) elements a token.
     """
     value_dim = head_dim if v_head_dim is None else v_head_dim
@@ -105,9 +106,7 @@ def gqa(
     name = "gqa" if window is None else "sliding"
     if share_kv:
         name = f"shared_{name}"
-    return Mixer(
-        name, (*linears, *extra_linears), (*vectors, *extra_vectors), core, cache
-    )
+    return Mixer(name, (*linears, *extra_linears), (*vectors, *extra_vectors), core, cache)
 
 
 def _qk_norms(
@@ -145,11 +144,12 @@ def mla(
     extra_linears: tuple[Linear, ...] = (),
     extra_vectors: tuple[Vector, ...] = (),
 ) -> Mixer:
-    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434), with DeepSeek sparse attention when index_topk is set.
+    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434), with DeepSeek sparse attention when
+    index_topk is set.
 
-    Cache: kv_lora_rank + qk_rope_head_dim elements a token, one copy on every tensor parallel rank. The indexer keeps one
-    key of index_dim a token, counted at 2 bytes an element (fp8 kernels keep index_dim + 4 bytes).
-    own_indexer: False where a layer uses the token choice of an earlier layer's indexer.
+    Cache: kv_lora_rank + qk_rope_head_dim elements a token, one copy on every tensor parallel rank. The
+    indexer keeps one key of index_dim a token, counted at 2 bytes an element (fp8 kernels keep index_dim +
+    4 bytes). own_indexer: False where a layer uses the token choice of an earlier layer's indexer.
     """
     qk_dim = qk_nope_head_dim + qk_rope_head_dim
     replicated = Sharding.REPLICATED
@@ -200,9 +200,11 @@ def gated_delta_net(
     conv_kernel: int,
     fp32_state: bool,
 ) -> Mixer:
-    """Gated delta net of Qwen3-Next and Qwen3.5 (arXiv 2412.06464), with its short convolution over q, k and v.
+    """Gated delta net of Qwen3-Next and Qwen3.5 (arXiv 2412.06464), with its short convolution over q, k
+    and v.
 
-    State: (2 * key width + value width) * conv_kernel + value_heads * key_dim * value_dim elements a sequence.
+    State: (2 * key width + value width) * conv_kernel + value_heads * key_dim * value_dim elements a
+    sequence.
     """
     keys = key_heads * key_dim
     values = value_heads * value_dim
@@ -325,7 +327,9 @@ def short_conv(*, hidden: int, kernel: int, bias: bool = False) -> Mixer:
 
 
 def _state(conv: int, recurrent: int, fp32: bool) -> Cache:
-    """A constant cache: a convolution window in 16 bits and a recurrent state that engines may keep in fp32."""
+    """A constant cache: a convolution window in 16 bits and a recurrent state that engines may keep in
+    fp32.
+    """
     return Cache(
         CacheKind.STATE, state_elements=conv + recurrent, state_fp32_elements=recurrent if fp32 else 0
     )

@@ -1,8 +1,8 @@
 """The parts that a layer is made of: weight matrices, small vectors, expert banks, caches, attention cores.
 
-They are plain descriptions with whole numbers from the config. Counting parameters, listing the operations of a
-step, sharding over ranks and sizing the cache all read these same parts, so that no formula is written twice.
-Shapes follow ``torch.nn.Linear``: a matrix maps ``in_features`` to ``out_features``.
+They are plain descriptions with whole numbers from the config. Counting parameters, listing the operations
+of a step, sharding over ranks and sizing the cache all read these same parts, so that no formula is written
+twice. Shapes follow ``torch.nn.Linear``: a matrix maps ``in_features`` to ``out_features``.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class Sharding(StrEnum):
 class Linear:
     """A weight matrix ``[out_features, in_features]``, with an optional bias of ``out_features``.
 
-    ``fuse`` names the single GEMM that engines merge it into ("qkv", "gate_up"); ``quantizable`` is False for what
-    checkpoints keep in 16 bits (routers, small projections). ``kv_heads`` is the head count behind KV_HEADS sharding.
+    ``fuse`` names the single GEMM that engines merge it into ("qkv", "gate_up"); ``quantizable`` is False
+    for what checkpoints keep in 16 bits (routers, small projections). ``kv_heads`` is the head count behind
+    KV_HEADS sharding.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """Small parameters that are never a GEMM: norms, sinks, convolutions, decay constants (16-bit or fp32)."""
+    """Small parameters that are never a GEMM: norms, sinks, convolutions, decay rates (16-bit or fp32)."""
 
     name: str
     params: int
@@ -79,8 +80,8 @@ class Vector:
 class Experts:
     """A bank of routed experts of one layer, each ``hidden -> intermediate -> hidden``.
 
-    ``matrices`` is 3 for gated experts (gate, up, down), 2 otherwise. ``bias_params`` counts the biases of one expert.
-    ``zero_experts`` take part in routing but hold no weights.
+    ``matrices`` is 3 for gated experts (gate, up, down), 2 otherwise. ``bias_params`` counts the biases of
+    one expert. ``zero_experts`` take part in routing but hold no weights.
     """
 
     num_experts: int
@@ -117,11 +118,11 @@ class Cache:
 
     elements_per_token: unsharded elements that one token adds (GQA: ``kv_heads * (k_dim + v_dim)``; MLA:
     ``kv_lora_rank + qk_rope_head_dim``). window: tokens after which it stops growing (None: never).
-    state_elements: constant elements of one sequence (recurrent and convolution states, in the model's 16-bit dtype);
-    state_fp32_elements: the part of state_elements that engines keep in fp32.
-    indexer_bytes_per_token: sparse-attention index keys, whatever the KV dtype.
-    local_window, local_elements_per_token: COMPRESSED layers keep, beside ``elements_per_token`` of compressed growth,
-    so many elements for each of the last ``local_window`` tokens.
+    state_elements: constant elements of one sequence (recurrent and convolution states, in the model's
+    16-bit dtype); state_fp32_elements: the part of state_elements that engines keep in fp32.
+    indexer_bytes_per_token: sparse-attention index keys, whatever the KV dtype. local_window,
+    local_elements_per_token: COMPRESSED layers keep, beside ``elements_per_token`` of compressed growth, so
+    many elements for each of the last ``local_window`` tokens.
     """
 
     kind: CacheKind
@@ -149,9 +150,9 @@ class AttentionCore:
     """Attention itself, for FLOPs and cache reads.
 
     For MLA prefill the head dims are ``qk_nope + qk_rope`` and ``v_head_dim``; decode works on the latent
-    (``latent_dim`` = kv_lora_rank + rope, ``latent_v_dim`` = kv_lora_rank). ``topk_tokens``: sparse attention reads
-    at most so many tokens; the indexer of ``index_heads`` x ``index_dim`` scores all of them. LINEAR cores use
-    num_heads (value heads), qk_head_dim and v_head_dim as the state's shape.
+    (``latent_dim`` = kv_lora_rank + rope, ``latent_v_dim`` = kv_lora_rank). ``topk_tokens``: sparse
+    attention reads at most so many tokens; the indexer of ``index_heads`` x ``index_dim`` scores all of
+    them. LINEAR cores use num_heads (value heads), qk_head_dim and v_head_dim as the state's shape.
     """
 
     kind: CoreKind

@@ -1,8 +1,8 @@
 """A checkpoint's own quantisation: quantization_config and hf_quant_config.json to a QuantScheme.
 
-Exclusions are lists of module names, globs or regular expressions, often one for each layer. They are matched against
-the public module names of each matrix; a matrix that is excluded in at least half of the layers that hold it counts as
-unquantized.
+Exclusions are lists of module names, globs or regular expressions, often one for each layer. They are
+matched against the public module names of each matrix; a matrix that is excluded in at least half of the
+layers that hold it counts as unquantized.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import fnmatch
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from sizing.errors import ConfigError
 from sizing.model.keys import describe
@@ -34,6 +35,7 @@ from sizing.model.quantization import (
 KEY = "quantization_config"
 MAX_PATTERNS = 100_000
 MAX_PATTERN = 300
+MAX_REPEATS = 5
 NVFP4_WEIGHT_ONLY = replace(NVFP4, name="nvfp4_wo", compute="bf16")
 FP8_WEIGHT_ONLY = replace(FP8_CHANNEL, name="fp8_wo", compute="bf16")
 
@@ -43,6 +45,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "k_proj": ("self_attn.k_proj", "mixer.k_proj", "attn.k_proj"),
     "v_proj": ("self_attn.v_proj", "mixer.v_proj", "attn.v_proj"),
     "o_proj": ("self_attn.o_proj", "mixer.o_proj", "attn.o_proj"),
+    "g_proj": ("self_attn.g_proj",),
     "q_a_proj": ("self_attn.q_a_proj", "attn.wq_a", "attn.fused_wqa_wkv"),
     "q_b_proj": ("self_attn.q_b_proj", "attn.wq_b"),
     "kv_a_proj": ("self_attn.kv_a_proj_with_mqa",),
@@ -123,7 +126,9 @@ def _rules(patterns: object) -> list[_Rule]:
         head = pattern.split("layers.", 1)[0]
         if head.startswith("mtp"):
             continue
-        found = None if pattern.startswith("re:") or "visi" in head or "visual" in head else _LAYER.match(pattern)
+        found = (
+            None if pattern.startswith("re:") or "visi" in head or "visual" in head else _LAYER.match(pattern)
+        )
         if found is None:
             rules.append(_Rule(pattern, None))
         else:
@@ -131,20 +136,28 @@ def _rules(patterns: object) -> list[_Rule]:
     return rules
 
 
+@lru_cache(maxsize=4096)
+def _compiled(expression: str) -> re.Pattern[str]:
+    """An exclusion's regular expression; one that could take exponential time to match is refused."""
+    repeats = sum(expression.count(sign) for sign in "*+{")
+    if len(expression) > MAX_PATTERN or repeats > MAX_REPEATS or re.search(r"\)[*+{]", expression):
+        raise ConfigError(f"the pattern {describe(expression)} is too complex", key=KEY)
+    try:
+        return re.compile(expression)
+    except re.error:
+        raise ConfigError(f"{describe(expression)} is no regular expression", key=KEY) from None
+
+
 def _matches(pattern: str, name: str, *, below_layer: bool) -> bool:
     """Whether a pattern names a module or one that holds it."""
     if pattern.startswith("re:"):
-        if len(pattern) > MAX_PATTERN:
-            return False
-        try:
-            regex = re.compile(pattern[3:])
-        except re.error:
-            return False
         full = f"model.layers.5.{name}" if below_layer else name
-        return regex.match(full) is not None
+        return _compiled(pattern[3:]).match(full) is not None
     if "*" in pattern or "?" in pattern:
         candidates = (name, f".{name}", f"layers.5.{name}", f"model.layers.5.{name}")
-        return any(fnmatch.fnmatchcase(text, glob) for text in candidates for glob in (pattern, f"{pattern}.*"))
+        return any(
+            fnmatch.fnmatchcase(text, glob) for text in candidates for glob in (pattern, f"{pattern}.*")
+        )
     return f".{pattern}." in f".{name}."
 
 
@@ -304,13 +317,17 @@ def _pair(block: object) -> tuple[int, int]:
     if (
         not isinstance(block, list)
         or len(block) != 2
-        or any(isinstance(side, bool) or not isinstance(side, int) or not 1 <= side <= 2**20 for side in block)
+        or any(
+            isinstance(side, bool) or not isinstance(side, int) or not 1 <= side <= 2**20 for side in block
+        )
     ):
         raise ConfigError(f"must be two whole numbers, not {describe(block)}", key=f"{KEY}.weight_block_size")
     return block[0], block[1]
 
 
-def _grouped_int(config: Mapping[str, object], layers: Mapping[str, frozenset[int]], *, gptq: bool) -> QuantScheme:
+def _grouped_int(
+    config: Mapping[str, object], layers: Mapping[str, frozenset[int]], *, gptq: bool
+) -> QuantScheme:
     bits = _whole(config, ("bits", "w_bit"), 4)
     group = _whole(config, ("group_size", "q_group_size"), 128, minimum=-1)
     base = INT4_GPTQ if gptq else INT4_AWQ
@@ -347,7 +364,7 @@ def _bitsandbytes(config: Mapping[str, object], layers: Mapping[str, frozenset[i
     return _assemble(fmt.name, fmt, excluded)
 
 
-# ---- compressed-tensors -------------------------------------------------------------------------------------------
+# ---- compressed-tensors ----
 
 
 def _compressed_tensors(config: Mapping[str, object], layers: Mapping[str, frozenset[int]]) -> QuantScheme:
@@ -410,7 +427,7 @@ def _group_format(group: Mapping[str, object], key: str) -> WeightFormat:
     raise ConfigError(f"weights of {bits} bits of type {describe(kind)} are not supported", key=key)
 
 
-# ---- ModelOpt -----------------------------------------------------------------------------------------------------
+# ---- ModelOpt ----
 
 _ALGORITHMS: dict[str, WeightFormat] = {
     "FP8": FP8_TENSOR,

@@ -1,8 +1,8 @@
 """Bytes per weight, scales and zero points included, and which parts a scheme leaves in 16 bits.
 
-A ``WeightFormat`` says how one matrix is stored and computed; a ``QuantScheme`` says which format each part of a model
-has. ``scheme("fp8")`` gives the usual schemes by name; a model's own ``quantization_config`` gives one too
-(``from_quantization_config``).
+A ``WeightFormat`` says how one matrix is stored and computed; a ``QuantScheme`` says which format each part
+of a model has. ``scheme("fp8")`` gives the usual schemes by name; a model's own ``quantization_config``
+gives one too (``from_quantization_config``).
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from sizing.model.parts import Component, Linear
 class WeightFormat:
     """How one matrix ``[out_features, in_features]`` is stored.
 
-    bits: bits of one weight. block: ``(rows, columns)`` of weights that share one scale; ``None`` in a place means the
-    whole extent (``(1, None)`` is a scale per output channel, ``(None, None)`` one per tensor). scale_bytes: bytes of
-    one scale, zero_bits: bits of one zero point (0: none), compute: the dtype of the multiplication
-    ("bf16", "fp8", "int8", "fp4"): it picks the peak rate; weight-only formats compute in bf16.
+    bits: bits of one weight. block: ``(rows, columns)`` of weights that share one scale; ``None`` in a
+    place means the whole extent (``(1, None)`` is a scale per output channel, ``(None, None)`` one per
+    tensor). scale_bytes: bytes of one scale, zero_bits: bits of one zero point (0: none), compute: the
+    dtype of the multiplication ("bf16", "fp8", "int8", "fp4"): it picks the peak rate; weight-only formats
+    compute in bf16.
     """
 
     name: str
@@ -154,10 +155,11 @@ def from_quantization_config(
     layers: Mapping[str, frozenset[int]] | None = None,
     expert_dtype: str | None = None,
 ) -> QuantScheme | None:
-    """The scheme that a model's own ``quantization_config`` (or ModelOpt's hf_quant_config.json) states; None without.
+    """The scheme that a model's own ``quantization_config`` (or ModelOpt's hf_quant_config.json) states;
+    None without.
 
-    layers: which layers hold a matrix of a name, so that exclusions by layer number are weighed exactly. Raises ConfigError
-    for a method that is not known.
+    layers: which layers hold a matrix of a name, so that exclusions by layer number are weighed exactly.
+    Raises ConfigError for a method that is not known.
     """
     from sizing.model.quant_config import read_quantization
 

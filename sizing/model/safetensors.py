@@ -1,7 +1,9 @@
-"""Headers of safetensors files: names, dtypes, shapes and exact stored bytes, without the safetensors package.
+"""Headers of safetensors files: names, dtypes, shapes and exact stored bytes, without the safetensors
+package.
 
-Format: an unsigned 64-bit little-endian length, then a JSON object of that length; each tensor has ``dtype``, ``shape``
-and ``data_offsets`` relative to the end of the header (https://huggingface.co/docs/safetensors).
+Format: an unsigned 64-bit little-endian length, then a JSON object of that length; each tensor has
+``dtype``, ``shape`` and ``data_offsets`` relative to the end of the header
+(https://huggingface.co/docs/safetensors).
 """
 
 from __future__ import annotations
@@ -67,10 +69,7 @@ def safetensors_headers(folder: str | Path) -> list[StoredTensor]:
     """
     path = Path(folder)
     index = path / INDEX
-    if index.is_file():
-        files = _shards(index)
-    else:
-        files = sorted(path.glob("*.safetensors"))
+    files = _shards(index) if index.is_file() else sorted(path.glob("*.safetensors"))
     if not files:
         raise ConfigError("has no safetensors files", key=str(path))
     tensors: dict[str, StoredTensor] = {}
@@ -119,7 +118,9 @@ def read_header(file: str | Path) -> list[StoredTensor]:
     if not isinstance(header, dict):
         raise ConfigError("its header is no JSON object", key=str(path))
     return [
-        _tensor(name, entry, size - 8 - length, path) for name, entry in header.items() if name != "__metadata__"
+        _tensor(name, entry, size - 8 - length, path)
+        for name, entry in header.items()
+        if name != "__metadata__"
     ]
 
 
@@ -152,8 +153,8 @@ def _whole_numbers(value: object) -> bool:
 def check_against(architecture: Architecture, tensors: list[StoredTensor]) -> dict[str, int]:
     """Stored bytes and entries beside the config's count.
 
-    difference = entries - total - mtp: 0 for a plain 16-bit checkpoint; scales, packed weights, stored copies of a tied
-    head and buffers show up in it.
+    difference = entries - total - mtp: 0 for a plain 16-bit checkpoint; scales, packed weights, stored
+    copies of a tied head and buffers show up in it.
     """
     entries = sum(tensor.elements for tensor in tensors)
     return {

@@ -1,4 +1,6 @@
-"""Where a model's config comes from: the catalog, a config.json, a model directory, or the Hugging Face Hub."""
+"""Where a model's config comes from: the catalog, a config.json, a model directory, or the Hugging Face
+Hub.
+"""
 
 from __future__ import annotations
 
@@ -43,16 +45,18 @@ _FORMATS: dict[str, str | None] = {
     "bf16": "bf16",
     "fp16": "fp16",
 }
-_WORDS = frozenset(
-    ("instruct", "chat", "it", "base", "hf", "pt", "quantized", "quarot", "mtp", "dynamic", "static", "qat", "4bit", "8bit")
-    + ("gguf", "channel", "per", "pertensor", "block", "group", "310", "vllm", "tp1", "tp2", "tp4", "tp8", "fp8kv", "abliterated")
-)
+_TRAINING = ("instruct", "chat", "it", "base", "hf", "pt", "mtp")
+_SCALES = ("quantized", "quarot", "dynamic", "static", "qat", "channel", "per", "pertensor", "block", "group")
+_PACKING = ("4bit", "8bit", "gguf", "fp8kv", "310", "vllm", "tp1", "tp2", "tp4", "tp8", "abliterated")
+_WORDS = frozenset((*_TRAINING, *_SCALES, *_PACKING))
 _BRACKETS = re.compile(r"\s*\([^()]*\)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogModel:
-    """One entry of the catalog. origin: "real", "reconstructed" or "hypothetical"; source: the public copy it is from."""
+    """One entry of the catalog. origin: "real", "reconstructed" or "hypothetical"; source: the public copy
+    it is from.
+    """
 
     name: str
     file: str
@@ -98,7 +102,9 @@ def _catalog_file(name: str) -> Path:
 
 @lru_cache(maxsize=1)
 def _names() -> dict[str, CatalogModel]:
-    """Every spelling that names an entry, lower case: aliases, full names, and names without the organisation."""
+    """Every spelling that names an entry, lower case: aliases, full names, and names without the
+    organisation.
+    """
     table: dict[str, CatalogModel] = {}
     entries = catalog_models()
     for entry in entries:
@@ -112,11 +118,13 @@ def _names() -> dict[str, CatalogModel]:
 
 
 def load_model(name_or_path: str | Path, *, allow_hub: bool = True) -> Architecture:
-    """The Architecture of a catalog name or alias, a config.json, a model directory, or a Hub id (``org/name``).
+    """The Architecture of a catalog name or alias, a config.json, a model directory, or a Hub id
+    (``org/name``).
 
-    Names are case-insensitive, with or without the organisation; quantised variants (``-FP8``, ``-AWQ``, ``-W8A8`` ...)
-    and ``-Instruct`` resolve to the entry of the same build. The Hub is asked only for ``org/name`` that is not in the
-    catalog, needs the optional ``huggingface_hub``, and honours HF_ENDPOINT and HF_HUB_OFFLINE.
+    Names are case-insensitive, with or without the organisation; quantised variants (``-FP8``, ``-AWQ``,
+    ``-W8A8`` ...) and ``-Instruct`` resolve to the entry of the same build. The Hub is asked only for
+    ``org/name`` that is not in the catalog, needs the optional ``huggingface_hub``, and honours HF_ENDPOINT
+    and HF_HUB_OFFLINE.
 
     Raises ConfigError for a bad file and UnknownNameError, with the nearest names, otherwise.
     """
@@ -145,7 +153,8 @@ def load_model(name_or_path: str | Path, *, allow_hub: bool = True) -> Architect
 
 
 def find_in_catalog(name: str) -> tuple[CatalogModel, str | None] | None:
-    """The entry of a name and the weight format that the name itself states ("X-AWQ": "int4_awq"), None if there is none.
+    """The entry of a name and the weight format that the name itself states ("X-AWQ": "int4_awq"), None if
+    there is none.
 
     Words that do not change a model's build are taken off the name's end one by one until an entry is found.
     """
@@ -156,9 +165,11 @@ def find_in_catalog(name: str) -> tuple[CatalogModel, str | None] | None:
         while rest:
             if rest in table:
                 return table[rest], fmt
-            for extended in (f"{rest}-instruct", f"{rest}-hf"):
-                if extended in table:
-                    return table[extended], fmt
+            for ending in ("-instruct", "-hf", "-fp8", "-nvfp4"):
+                if rest + ending in table:
+                    return table[rest + ending], fmt or _FORMATS.get(
+                        "bf16" if ending in ("-fp8", "-nvfp4") else ""
+                    )
             head, _, last = rest.replace(".w", "-w").rpartition("-")
             if last in _FORMATS:
                 fmt = _FORMATS[last] or fmt
@@ -190,7 +201,9 @@ def _variant(name: str, entry: CatalogModel, fmt: str | None) -> Architecture:
 
 
 def _scheme_like(fmt: str, native: object) -> QuantScheme:
-    """The scheme of this format; "fp8" of a checkpoint that is itself in FP8 keeps the checkpoint's own scheme."""
+    """The scheme of this format; "fp8" of a checkpoint that is itself in FP8 keeps the checkpoint's own
+    scheme.
+    """
     if fmt == "fp8" and isinstance(native, QuantScheme) and native.linear.name.startswith("fp8"):
         return native
     return scheme(fmt)
@@ -216,7 +229,9 @@ def _load_entry(entry: CatalogModel) -> Architecture:
 
 
 def load_directory(folder: str | Path) -> Architecture:
-    """The Architecture of a model directory: config.json, hf_quant_config.json, and the stored tensors where present."""
+    """The Architecture of a model directory: config.json, hf_quant_config.json, and the stored tensors
+    where present.
+    """
     path = Path(folder)
     config = path / "config.json"
     if not config.is_file():
@@ -226,7 +241,9 @@ def load_directory(folder: str | Path) -> Architecture:
 
 def _load_file(path: Path) -> Architecture:
     if path.suffix.lower() == ".gguf":
-        raise ConfigError("GGUF files are not supported yet", key=str(path), hint="give the model's config.json")
+        raise ConfigError(
+            "GGUF files are not supported yet", key=str(path), hint="give the model's config.json"
+        )
     name = path.parent.name if path.name == "config.json" else path.stem
     return load_config(path, name=name or path.stem)
 
@@ -235,7 +252,7 @@ def _known_names() -> list[str]:
     return [item for entry in catalog_models() for item in (entry.name, *entry.aliases)]
 
 
-# ---- the Hub ------------------------------------------------------------------------------------------------------
+# ---- the Hub ----
 
 
 def _is_hub_id(name: str) -> bool:
@@ -264,7 +281,7 @@ def _load_from_hub(name: str) -> Architecture:
         file = hf_hub_download(name, "config.json", endpoint=os.environ.get("HF_ENDPOINT") or None)
     except Exception as error:  # the Hub's client raises a family of its own
         raise UnknownNameError(
-            f"{name!r} is not in the catalog and the Hub did not give its config.json ({type(error).__name__}){near}",
+            f"{name!r} is not in the catalog and the Hub did not give it ({type(error).__name__}){near}",
             key="model",
             hint="or give the path of a config.json",
         ) from None

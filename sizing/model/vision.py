@@ -33,9 +33,7 @@ def qwen2_vl(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     params += _layer_norm(width) + _linear(merged, merged) + _linear(merged, out)
     _check_width(keys, "hidden_size", out, text_hidden)
     heads = keys.integer("num_heads", default=16)
-    return VisionTower(
-        params, depth, width, heads, ratio * width, patch, merge, temporal_patch_size=temporal
-    )
+    return VisionTower(params, depth, width, heads, ratio * width, patch, merge, temporal_patch_size=temporal)
 
 
 def qwen2_5_vl(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
@@ -46,14 +44,17 @@ def qwen2_5_vl(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     out = keys.integer("out_hidden_size", default=3584)
     patch, merge, temporal, channels = _qwen_grid(keys, 14)
     merged = width * merge * merge
-    block = 2 * width + 4 * _linear(width, width) + 2 * _linear(width, intermediate) + _linear(intermediate, width)
+    block = (
+        2 * width
+        + 4 * _linear(width, width)
+        + 2 * _linear(width, intermediate)
+        + _linear(intermediate, width)
+    )
     params = channels * temporal * patch * patch * width + depth * block
     params += width + _linear(merged, merged) + _linear(merged, out)
     _check_width(keys, "out_hidden_size", out, text_hidden)
     heads = keys.integer("num_heads", default=16)
-    return VisionTower(
-        params, depth, width, heads, intermediate, patch, merge, temporal_patch_size=temporal
-    )
+    return VisionTower(params, depth, width, heads, intermediate, patch, merge, temporal_patch_size=temporal)
 
 
 def qwen3_vl(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
@@ -84,9 +85,7 @@ def _qwen3(keys: Keys, text_hidden: int, indexes: list[int] | None, default_deep
     params += _layer_norm(width) + projector + deepstack * (_layer_norm(merged) + projector)
     _check_width(keys, "out_hidden_size", out, text_hidden)
     heads = keys.integer("num_heads", default=16)
-    return VisionTower(
-        params, depth, width, heads, intermediate, patch, merge, temporal_patch_size=temporal
-    )
+    return VisionTower(params, depth, width, heads, intermediate, patch, merge, temporal_patch_size=temporal)
 
 
 def _qwen_grid(keys: Keys, patch_default: int) -> tuple[int, int, int, int]:
@@ -124,7 +123,9 @@ def _siglip_tower(keys: Keys) -> VisionTower:
     channels = keys.integer("num_channels", default=3, maximum=64)
     params = _linear(channels * patch * patch, width) + (image // patch) ** 2 * width
     params += depth * _plain_block(width, intermediate) + _layer_norm(width)
-    return VisionTower(params, depth, width, keys.integer("num_attention_heads", default=12), intermediate, patch)
+    return VisionTower(
+        params, depth, width, keys.integer("num_attention_heads", default=12), intermediate, patch
+    )
 
 
 def pixtral(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
@@ -189,7 +190,9 @@ def moonvit(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
 
 
 def gemma4(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
-    """Gemma 4: two learned position tables, gated MLP, four norms a layer and norms of q and k, one projection."""
+    """Gemma 4: two learned position tables, gated MLP, four norms a layer and norms of q and k, one
+    projection.
+    """
     width = keys.integer("hidden_size")
     depth = keys.integer("num_hidden_layers", maximum=1000)
     intermediate = keys.integer("intermediate_size")
@@ -208,7 +211,9 @@ def gemma4(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
 
 
 def clip_by_name(name: str, text_hidden: int) -> VisionTower | None:
-    """LLaVA 1.5's tower, which its config names instead of describing: CLIP ViT-L/14 at 336 pixels, mlp2x_gelu."""
+    """LLaVA 1.5's tower, which its config names instead of describing: CLIP ViT-L/14 at 336 pixels,
+    mlp2x_gelu.
+    """
     if name.rsplit("/", 1)[-1] != "clip-vit-large-patch14-336":
         return None
     width, depth, intermediate, patch, grid = 1024, 24, 4096, 14, 24 * 24

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from pydantic import ValidationError
 
 from sizing.errors import UnknownNameError
 from sizing.hardware import load_accelerator
-from sizing.hardware.loader import Catalog
+from sizing.hardware.loader import Catalog, catalog_dir
 
 GIB = 2**30
 
@@ -158,3 +160,11 @@ def test_slices_add_up(catalog: Catalog) -> None:
         assert part.memory * part.instances_per_parent <= 1.0001, part.id
         assert part.compute * part.instances_per_parent <= 1.0001, part.id
         assert catalog.accelerators[part.id].usable_bytes <= parent.usable_bytes * part.memory * 1.0001
+
+
+def test_loading_is_quick() -> None:
+    started = time.perf_counter()
+    fresh = Catalog(catalog_dir())
+    assert fresh.resolve("h100-sxm")[0].id == "h100-sxm"
+    assert time.perf_counter() - started < 1.0  # about 0.07 s on an idle machine
+    assert "servers" not in fresh.__dict__ and "rental_quotes" not in fresh.__dict__

@@ -138,6 +138,11 @@ def test_implausible(own_file: Write, text: str, key: str, part: str) -> None:
     assert any(f.key == key and part in f.message for f in findings), [str(f) for f in findings]
 
 
+def test_taken_alias(own_file: Write) -> None:
+    findings = check_file(own_file(NEW.replace("mychip9", "H100_SXM")))
+    assert [f.key for f in findings] == ["aliases"]
+
+
 def test_implausible_server_and_price(own_file: Write) -> None:
     path = own_file(
         "servers: [{id: dgx-h100, max_power_kw: 1.0, intra_node: {gb_s_per_direction: 900}}]\n"

@@ -59,6 +59,17 @@ def test_median_rule(own_file: Callable[[str], Path]) -> None:
     assert (price.newest, price.oldest) == ("2026-10-02", "2026-09-01")
 
 
+def test_own_quotes_replace_the_built_in_ones(own_file: Callable[[str], Path]) -> None:
+    own = load_catalog(
+        own_file(
+            "rental_quotes: [{item: contract, accelerator: h100-sxm, provider: mine, term: on-demand, "
+            "price_per_hour: 1.9, date: '2026-11-01', source: contract}]"
+        )
+    )
+    assert rental_price("h100-sxm", catalog=own).usd == 1.9
+    assert rental_price("h100-sxm", "spot", own) == rental_price("h100-sxm", "spot")
+
+
 def test_purchase() -> None:
     assert purchase_price("h100-sxm").usd == 30000
     rack = purchase_price("gb200")

@@ -1,7 +1,8 @@
 """The common decoder: softmax attention and an MLP or a mixture of experts, as a table of dialects.
 
-Each dialect states what the modelling code of its family hard-codes: biases, norms, which layers have a window, how
-the experts' keys are called. Defaults are those of the family's configuration class in transformers.
+Each dialect states what the modelling code of its family hard-codes: biases, norms, which layers have a
+window, how the experts' keys are called. Defaults are those of the family's configuration class in
+transformers.
 """
 
 from __future__ import annotations
@@ -102,9 +103,15 @@ def read_kv_heads(keys: Keys, heads: int, default: int | None = None) -> int:
     """num_key_value_heads; absent means as many as heads, unless the family's own default would differ."""
     explicit = keys.optional_integer("num_key_value_heads", maximum=2**16)
     if explicit is None:
-        if "num_key_value_heads" not in keys.data and default not in (None, heads) and heads % (default or 1) == 0:
+        if (
+            "num_key_value_heads" not in keys.data
+            and default not in (None, heads)
+            and heads % (default or 1) == 0
+        ):
             raise keys.error(
-                "num_key_value_heads", "required key is missing", f"this family's default, {default}, is not {heads} heads"
+                "num_key_value_heads",
+                "required key is missing",
+                f"this family's default, {default}, is not {heads} heads",
             )
         return heads
     if heads % explicit:
@@ -112,7 +119,9 @@ def read_kv_heads(keys: Keys, heads: int, default: int | None = None) -> int:
     return explicit
 
 
-def read_head_dim(keys: Keys, hidden: int, heads: int, default: int | None = None, *, ignore: bool = False) -> int:
+def read_head_dim(
+    keys: Keys, hidden: int, heads: int, default: int | None = None, *, ignore: bool = False
+) -> int:
     """head_dim, else the family's default, else hidden_size / num_attention_heads."""
     explicit = None if ignore else keys.optional_integer("head_dim", maximum=2**16)
     if explicit is not None:
@@ -120,11 +129,13 @@ def read_head_dim(keys: Keys, hidden: int, heads: int, default: int | None = Non
     if default is not None and "head_dim" not in keys.data:
         return default
     if hidden % heads:
-        raise keys.error("hidden_size", f"{hidden} is not a multiple of num_attention_heads ({heads}) and no head_dim")
+        raise keys.error(
+            "hidden_size", f"{hidden} is not a multiple of num_attention_heads ({heads}) and no head_dim"
+        )
     return hidden // heads
 
 
-# ---- which layers have a window -----------------------------------------------------------------------------------
+# ---- which layers have a window ----
 
 
 def window_always(keys: Keys, layers: int) -> list[int | None]:
@@ -151,8 +162,12 @@ def window_qwen(keys: Keys, layers: int) -> list[int | None]:
 
 
 def window_qwen_moe(keys: Keys, layers: int) -> list[int | None]:
-    """Qwen2-MoE and Qwen3-MoE: a window in use is refused, engines and modelling code disagree on its layers."""
-    if keys.boolean("use_sliding_window", default=False) and keys.optional_integer("sliding_window", minimum=0):
+    """Qwen2-MoE and Qwen3-MoE: a window in use is refused, engines and modelling code disagree on its
+    layers.
+    """
+    if keys.boolean("use_sliding_window", default=False) and keys.optional_integer(
+        "sliding_window", minimum=0
+    ):
         raise keys.error("use_sliding_window", "is not supported in this family")
     keys.has("max_window_layers")
     return [None] * layers
@@ -176,7 +191,10 @@ def window_pattern(default: int, window: int | None = None, none: bool = True) -
             pattern = keys.integer("_sliding_window_pattern")
         if types is None:
             types = (
-                [{"L": "sliding_attention", "G": "full_attention"}.get(raw[i % len(raw)], "") for i in range(layers)]
+                [
+                    {"L": "sliding_attention", "G": "full_attention"}.get(raw[i % len(raw)], "")
+                    for i in range(layers)
+                ]
                 if isinstance(raw, str) and raw
                 else ["sliding_attention" if (i + 1) % pattern else "full_attention" for i in range(layers)]
             )
@@ -221,7 +239,7 @@ def read_layer_types(keys: Keys, layers: int) -> list[str] | None:
     return keys.names("layer_types", ("full_attention", "sliding_attention"), layers)
 
 
-# ---- which layers have experts ------------------------------------------------------------------------------------
+# ---- which layers have experts ----
 
 
 def moe_after_first(default_first: int | None = None) -> MoeLayers:
@@ -250,7 +268,7 @@ def moe_sparse_step(keys: Keys, layers: int) -> list[bool]:
     return [index not in only and (index + 1) % step == 0 for index in range(layers)]
 
 
-# ---- building -----------------------------------------------------------------------------------------------------
+# ---- building ----
 
 
 def attention_of(keys: Keys, dialect: Dialect, dims: Dims) -> list[Mixer]:
@@ -287,7 +305,9 @@ def read_moe(keys: Keys, dialect: MoeDialect, hidden: int, mlp_bias: bool = Fals
     top_k = keys.integer(*dialect.top_k, default=dialect.default_top_k, maximum=experts)
     shared = 0
     if dialect.shared_count:
-        shared = width * keys.integer(*dialect.shared_count, default=dialect.shared_count_default or 0, minimum=0)
+        shared = width * keys.integer(
+            *dialect.shared_count, default=dialect.shared_count_default or 0, minimum=0
+        )
     elif dialect.shared_width:
         shared = keys.integer(*dialect.shared_width, default=0, minimum=0)
     return moe(
@@ -308,8 +328,7 @@ def feed_forward_of(keys: Keys, dialect: Dialect, dims: Dims) -> list[FeedForwar
     bias = flag(keys, dialect.mlp_bias)
     kinds = dialect.moe
     if kinds is not None and kinds.optional and not any(keys.data.get(key) for key in kinds.experts):
-        for key in kinds.experts:
-            keys.has(key)
+        keys.unused(*kinds.experts)
         kinds = None
     sparse = [kinds is not None] * dims.layers
     if kinds is not None and kinds.layers is not None:
@@ -349,7 +368,12 @@ def build(keys: Keys, dialect: Dialect) -> Body:
 
 
 def add_mtp(
-    keys: Keys, body: Body, *names: str, norms: int = 3, layer: Layer | None = None, shared_extra: bool = False
+    keys: Keys,
+    body: Body,
+    *names: str,
+    norms: int = 3,
+    layer: Layer | None = None,
+    shared_extra: bool = False,
 ) -> None:
     """Multi-token-prediction modules: each a copy of the last layer, a 2h x h projection and its norms.
 
@@ -371,7 +395,9 @@ def add_mtp(
 
 
 def documented_yarn(keys: Keys, factor: int) -> int | None:
-    """Context with the YaRN that Qwen documents: ``factor`` x 32,768 for models of 32K and 40K, ``factor`` x 262,144 above."""
+    """Context with the YaRN that Qwen documents: ``factor`` x 32,768 for models of 32K and 40K, ``factor``
+    x 262,144 above.
+    """
     if keys.data.get("rope_scaling"):
         return None
     native = keys.optional_integer("max_position_embeddings")

@@ -18,9 +18,7 @@ from sizing.model.families.decoder import (
 
 ATTENTION_BIAS = ("attention_bias", False)
 
-QWEN_MOE = MoeDialect(
-    experts=("num_experts", "num_local_experts"), layers=moe_sparse_step, optional=False
-)
+QWEN_MOE = MoeDialect(experts=("num_experts", "num_local_experts"), layers=moe_sparse_step, optional=False)
 MIXTRAL_MOE = MoeDialect(experts=("num_local_experts",), width=("intermediate_size",))
 
 LLAMA = Dialect(qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, mlp_bias=("mlp_bias", False))
@@ -33,9 +31,7 @@ QWEN3 = Dialect(
     kv_default=32,
     yarn_factor=4,
 )
-GEMMA = Dialect(
-    qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, head_dim=256, tie=True, vocab_default=None
-)
+GEMMA = Dialect(qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, head_dim=256, tie=True, vocab_default=None)
 
 
 DIALECTS: dict[str, Dialect] = {
@@ -227,9 +223,7 @@ DIALECTS: dict[str, Dialect] = {
         gated=False,
         norm_bias=True,
     ),
-    "helium": Dialect(
-        qkv_bias=ATTENTION_BIAS, mlp_bias=("mlp_bias", False), head_dim=128, kv_default=20
-    ),
+    "helium": Dialect(qkv_bias=ATTENTION_BIAS, mlp_bias=("mlp_bias", False), head_dim=128, kv_default=20),
     "starcoder2": Dialect(
         qkv_bias=("use_bias", True),
         o_bias=("use_bias", True),
@@ -242,9 +236,7 @@ DIALECTS: dict[str, Dialect] = {
         ignore_head_dim=True,
     ),
     "mimo": Dialect(qkv_bias=True, windows=window_qwen, kv_default=32, mtp="deepseek"),
-    "hunyuan_v1_dense": Dialect(
-        qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, qk_norm="head"
-    ),
+    "hunyuan_v1_dense": Dialect(qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, qk_norm="head"),
     "dots1": Dialect(
         qkv_bias=ATTENTION_BIAS,
         o_bias=ATTENTION_BIAS,
@@ -271,5 +263,3 @@ DIALECTS: dict[str, Dialect] = {
         ),
     ),
 }
-
-

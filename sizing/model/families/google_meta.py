@@ -11,7 +11,9 @@ from sizing.model.parts import FeedForward, Mixer
 
 
 def build_llama4(keys: Keys) -> Body:
-    """Llama 4: chunked attention on RoPE layers, full attention on the others, a shared expert beside the routed."""
+    """Llama 4: chunked attention on RoPE layers, full attention on the others, a shared expert beside the
+    routed.
+    """
     hidden = keys.integer("hidden_size", maximum=2**20)
     count = layer_count(keys)
     heads = keys.integer("num_attention_heads", maximum=2**16)
@@ -77,7 +79,9 @@ def _llama4_blocks(keys: Keys, hidden: int, count: int) -> list[FeedForward]:
 
 
 def build_gemma4(keys: Keys) -> Body:
-    """Gemma 4: wider heads and fewer KV heads on full layers, keys used as values, dense and expert blocks side by side."""
+    """Gemma 4: wider heads and fewer KV heads on full layers, keys used as values, dense and expert blocks
+    side by side.
+    """
     keys.refuse(
         ("hidden_size_per_layer_input", "num_kv_shared_layers", "use_double_wide_mlp", "per_layer_config"),
         "is not supported yet in this family",
@@ -134,6 +138,7 @@ def _gemma4_block(keys: Keys, hidden: int) -> tuple[FeedForward, int]:
     """The feed-forward block and the layer's number of norms."""
     width = keys.integer("intermediate_size")
     if not keys.boolean("enable_moe_block", default=False):
+        keys.unused("num_experts", "enable_moe_block")
         return dense(hidden, width), 4
     number = keys.integer("num_experts", maximum=10**6)
     block = moe(

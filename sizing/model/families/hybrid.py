@@ -12,7 +12,7 @@ from sizing.model.parts import Component, FeedForward, Linear, Mixer, Sharding
 FP32 = "float32"
 
 
-# ---- Qwen3-Next and Qwen3.5 ---------------------------------------------------------------------------------------
+# ---- Qwen3-Next and Qwen3.5 ----
 
 
 def qwen_hybrid(mtp_default: int, moe_family: bool | None) -> object:
@@ -98,7 +98,7 @@ def _qwen_blocks(keys: Keys, hidden: int, count: int, moe_family: bool | None) -
     return [experts if is_moe else plain for is_moe in sparse]
 
 
-# ---- Nemotron-H ---------------------------------------------------------------------------------------------------
+# ---- Nemotron-H ----
 
 NEMOTRON_LETTERS = {"M": "mamba", "-": "mlp", "*": "attention", "E": "moe"}
 NEMOTRON_NAMES = {
@@ -168,18 +168,22 @@ def _nemotron_layer(keys: Keys, hidden: int, kind: str) -> Layer:
     if kind == "mamba":
         return Layer(_nemotron_mamba(keys, hidden), NO_FEED_FORWARD, vectors)
     if kind == "attention":
+        if keys.boolean("attention_bias", default=False):
+            raise keys.error(
+                "attention_bias", "true is not supported in this family", "its public codes disagree"
+            )
         heads = keys.integer("num_attention_heads", maximum=2**16)
         mixer = gqa(
             hidden=hidden,
             heads=heads,
             kv_heads=read_kv_heads(keys, heads, 8),
             head_dim=read_head_dim(keys, hidden, heads, 128),
-            q_bias=keys.boolean("attention_bias", default=False),
-            o_bias=keys.boolean("attention_bias", default=False),
         )
         return Layer(mixer, NO_FEED_FORWARD, vectors)
     if kind == "mlp":
-        return Layer(NO_MIXER, dense(hidden, keys.integer("intermediate_size"), gated=gated, bias=bias), vectors)
+        return Layer(
+            NO_MIXER, dense(hidden, keys.integer("intermediate_size"), gated=gated, bias=bias), vectors
+        )
     return Layer(NO_MIXER, _nemotron_experts(keys, hidden), vectors)
 
 
@@ -199,7 +203,7 @@ def _nemotron_mamba(keys: Keys, hidden: int) -> Mixer:
         state_size=keys.integer("ssm_state_size", maximum=2**16),
         groups=keys.integer("n_groups", "mamba_n_groups", maximum=2**16),
         conv_kernel=keys.integer("conv_kernel", "mamba_d_conv", maximum=1024),
-        proj_bias=keys.boolean("use_bias", default=False) or keys.boolean("mamba_proj_bias", default=False),
+        proj_bias=keys.boolean("use_bias", default=False),
         conv_bias=keys.boolean("use_conv_bias", "mamba_conv_bias", default=True),
         fp32_state=keys.text("mamba_ssm_cache_dtype", default="") == FP32,
     )
@@ -209,14 +213,14 @@ def _nemotron_experts(keys: Keys, hidden: int) -> FeedForward:
     experts = keys.integer("n_routed_experts", maximum=10**6)
     latent = keys.optional_integer("moe_latent_size")
     width = hidden if latent is None else latent
-    shared = keys.integer("n_shared_experts", default=1, minimum=0) * keys.integer(
-        "moe_shared_expert_intermediate_size", default=0, minimum=0
-    )
+    shared = keys.integer("moe_shared_expert_intermediate_size", default=0, minimum=0)
+    shared *= keys.integer("n_shared_experts", default=1, minimum=0, maximum=1)
+    bias = keys.boolean("mlp_bias", default=False)
     extra: tuple[Linear, ...] = ()
     if latent is not None:
         extra = (
-            Linear("fc1_latent_proj", hidden, latent, Component.OTHER, Sharding.REPLICATED),
-            Linear("fc2_latent_proj", latent, hidden, Component.OTHER, Sharding.REPLICATED),
+            Linear("fc1_latent_proj", hidden, latent, Component.OTHER, Sharding.REPLICATED, bias),
+            Linear("fc2_latent_proj", latent, hidden, Component.OTHER, Sharding.REPLICATED, bias),
         )
     return moe(
         hidden=hidden,
@@ -226,8 +230,6 @@ def _nemotron_experts(keys: Keys, hidden: int) -> FeedForward:
         gated=False,
         expert_hidden=width,
         shared_intermediate=shared,
+        shared_bias=bias,
         extra_linears=extra,
     )
-
-
-

@@ -102,10 +102,13 @@ def build(keys: Keys) -> Body:
     sparse = moe_after_first()(keys, count) if routed else [False] * count
     plain = dense(hidden, keys.integer("intermediate_size")) if not all(sparse) else None
     experts = read_experts(keys, hidden) if any(sparse) else None
+    keys.unused("n_shared_experts", "n_routed_experts", "num_experts")
     blocks = [experts if is_moe else plain for is_moe in sparse]
     vectors = norm(hidden, count=2)
     layers = [
-        Layer(made[flag], block, vectors) for flag, block in zip(own, blocks, strict=True) if block is not None
+        Layer(made[flag], block, vectors)
+        for flag, block in zip(own, blocks, strict=True)
+        if block is not None
     ]
     body = Body(
         hidden_size=hidden,
@@ -115,15 +118,17 @@ def build(keys: Keys) -> Body:
     )
     add_mtp(keys, body, "num_nextn_predict_layers", "num_mtp_layers")
     if topk is not None:
-        body.notes.append("index keys are counted at 2 bytes an element; fp8 kernels keep dim + 4 bytes a token")
+        body.notes.append(
+            "index keys are counted at 2 bytes an element; fp8 kernels keep dim + 4 bytes a token"
+        )
     return body
 
 
-# ---- DeepSeek V4 --------------------------------------------------------------------------------------------------
+# ---- DeepSeek V4 ----
 
 
 def build_v4(keys: Keys) -> Body:
-    """DeepSeek V4: one shared key-value head, a window in all layers, compressed caches, hyper-connections."""
+    """DeepSeek V4: one shared key-value head, a window everywhere, compressed caches, hyper-connections."""
     hidden = keys.integer("hidden_size", maximum=2**20)
     count = layer_count(keys)
     ratios = keys.integers("compress_ratios", count, at_least=True)
@@ -148,7 +153,11 @@ def build_v4(keys: Keys) -> Body:
     modules = keys.integer("num_nextn_predict_layers", default=0, minimum=0, maximum=64)
     if modules:
         body.mtp_layers = [
-            Layer(compressed_attention(keys, hidden, 0), experts, (*norm(hidden, count=2), connections, connections))
+            Layer(
+                compressed_attention(keys, hidden, 0),
+                experts,
+                (*norm(hidden, count=2), connections, connections),
+            )
         ] * modules
         number = experts.experts.num_experts if experts.experts else 0
         body.mtp_extra_params = modules * (2 * hidden * hidden + 3 * hidden + number + head.params)
@@ -163,7 +172,9 @@ def hyper_connections(keys: Keys, hidden: int) -> Vector:
 
 
 def compressed_attention(keys: Keys, hidden: int, ratio: int) -> Mixer:
-    """V4's attention: ratio 0 is the window alone, 4 compressed sparse (with an indexer), 128 heavily compressed."""
+    """V4's attention: ratio 0 is the window alone, 4 compressed sparse (with an indexer), 128 heavily
+    compressed.
+    """
     if ratio not in (0, 4, 128):
         raise keys.error("compress_ratios", f"{ratio} is not supported", "0, 4 or 128")
     heads = keys.integer("num_attention_heads", maximum=2**16)
@@ -187,7 +198,11 @@ def compressed_attention(keys: Keys, hidden: int, ratio: int) -> Mixer:
         Linear("o_a_proj", heads * head_dim // groups, groups * o_rank, ATTENTION, Sharding.COLUMN),
         Linear("o_b_proj", groups * o_rank, hidden, ATTENTION, Sharding.ROW),
     ]
-    vectors = [Vector("q_a_norm", q_rank), Vector("kv_norm", head_dim), Vector("sinks", heads, ATTENTION, True)]
+    vectors = [
+        Vector("q_a_norm", q_rank),
+        Vector("kv_norm", head_dim),
+        Vector("sinks", heads, ATTENTION, True),
+    ]
     core = AttentionCore(
         CoreKind.MLA, heads, 1, head_dim, head_dim, window, latent_dim=head_dim, latent_v_dim=head_dim
     )
@@ -213,7 +228,9 @@ def compressed_attention(keys: Keys, hidden: int, ratio: int) -> Mixer:
                 Linear(f"indexer.{name}", hidden, 2 * index_dim, ATTENTION, whole, fuse="indexer_compressor")
             )
         linears.append(Linear("indexer.q_b_proj", q_rank, index_heads * index_dim, ATTENTION, whole))
-        linears.append(Linear("indexer.weights_proj", hidden, index_heads, ATTENTION, whole, quantizable=False))
+        linears.append(
+            Linear("indexer.weights_proj", hidden, index_heads, ATTENTION, whole, quantizable=False)
+        )
         vectors.append(Vector("indexer.position_bias", ratio * 2 * index_dim, ATTENTION))
         vectors.append(Vector("indexer.kv_norm", index_dim))
         core = replace(core, topk_tokens=topk, index_heads=index_heads, index_dim=index_dim)

@@ -19,7 +19,9 @@ def build_falcon(keys: Keys) -> Body:
     if new:
         kv_heads = keys.integer("num_kv_heads", "n_head_kv", default=heads, maximum=2**16)
     if hidden % heads or heads % kv_heads:
-        raise keys.error("num_attention_heads", f"{heads} does not fit hidden_size {hidden} and {kv_heads} KV heads")
+        raise keys.error(
+            "num_attention_heads", f"{heads} does not fit hidden_size {hidden} and {kv_heads} KV heads"
+        )
     bias = keys.boolean("bias", default=False)
     parallel = keys.boolean("parallel_attn", default=True)
     mixer = gqa(
@@ -33,7 +35,9 @@ def build_falcon(keys: Keys) -> Body:
         norms = 1
     notes = []
     if new:
-        notes.append("the cache holds the KV heads once, as engines do; transformers repeats them for every head")
+        notes.append(
+            "the cache holds the KV heads once, as engines do; transformers repeats them for every head"
+        )
     return Body(
         hidden_size=hidden,
         vocab_size=keys.integer("vocab_size", maximum=2**27),

@@ -10,7 +10,7 @@ from typing import cast
 from sizing.model import vision
 from sizing.model.architecture import VisionTower
 from sizing.model.body import Body
-from sizing.model.families import decoder, google_meta, hybrid, latent, older
+from sizing.model.families import decoder, google_meta, hybrid, latent, mixtures, older, recurrent
 from sizing.model.families.dialects import DIALECTS
 from sizing.model.keys import Keys
 
@@ -28,7 +28,7 @@ def _qwen(mtp_default: int, moe_family: bool | None) -> Builder:
 
 BUILDERS: dict[str, Builder] = {
     **{name: _dialect(name) for name in DIALECTS},
-    **{name: latent.build for name in latent.MLA_FAMILIES},
+    **dict.fromkeys(latent.MLA_FAMILIES, latent.build),
     "deepseek_v4": latent.build_v4,
     "deepseek_ref": latent.build_v4,
     "qwen3_next": _qwen(1, None),
@@ -43,12 +43,27 @@ BUILDERS: dict[str, Builder] = {
     "gemma4_text": google_meta.build_gemma4,
     "falcon": older.build_falcon,
     "chatglm": older.build_chatglm,
+    "kimi_linear": recurrent.build_kimi_linear,
+    "jamba": recurrent.build_jamba,
+    "granitemoehybrid": recurrent.build_granite_hybrid,
+    "bamba": recurrent.build_bamba,
+    "minimax": recurrent.build_minimax,
+    "minimax_text_01": recurrent.build_minimax,
+    "lfm2": recurrent.build_lfm2,
+    "lfm2_moe": recurrent.build_lfm2,
+    "ernie4_5_moe": mixtures.build_ernie_moe,
+    "hunyuan_v1_moe": mixtures.build_hunyuan_moe,
+    "hy_v3": mixtures.build_hy3,
+    "mimo_v2_flash": mixtures.build_mimo_v2,
+    "laguna": mixtures.build_laguna,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Outer:
-    """A multimodal model_type: the language model's own type, the tower, and whether text keys may stand flat."""
+    """A multimodal model_type: the language model's own type, the tower, and whether text keys may stand
+    flat.
+    """
 
     text: str
     tower: TowerBuilder

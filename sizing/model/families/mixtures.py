@@ -1,0 +1,211 @@
+"""More mixtures of experts: ERNIE 4.5, Hunyuan, Hy3, MiMo-V2, Laguna."""
+
+from __future__ import annotations
+
+from sizing.model.body import Body, Layer, layer_count, norm
+from sizing.model.families.decoder import add_mtp, moe_after_first, read_head_dim, read_kv_heads
+from sizing.model.families.recurrent import finish, read_gqa
+from sizing.model.feedforward import dense, moe
+from sizing.model.keys import Keys
+from sizing.model.mixers import ATTENTION, gqa
+from sizing.model.parts import Linear, Mixer, Sharding
+
+
+def build_ernie_moe(keys: Keys) -> Body:
+    """ERNIE 4.5 MoE: experts between a start and an end layer, at an interval, with a stored correction
+    bias.
+    """
+    hidden = keys.integer("hidden_size", maximum=2**20)
+    count = layer_count(keys)
+    bias = keys.boolean("use_bias", default=False)
+    attention = read_gqa(keys, hidden, bias=bias)
+    width = keys.integer("moe_intermediate_size")
+    number = keys.integer("moe_num_experts", "num_experts", maximum=10**6)
+    experts = moe(
+        hidden=hidden,
+        num_experts=number,
+        num_experts_per_tok=keys.integer("moe_k", "num_experts_per_tok", maximum=number),
+        intermediate=width,
+        router_params=number,
+        shared_intermediate=width * keys.integer("moe_num_shared_experts", minimum=0),
+        shared_bias=bias,
+    )
+    plain = dense(hidden, keys.integer("intermediate_size"), bias=bias)
+    start = keys.integer("moe_layer_start_index", minimum=0)
+    end = keys.integer("moe_layer_end_index", default=count - 1, minimum=-1)
+    end = count - 1 if end == -1 else end
+    step = keys.integer("moe_layer_interval", default=1)
+    layers = [
+        Layer(
+            attention,
+            experts if start <= index <= end and (index + 1) % step == 0 else plain,
+            norm(hidden, count=2),
+        )
+        for index in range(count)
+    ]
+    if keys.integer("num_nextn_predict_layers", default=0, minimum=0):
+        raise keys.error("num_nextn_predict_layers", "is not supported in this family")
+    body = finish(keys, hidden, layers, tie=True)
+    body.lm_head_bias = bias
+    return body
+
+
+def same_everywhere(keys: Keys, *names: str) -> int:
+    """A whole number that may be written once, or as an equal entry for each layer."""
+    name = keys.first(names)
+    if name is None or not isinstance(keys.data[name], list):
+        return keys.integer(*names)
+    values = keys.integers(name, minimum=1) or []
+    if not values or len(set(values)) != 1:
+        raise keys.error(name, "entries that differ by layer are not supported")
+    return values[0]
+
+
+def build_hunyuan_moe(keys: Keys) -> Body:
+    """Hunyuan MoE (A13B): experts and one shared MLP in every layer, norms of q and k."""
+    hidden = keys.integer("hidden_size", maximum=2**20)
+    count = layer_count(keys)
+    if keys.boolean("use_cla", default=False):
+        raise keys.error("use_cla", "true is not supported")
+    attention = read_gqa(keys, hidden, qk_norm="head", bias=keys.boolean("attention_bias", default=False))
+    width = keys.integer("intermediate_size")
+    if keys.has("moe_intermediate_size") and same_everywhere(keys, "moe_intermediate_size") != width:
+        raise keys.error("moe_intermediate_size", f"must be intermediate_size ({width})")
+    if keys.has("num_shared_expert") and same_everywhere(keys, "num_shared_expert") != 1:
+        raise keys.error("num_shared_expert", "must be 1")
+    number = same_everywhere(keys, "num_experts")
+    block = moe(
+        hidden=hidden,
+        num_experts=number,
+        num_experts_per_tok=same_everywhere(keys, "moe_topk"),
+        intermediate=width,
+        shared_intermediate=width,
+    )
+    return finish(keys, hidden, [Layer(attention, block, norm(hidden, count=2))] * count)
+
+
+def build_hy3(keys: Keys) -> Body:
+    """Hunyuan 3: norms of q and k, a dense first layer, shared experts."""
+    hidden = keys.integer("hidden_size", maximum=2**20)
+    count = layer_count(keys)
+    bias = keys.boolean("mlp_bias", default=False)
+    attention = read_gqa(keys, hidden, qk_norm="head", bias=keys.boolean("attention_bias", default=False))
+    width = keys.integer("moe_intermediate_size")
+    number = keys.integer("num_experts", maximum=10**6)
+    experts = moe(
+        hidden=hidden,
+        num_experts=number,
+        num_experts_per_tok=keys.integer("num_experts_per_tok", maximum=number),
+        intermediate=width,
+        shared_intermediate=width * keys.integer("num_shared_experts", minimum=0),
+        shared_bias=bias,
+    )
+    sparse = moe_after_first(1)(keys, count)
+    plain = dense(hidden, keys.integer("intermediate_size"), bias=bias)
+    layers = [Layer(attention, experts if is_moe else plain, norm(hidden, count=2)) for is_moe in sparse]
+    body = finish(keys, hidden, layers)
+    add_mtp(keys, body)
+    return body
+
+
+def build_mimo_v2(keys: Keys) -> Body:
+    """MiMo-V2: sliding layers with head counts and sinks of their own, values narrower than keys."""
+    hidden = keys.integer("hidden_size", maximum=2**20)
+    count = layer_count(keys)
+    pattern = keys.integers("hybrid_layer_pattern", count)
+    types = keys.names("layer_types", ("full_attention", "sliding_attention"), count)
+    if types is None:
+        if pattern is None or set(pattern) - {0, 1}:
+            raise keys.error("hybrid_layer_pattern", "must be given, with entries 0 and 1")
+        types = ["sliding_attention" if kind else "full_attention" for kind in pattern]
+    window = keys.integer("sliding_window", "sliding_window_size")
+    mixers = {
+        "full_attention": _mimo_attention(keys, hidden, "", None),
+        "sliding_attention": _mimo_attention(keys, hidden, "swa_", window),
+    }
+    width = keys.integer("moe_intermediate_size")
+    number = keys.integer("n_routed_experts", maximum=10**6)
+    experts = moe(
+        hidden=hidden,
+        num_experts=number,
+        num_experts_per_tok=keys.integer("num_experts_per_tok", maximum=number),
+        intermediate=width,
+        shared_intermediate=width * keys.integer("n_shared_experts", default=0, minimum=0),
+    )
+    sparse = moe_after_first(1)(keys, count)
+    plain = dense(hidden, keys.integer("intermediate_size"))
+    layers = [
+        Layer(mixers[kind], experts if is_moe else plain, norm(hidden, count=2))
+        for kind, is_moe in zip(types, sparse, strict=True)
+    ]
+    return finish(keys, hidden, layers)
+
+
+def _mimo_attention(keys: Keys, hidden: int, prefix: str, window: int | None) -> Mixer:
+    heads = keys.integer(f"{prefix}num_attention_heads", maximum=2**16)
+    kv_heads = keys.integer(f"{prefix}num_key_value_heads", maximum=heads)
+    sinks = keys.boolean(
+        "add_swa_attention_sink_bias" if prefix else "add_full_attention_sink_bias", default=bool(prefix)
+    )
+    return gqa(
+        hidden=hidden,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=keys.integer(f"{prefix}head_dim", maximum=2**16),
+        v_head_dim=keys.integer(f"{prefix}v_head_dim", maximum=2**16),
+        q_bias=keys.boolean("attention_bias", default=False),
+        sinks=sinks,
+        window=window,
+    )
+
+
+def build_laguna(keys: Keys) -> Body:
+    """Laguna: a head count for each layer, windows, a gate on the attention's output, one shared expert."""
+    hidden = keys.integer("hidden_size", maximum=2**20)
+    count = layer_count(keys)
+    common = keys.integer("num_attention_heads", maximum=2**16)
+    heads = keys.integers("num_attention_heads_per_layer", count, minimum=1) or [common] * count
+    types = keys.names("layer_types", ("full_attention", "sliding_attention"), count)
+    types = types or ["full_attention"] * count
+    window = keys.optional_integer("sliding_window")
+    gating = keys.data.get("gating", True)
+    if gating not in (True, "per-head", "per-element"):
+        raise keys.error("gating", f"{gating!r} is not supported")
+    head_dim = read_head_dim(keys, hidden, common, 128)
+    kv_heads = read_kv_heads(keys, common, 8)
+    bias = keys.boolean("attention_bias", default=False)
+    per_head = gating in (True, "per-head")
+
+    def attention(number: int, kind: str) -> Mixer:
+        if kind == "sliding_attention" and window is None:
+            raise keys.error("sliding_window", "required key is missing")
+        gate = Linear("g_proj", hidden, number * (1 if per_head else head_dim), ATTENTION, Sharding.COLUMN)
+        return gqa(
+            hidden=hidden,
+            heads=number,
+            kv_heads=kv_heads,
+            head_dim=head_dim,
+            q_bias=bias,
+            o_bias=bias,
+            qk_norm="head",
+            window=window if kind == "sliding_attention" else None,
+            extra_linears=(gate,),
+        )
+
+    total = keys.integer("num_experts", maximum=10**6)
+    experts = moe(
+        hidden=hidden,
+        num_experts=total,
+        num_experts_per_tok=keys.integer("num_experts_per_tok", maximum=total),
+        intermediate=keys.integer("moe_intermediate_size"),
+        router_params=total,
+        shared_intermediate=keys.integer("shared_expert_intermediate_size", minimum=0),
+    )
+    kinds = keys.names("mlp_layer_types", ("dense", "sparse"), count)
+    kinds = kinds or ["dense", *(["sparse"] * (count - 1))]
+    plain = dense(hidden, keys.integer("intermediate_size"))
+    layers = [
+        Layer(attention(number, kind), experts if block == "sparse" else plain, norm(hidden, count=2))
+        for number, kind, block in zip(heads, types, kinds, strict=True)
+    ]
+    return finish(keys, hidden, layers)
