@@ -13,12 +13,12 @@ import numpy as np
 
 from sizing.engine.base import GIB, Device, Engine, Load
 from sizing.engine.cache import KVFormat, cache_groups, kv_format
+from sizing.engine.loading import load_extras
 from sizing.engine.placement import Placement, check
 from sizing.engine.sharding import (
     Stage,
     WeightLine,
     distinct_stages,
-    load_extras,
     stage_components,
     weight_bytes,
 )
@@ -66,7 +66,7 @@ class MemoryTerms:
 
 @dataclass(frozen=True, slots=True)
 class MemoryLedger:
-    """The memory of one accelerator for one placement, with its working. Sizes are bytes of one accelerator."""
+    """The memory of one accelerator for one placement, with its working. Sizes in bytes."""
 
     lines: tuple[LedgerLine, ...]
     usable_bytes: float
@@ -390,7 +390,7 @@ def _lines(
                                     "layers x entry of one token on one rank", inputs))  # fmt: skip
         if float(np.asarray(group.state_bytes)):
             lines.append(LedgerLine(f"cache: {group.kind.value}", group.layers * float(group.state_bytes),
-                                    "bytes/sequence", "layers x constant state on a rank", inputs))  # fmt: skip
+                                    "bytes/sequence", "layers x constant state", inputs))  # fmt: skip
     lines.append(
         LedgerLine("cache tokens", float(terms.pool_tokens), "tokens", "whole blocks of the pool x block")
     )

@@ -170,7 +170,7 @@ def cache_bytes_per_token_per_rank(
     *,
     speculative_tokens: int = 0,
 ) -> Any:
-    """Bytes that one token adds on one rank of the stage with the most cache, windows not yet full [bytes]."""
+    """Bytes that one token adds on one rank of the stage with the most cache, windows not full [bytes]."""
     fmt = kv_format(kv_dtype)
     loads = []
     for stage in stages(arch, int(np.max(placement.pp))):

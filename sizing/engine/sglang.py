@@ -88,7 +88,7 @@ class Sglang(Engine):
         return tuple(size for size in sizes if size <= max_num_seqs)
 
     def scheduling(self, device: Device, *, max_num_seqs: int | None = None) -> Scheduling:
-        """A prefill batch runs alone and first; the host overlaps since 0.4; output is reserved only in part."""
+        """A prefill batch runs alone and first; the host overlaps since 0.4; output reserved in part."""
         limit = self._by_memory(device)[2]
         return Scheduling(
             mixes_prefill_and_decode=False,

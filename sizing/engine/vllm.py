@@ -63,7 +63,7 @@ class Vllm(Engine):
         )
 
     def default_batched_tokens(self, device: Device, context: int) -> int:
-        """16384 on 160 GiB and more (since 0.28), 8192 from 70 GiB on, 2048 below; V0: 512 to 2048 [tokens]."""
+        """16384 from 160 GiB on (since 0.28), 8192 from 70 GiB on, 2048 below; V0: 512 to 2048 [tokens]."""
         if not self.at_least(*V1_DEFAULT):
             return 2048 if context > UNCHUNKED_LIMIT else max(context, 2048)
         if self.at_least(0, 28) and float(np.max(device.total_gib)) >= 160:

@@ -203,7 +203,7 @@ def _nominal(size: float) -> float:
 
 
 def _by_name(name: str) -> float | None:
-    """By the hardware catalog, unless it has no more than the nominal size; else by the table of other parts."""
+    """By the hardware catalog, unless that has but the nominal size; else by the table of other parts."""
     key = re.sub(r"[\s_]+", "-", name.lower())
     if not key:
         return None
@@ -317,7 +317,7 @@ def _cut(last: str) -> Iterator[str]:
 
 
 def _trimmed(name: str) -> Iterator[str]:
-    """The name, without its organisation, without tails, and at last without what stands before its family."""
+    """The name, without its organisation, without tails, at last without what stands before its family."""
     yield name
     last = name
     for last in _cut(name.rsplit("/", 1)[-1]):

@@ -230,7 +230,7 @@ class ErrorLine:
 def error_table(
     rows: Iterable[MemoryRow], predictions: Iterable[Prediction], by: str | None = None
 ) -> list[ErrorLine]:
-    """Errors by figure (and by the column ``by``) of rows whose figure was measured above zero and predicted."""
+    """Errors by figure (and by the column ``by``) where it was measured above zero and predicted."""
     pairs: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row, prediction in zip(rows, predictions, strict=True):
         group = row.text(by) if by else "all"
@@ -259,7 +259,7 @@ def error_table(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """``python -m sizing.evidence.validate_memory ROWS [OUT.csv]``: predict, compare, print the error table."""
+    """``python -m sizing.evidence.validate_memory ROWS [OUT.csv]``: predict, compare, print errors."""
     given = sys.argv[1:] if arguments is None else arguments
     rows = read_rows(given[0])
     if len(given) > 1:

@@ -70,7 +70,7 @@ def test_gemma3_27b_is_padded() -> None:
 
 
 def test_recurrent_state_enlarges_blocks() -> None:
-    """Qwen3.6-35B-A3B on one rank, fp8 cache: blocks of 2,096 tokens; 5.98 GiB hold 4.33 requests of 131,072."""
+    """Qwen3.6-35B-A3B on one rank, fp8 cache: blocks of 2,096 tokens; 5.98 GiB hold 4.33 requests."""
     state = 8192 * 3 * 2 + 32 * 128 * 128 * 4
     plan = block_plan(
         [
