@@ -1,7 +1,7 @@
 """The memory of one accelerator, line by line: weights, activation peak, runtime, graphs, cache pool.
 
-``memory_terms`` is the one formula; it broadcasts over arrays of parallel sizes, and ``memory_ledger`` writes out what
-it gives for one placement. Sizes are bytes; reports are in GiB (2^30).
+``memory_terms`` is the one formula; it broadcasts over arrays of parallel sizes, and ``memory_ledger``
+writes out what it gives for one placement. Sizes are bytes; reports are in GiB (2^30).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 
 from sizing.engine.base import GIB, Device, Engine, Load
 from sizing.engine.cache import KVFormat, cache_groups, kv_format
+from sizing.engine.loading import load_extras
 from sizing.engine.placement import Placement, check
 from sizing.engine.sharding import (
     Stage,
     WeightLine,
     distinct_stages,
-    load_extras,
     stage_components,
     weight_bytes,
 )
@@ -45,8 +45,8 @@ class LedgerLine:
 class MemoryTerms:
     """Bytes on one rank of the pipeline stage that decides the pool; numbers or arrays of one shape.
 
-    pool may be negative: then the rest does not fit. pool_tokens and max_concurrency are of one data parallel rank.
-    stage is the deciding stage's index.
+    pool may be negative: then the rest does not fit. pool_tokens and max_concurrency are of one data
+    parallel rank. stage is the deciding stage's index.
     """
 
     weights: Any
@@ -66,7 +66,7 @@ class MemoryTerms:
 
 @dataclass(frozen=True, slots=True)
 class MemoryLedger:
-    """The memory of one accelerator for one placement, with its working. Sizes are bytes of one accelerator."""
+    """The memory of one accelerator for one placement, with its working. Sizes in bytes."""
 
     lines: tuple[LedgerLine, ...]
     usable_bytes: float
@@ -83,8 +83,9 @@ class MemoryLedger:
     assumptions: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The document of ``sizing memory --json``; GiB are 2^30 bytes. Tokens and concurrency are of one data
-        parallel rank, ``*_replica`` of all ``dp`` of them."""
+        """The document of ``sizing memory --json``; GiB are 2^30 bytes. Tokens and concurrency are of one
+        data parallel rank, ``*_replica`` of all ``dp`` of them.
+        """
         return {
             "per_accelerator": {
                 "usable_gib": self.usable_bytes / GIB,
@@ -131,7 +132,7 @@ def resolve_load(
 
     Raises SizingError for a utilization outside (0, 1] or counts below 1.
     """
-    length = context or arch.max_position_embeddings or FALLBACK_CONTEXT
+    length = (context if context is not None else 0) or arch.max_position_embeddings or FALLBACK_CONTEXT
     for key, value in (("--context", context), ("--max-num-seqs", max_num_seqs),
                        ("--max-num-batched-tokens", max_num_batched_tokens)):  # fmt: skip
         if value is not None and value < 1:
@@ -219,7 +220,7 @@ def memory_terms(
     fmt = kv_format(kv_dtype)
     sizes = np.broadcast_arrays(placement.tp, placement.pp, placement.dp, placement.ep)
     tp, pp, dp, ep = (np.atleast_1d(size) for size in sizes)
-    names = [name for name in MemoryTerms.__dataclass_fields__]
+    names = list(MemoryTerms.__dataclass_fields__)
     result = {name: np.zeros(tp.shape) for name in names}
     for stages_count in np.unique(pp):
         here = pp == stages_count
@@ -262,8 +263,8 @@ def memory_ledger(
 ) -> MemoryLedger:
     """The ledger of one accelerator; ``usable_bytes`` is what its driver shows in all [bytes].
 
-    Raises PlacementError when the engine would refuse the placement and SizingError for flags out of range, unless
-    ``strict`` is off (then the first broken rule is listed under ``assumptions``).
+    Raises PlacementError when the engine would refuse the placement and SizingError for flags out of range,
+    unless ``strict`` is off (then the first broken rule is listed under ``assumptions``).
     """
     assumptions: list[str] = []
     try:
@@ -289,12 +290,14 @@ def memory_ledger(
     given = {"utilization": utilization, "max_num_seqs": max_num_seqs,
              "max_num_batched_tokens": max_num_batched_tokens}  # fmt: skip
     assumptions.extend(
-        f"{name} {getattr(load, name)}: the default of {engine.name} {engine.version_text} on this accelerator"
+        f"{name} {getattr(load, name)}: the default of {engine.name} {engine.version_text} here"
         for name in USER_FIELDS
         if given[name] is None
     )
     if speculative_tokens and not arch.mtp_groups and not draft_weight_bytes:
-        assumptions.append("speculative decoding without a draft model's size: its weights and cache are not counted")
+        assumptions.append(
+            "speculative decoding without a draft model's size: its weights and cache are not counted"
+        )
     terms = memory_terms(
         arch, device, placement, engine, scheme, load, kv_dtype=kv_dtype, extra_weights=draft_weight_bytes
     )
@@ -336,7 +339,10 @@ def _lines(
         arch, placement, scheme, layout=engine.layout, speculative=own_module, stage=stage
     )
     lines = [LedgerLine("total memory", float(device.total_bytes), "bytes", "what the driver shows")]
-    lines += [LedgerLine(f"weights: {item.name}", item.bytes, "bytes", item.formula, item.inputs) for item in weights]
+    lines += [
+        LedgerLine(f"weights: {item.name}", item.bytes, "bytes", item.formula, item.inputs)
+        for item in weights
+    ]
     extras = {
         "rotary_tables": "positions x rotated dims x 2 bytes",
         "mla_absorbed_copies": "layers x heads / tp x kv_lora_rank x (nope + v) x 2 bytes",
@@ -361,7 +367,9 @@ def _lines(
         LedgerLine("activation peak", float(terms.activation), "bytes",
                    "larger of the sampler's and the widest layer's buffers in the largest step", flags)
     )  # fmt: skip
-    lines.append(LedgerLine("runtime", float(terms.runtime), "bytes", "context, communicators, workspaces (fitted)"))
+    lines.append(
+        LedgerLine("runtime", float(terms.runtime), "bytes", "context, communicators, workspaces (fitted)")
+    )
     lines.append(LedgerLine("graphs", float(terms.graphs), "bytes", "captured graphs (fitted)"))
     lines.append(LedgerLine("cache pool", float(terms.pool), "bytes", engine.pool_formula(), flags))
     groups = cache_groups(
@@ -382,10 +390,12 @@ def _lines(
                                     "layers x entry of one token on one rank", inputs))  # fmt: skip
         if float(np.asarray(group.state_bytes)):
             lines.append(LedgerLine(f"cache: {group.kind.value}", group.layers * float(group.state_bytes),
-                                    "bytes/sequence", "layers x constant state on one rank", inputs))  # fmt: skip
-    lines.append(LedgerLine("cache tokens", float(terms.pool_tokens), "tokens", "whole blocks of the pool x block"))
+                                    "bytes/sequence", "layers x constant state", inputs))  # fmt: skip
+    lines.append(
+        LedgerLine("cache tokens", float(terms.pool_tokens), "tokens", "whole blocks of the pool x block")
+    )
     lines.append(
         LedgerLine("concurrent requests", float(terms.max_concurrency), "requests",
-                   "blocks of the pool / blocks of one request of the full context", {"context": load.context})
+                   "blocks of the pool / blocks of a request of the full context", {"context": load.context})
     )  # fmt: skip
     return tuple(lines)

@@ -1,7 +1,7 @@
-"""What every engine states about itself: memory policy by version, sharding layout, defaults, scheduling traits.
+"""What every engine states about itself: memory policy by version, sharding layout, defaults, traits.
 
-An ``Engine`` is a frozen description plus a few pure functions that broadcast over NumPy arrays. One file per engine
-holds the differences; ``sizing.engine.registry.get_engine`` finds one by name and version.
+An ``Engine`` is a frozen description plus a few pure functions that broadcast over NumPy arrays. One file
+per engine holds the differences; ``sizing.engine.registry.get_engine`` finds one by name and version.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ class Device:
 class Scheduling:
     """How an engine forms its steps; the step model and the serving model read these.
 
-    mixes_prefill_and_decode: prompt chunks share a step with decoding requests; else a prefill runs alone, first.
-    overlaps_host: the host prepares the next step while the accelerator works. reserves_max_output: a request is
-    admitted only when its whole prompt and longest output fit. capture_sizes: batch sizes that graphs exist for.
+    mixes_prefill_and_decode: prompt chunks share a step with decoding requests; else a prefill runs alone,
+    first. overlaps_host: the host prepares the next step while the accelerator works. reserves_max_output:
+    a request is admitted only when its whole prompt and longest output fit. capture_sizes: batch sizes that
+    graphs exist for.
     """
 
     mixes_prefill_and_decode: bool
@@ -104,7 +105,18 @@ class Engine:
         """Whether this version is at least ``version``."""
         return self.version >= tuple(version)
 
-    # -- defaults ------------------------------------------------------------------------------------------------
+    def unsupported(self, scheme: QuantScheme, kv_dtype: str, vendor: str | None = None) -> str | None:
+        """Why this engine would refuse these dtypes on a maker's accelerators; None when it takes them."""
+        formats = {scheme.name, scheme.linear.name, scheme.experts.name}
+        if vendor is not None and vendor.lower() not in self.vendors:
+            return f"{self.name} does not run on accelerators of {vendor}"
+        if not formats & set(self.weight_dtypes):
+            return f"{self.name} has no kernels for {scheme.name} weights"
+        if kv_dtype not in ("auto", *self.kv_dtypes):
+            return f"{self.name} has no {kv_dtype} cache"
+        return None
+
+    # -- defaults ----------------------------------------------------------------------------------
     def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
         """The engine's own memory fraction when none is given."""
         raise NotImplementedError
@@ -125,7 +137,7 @@ class Engine:
         """The scheduling traits with the defaults of a device."""
         raise NotImplementedError
 
-    # -- memory --------------------------------------------------------------------------------------------------
+    # -- memory ------------------------------------------------------------------------------------
     def activation_bytes(
         self,
         arch: Architecture,
@@ -208,17 +220,23 @@ def step_buffers(arch: Architecture, placement: Placement, tokens: Any, *, moe: 
     return 2.0 * tokens * (hidden + widest)
 
 
-def vision_buffers(arch: Architecture, placement: Placement, load: Load) -> Any:
+def vision_buffers(arch: Architecture, placement: Placement, load: Load, *, recent: bool = True) -> Any:
     """Transient tensors of encoding the largest image of a tower that takes any size (Qwen-VL) [bytes].
 
-    2 bytes x patches x c x hidden / tp; patches are merged into at most 16384 tokens, and no more than the context.
+    2 bytes x patches x c x hidden / tp; patches are merged into at most 16384 tokens, and no more than the
+    context.
     """
     tower = arch.vision
     if tower is None or tower.tokens_per_image is not None or tower.temporal_patch_size < 2:
         return 0.0
     tokens = min(constant("vllm_activation", "vision_tokens"), load.context)
     patches = tokens * tower.spatial_merge_size**2
+<<<<<<< HEAD
     return 2.0 * patches * constant("vllm_activation", "vision_copies") * tower.hidden_size / np.asarray(placement.tp)
+=======
+    copies = constant("vllm_activation", "vision_copies" if recent else "vision_copies_before_0_17")
+    return 2.0 * patches * copies * tower.hidden_size / np.asarray(placement.tp)
+>>>>>>> memory
 
 
 def expert_copies(arch: Architecture, placement: Placement) -> Any:

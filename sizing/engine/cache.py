@@ -1,8 +1,8 @@
 """What one rank keeps per token and per sequence, and how vLLM's hybrid cache manager lays it out in blocks.
 
-All formulas broadcast over ``placement.tp`` (and ``dp``: a data parallel rank keeps only its own requests, so nothing
-divides by it). GQA caches split by KV head, at least one head a rank; MLA latents are whole on every rank of a tensor
-parallel group; recurrent states split by head.
+All formulas broadcast over ``placement.tp`` (and ``dp``: a data parallel rank keeps only its own requests,
+so nothing divides by it). GQA caches split by KV head, at least one head a rank; MLA latents are whole on
+every rank of a tensor parallel group; recurrent states split by head.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from sizing.errors import unknown_name
 from sizing.model.architecture import Architecture
 from sizing.model.parts import Cache, CacheKind
 
-# A hybrid manager that finds fewer than this times as many layers of one kind as of another pads the lesser kind.
+# A hybrid manager that finds fewer than this times as many layers of one kind as of another pads the lesser
+# kind.
 PAD_BELOW = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class KVFormat:
-    """How a cache entry is stored: bytes of one element, of one scale per (token, head, K or V), of an MLA row."""
+    """How a cache entry is stored: bytes of one element, of one scale per (token, head, K or V), of an MLA
+    row.
+    """
 
     name: str
     element_bytes: float
@@ -167,7 +170,7 @@ def cache_bytes_per_token_per_rank(
     *,
     speculative_tokens: int = 0,
 ) -> Any:
-    """Bytes that one token adds on one rank of the stage with the most cache, windows not yet full [bytes]."""
+    """Bytes that one token adds on one rank of the stage with the most cache, windows not full [bytes]."""
     fmt = kv_format(kv_dtype)
     loads = []
     for stage in stages(arch, int(np.max(placement.pp))):
@@ -178,7 +181,9 @@ def cache_bytes_per_token_per_rank(
 
 
 def sequence_bytes(groups: list[CacheGroup], tokens: Any) -> Any:
-    """Bytes that one sequence of ``tokens`` keeps, unrounded: windows stop growing, states are constant [bytes]."""
+    """Bytes that one sequence of ``tokens`` keeps, unrounded: windows stop growing, states are constant
+    [bytes].
+    """
     total: Any = 0.0
     for group in groups:
         if group.kind is CacheKind.STATE:
@@ -219,9 +224,9 @@ class BlockPlan:
 def block_plan(groups: list[CacheGroup], block: int, *, hybrid: bool = True, mla_alignment: int = 128) -> BlockPlan:
     """How a pool of blocks serves these kinds of layers (vLLM's hybrid manager).
 
-    Kinds are cut into groups of equally many layers, all with the same bytes a block: blocks of kinds with smaller
-    entries hold more tokens, or are padded; attention blocks grow until a recurrent state fits in one. Without
-    ``hybrid`` every window counts as full attention.
+    Kinds are cut into groups of equally many layers, all with the same bytes a block: blocks of kinds with
+    smaller entries hold more tokens, or are padded; attention blocks grow until a recurrent state fits in
+    one. Without ``hybrid`` every window counts as full attention.
     """
     attention = [group for group in groups if group.kind is not CacheKind.STATE]
     states = [group for group in groups if group.kind is CacheKind.STATE]
@@ -271,7 +276,9 @@ def block_plan(groups: list[CacheGroup], block: int, *, hybrid: bool = True, mla
 
 
 def _compressed_plan(groups: list[CacheGroup], block: int) -> BlockPlan:
-    """Compressed layers: growth by token in blocks; windows as a fixed part of each request, in the same blocks."""
+    """Compressed layers: growth by token in blocks; windows as a fixed part of each request, in the same
+    blocks.
+    """
     growing: Any = 0.0
     fixed: Any = 0.0
     for group in groups:

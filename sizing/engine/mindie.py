@@ -41,7 +41,9 @@ class MindIE(Engine):
         return 200
 
     def scheduling(self, device: Device, *, max_num_seqs: int | None = None) -> Scheduling:
-        """templateType Standard: prefill and decode in separate batches, prefill first; reserves whole outputs."""
+        """templateType Standard: prefill and decode in separate batches, prefill first; reserves whole
+        outputs.
+        """
         return Scheduling(
             mixes_prefill_and_decode=False,
             overlaps_host=self.at_least(2, 1),

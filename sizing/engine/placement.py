@@ -1,9 +1,9 @@
 """How one replica of a model is laid out over accelerators, and which layouts an engine would refuse.
 
-``tp`` is the size of the attention tensor parallel group, ``dp`` the number of attention data parallel ranks inside
-the replica (they share the experts), ``pp`` the number of pipeline stages, ``ep`` over how many ranks whole experts
-are spread. A replica has ``tp * dp * pp`` accelerators; experts that are not spread whole are cut ``moe_tp`` ways,
-``moe_tp = tp * dp / ep``.
+``tp`` is the size of the attention tensor parallel group, ``dp`` the number of attention data parallel
+ranks inside the replica (they share the experts), ``pp`` the number of pipeline stages, ``ep`` over how
+many ranks whole experts are spread. A replica has ``tp * dp * pp`` accelerators; experts that are not
+spread whole are cut ``moe_tp`` ways, ``moe_tp = tp * dp / ep``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Placement:
 def check(arch: Architecture, placement: Placement, scheme: QuantScheme, engine: Any = None) -> None:
     """Raise PlacementError (with its ``rule``) for the first rule that the layout breaks.
 
-    ``engine`` is an ``Engine``; without one the strictest rules apply. Sources: the engines' own checks at start-up.
+    ``engine`` is an ``Engine``; without one the strictest rules apply. Sources: the engines' own checks at
+    start-up.
     """
     for problem in problems(arch, placement, scheme, engine):
         raise problem

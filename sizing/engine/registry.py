@@ -38,7 +38,8 @@ def engine_names() -> list[str]:
 def get_engine(name: str, version: str | Version | None = None) -> Engine:
     """The engine of this name (aliases, case and underscores do not matter) at a version, else at its latest.
 
-    Raises UnknownNameError for an unknown name, SizingError for a version that is not like ``0.19`` or ``v0.19.0``.
+    Raises UnknownNameError for an unknown name, SizingError for a version that is not like ``0.19`` or
+    ``v0.19.0``.
     """
     key = name.strip().lower().replace("_", "-").replace(" ", "-")
     key = ALIASES.get(key, key)

@@ -22,6 +22,7 @@ BY_MEMORY = ((20, 2048, 8, 8), (35, 4096, 48, 160), (60, 4096, 32, 160), (160, 8
 LARGEST = (16384, 512, 512)
 # 0.4 and early 0.5: the fraction by tensor parallel size.
 OLD_FRACTIONS = ((16, 0.79), (8, 0.81), (4, 0.85), (2, 0.87), (1, 0.88))
+NODE_RANKS = 16  # the most ranks of one node (Atlas A3); beyond, exchange buffers of several nodes
 SWA_RATIO = 0.8  # tokens of the window pool per token of the full pool
 STATE_RATIO = 0.9  # bytes of the state pool per byte of the token pool
 
@@ -34,7 +35,8 @@ class Sglang(Engine):
     layout: Layout = Layout(dp_copies=True, shared_experts_whole=True)  # noqa: RUF009
     block_tokens: int = 1
     weight_dtypes: tuple[str, ...] = (
-        "bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int4_awq", "int4_gptq", "w4a8", "mxfp4", "nvfp4",
+        "bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int4_awq", "int4_gptq", "w4a8",
+        "mxfp4", "nvfp4",
     )  # fmt: skip
     kv_dtypes: tuple[str, ...] = ("bf16", "fp8", "nvfp4")
     vendors: tuple[str, ...] = ("nvidia", "amd", "huawei", "intel", "google", "cpu")
@@ -44,8 +46,9 @@ class Sglang(Engine):
         return next((row[1:] for row in BY_MEMORY if total < row[0]), LARGEST)
 
     def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
-        """mem_fraction_static: (device - reserved) / device, the reserve by chunk, ranks and graphs (0.5.5 on);
-        a table of tensor parallel sizes before. Vision-language models take off 5 % and more."""
+        """mem_fraction_static: (device - reserved) / device, the reserve by chunk, ranks and graphs (0.5.5
+        on); a table of tensor parallel sizes before. Vision-language models take off 5 % and more.
+        """
         ranks = int(np.max(placement.tp)) * int(np.max(placement.dp))
         if not self.at_least(0, 5, 5):
             return next(fraction for least, fraction in OLD_FRACTIONS if ranks >= least)
@@ -80,7 +83,7 @@ class Sglang(Engine):
         return tuple(size for size in sizes if size <= max_num_seqs)
 
     def scheduling(self, device: Device, *, max_num_seqs: int | None = None) -> Scheduling:
-        """A prefill batch runs alone and first; the host overlaps since 0.4; output is reserved only in part."""
+        """A prefill batch runs alone and first; the host overlaps since 0.4; output reserved in part."""
         limit = self._by_memory(device)[2]
         return Scheduling(
             mixes_prefill_and_decode=False,
@@ -103,7 +106,10 @@ class Sglang(Engine):
         """The drop of free memory over loading holds kernels and allocator slack too."""
         ranks = placement.tp * np.asarray(placement.dp) * placement.pp
         group = constant("sglang_runtime", "load_overhead_gib")
-        return np.where(ranks > 1, group, constant("sglang_runtime", "load_overhead_single_gib")) * GIB
+        wide = np.where(ranks > NODE_RANKS, constant("sglang_runtime", "multi_node_gib"), 0.0)
+        return (
+            np.where(ranks > 1, group, constant("sglang_runtime", "load_overhead_single_gib")) + wide
+        ) * GIB
 
     def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
         """Free memory that capture takes; outside the pool's budget."""

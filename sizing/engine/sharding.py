@@ -1,11 +1,11 @@
 """Which part of a model's weights one rank holds, by the engines' own sharding rules.
 
-``stage_components`` is the one formula: it takes the sizes of the parallel groups as whole numbers or NumPy arrays
-and gives the bytes of each component on one rank of one pipeline stage. The ledger of a single estimate and the
-planner's arrays both call it. Rules (vLLM and SGLang model code): vocabularies are padded to a multiple of 64 and
-split; KV projections are split by head and copied when there are more ranks than heads; MLA down-projections, routers
-and norms are whole on every rank; experts are spread (``ep``) and cut (``tp * dp / ep``); attention data parallelism
-copies everything but the experts.
+``stage_components`` is the one formula: it takes the sizes of the parallel groups as whole numbers or NumPy
+arrays and gives the bytes of each component on one rank of one pipeline stage. The ledger of a single
+estimate and the planner's arrays both call it. Rules (vLLM and SGLang model code): vocabularies are padded
+to a multiple of 64 and split; KV projections are split by head and copied when there are more ranks than
+heads; MLA down-projections, routers and norms are whole on every rank; experts are spread (``ep``) and cut
+(``tp * dp / ep``); attention data parallelism copies everything but the experts.
 """
 
 from __future__ import annotations
@@ -18,20 +18,25 @@ import numpy as np
 
 from sizing.engine.placement import Placement
 from sizing.model.architecture import BF16_BYTES, Architecture, LayerGroup
+<<<<<<< HEAD
 from sizing.model.parts import Component, CoreKind, Experts, Linear, Sharding
+=======
+from sizing.model.parts import Component, Experts, Linear, Sharding
+>>>>>>> memory
 from sizing.model.quantization import QuantScheme, WeightFormat
 
 VOCAB_PADDING = 64
 # MXFP4 expert kernels keep the values (not the scales) of 256-wide tiles.
 MXFP4_TILE = 256
-MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where engines differ. dp_copies: under attention data parallelism the embedding is whole on every rank, and so
-    are dense layers and shared experts (SGLang, MindIE). shared_experts_whole: shared experts are whole when experts
-    are spread. pads_mxfp4: expert widths are padded to tiles at load. vision_sharded: the tower is split over tp."""
+    """Where engines differ. dp_copies: under attention data parallelism the embedding is whole on every
+    rank, and so are dense layers and shared experts (SGLang, MindIE). shared_experts_whole: shared experts
+    are whole when experts are spread. pads_mxfp4: expert widths are padded to tiles at load.
+    vision_sharded: the tower is split over tp.
+    """
 
     dp_copies: bool = False
     shared_experts_whole: bool = False
@@ -55,7 +60,9 @@ class WeightLine:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One pipeline stage: how many layers of each group it holds, and whether it has the embedding and the head."""
+    """One pipeline stage: how many layers of each group it holds, and whether it has the embedding and the
+    head.
+    """
 
     index: int
     counts: tuple[int, ...]
@@ -105,8 +112,17 @@ def linear_bytes(linear: Linear, fmt: WeightFormat, tp: Any) -> Any:
     return total + (out * BF16_BYTES if linear.bias else 0.0)
 
 
+<<<<<<< HEAD
 def experts_bytes(bank: Experts, fmt: WeightFormat, placement: Placement, layout: Layout = PLAIN_LAYOUT) -> Any:
     """Bytes of one layer's routed experts on one rank: ceil(experts / ep) experts, each cut moe_tp ways [bytes]."""
+=======
+def experts_bytes(
+    bank: Experts, fmt: WeightFormat, placement: Placement, layout: Layout = PLAIN_LAYOUT
+) -> Any:
+    """Bytes of one layer's routed experts on one rank: ceil(experts / ep) experts, each cut moe_tp ways
+    [bytes].
+    """
+>>>>>>> memory
     local = np.ceil(bank.num_experts / np.asarray(placement.ep))
     moe_tp = placement.tp * placement.dp / np.asarray(placement.ep)
     width = np.ceil(bank.intermediate_size / moe_tp)
@@ -120,12 +136,14 @@ def experts_bytes(bank: Experts, fmt: WeightFormat, placement: Placement, layout
 
 
 def matrix_format(linear: Linear, scheme: QuantScheme) -> WeightFormat:
-    """The format of a matrix on the accelerator: INT8 schemes leave MLA's kv_b_proj in 16 bits, as it is absorbed."""
+    """The format of a matrix on the accelerator: INT8 schemes leave MLA's kv_b_proj in 16 bits, as it is
+    absorbed.
+    """
     fmt = scheme.format_of(linear)
     return scheme.other if linear.name == "kv_b_proj" and fmt.compute == "int8" else fmt
 
 
-def _split(component: Component, placement: Placement, layout: Layout) -> Any:
+def split_of(component: Component, placement: Placement, layout: Layout) -> Any:
     """The tensor parallel size by which a component's matrices are cut."""
     tp = np.asarray(placement.tp)
     if component is Component.DENSE_MLP and layout.dp_copies:
@@ -145,7 +163,13 @@ def layer_components(
         total[component.value] = total.get(component.value, 0.0) + size
 
     for linear in (*group.mixer.linears, *group.feed_forward.linears):
+<<<<<<< HEAD
         size = linear_bytes(linear, matrix_format(linear, scheme), _split(linear.component, placement, layout))
+=======
+        size = linear_bytes(
+            linear, matrix_format(linear, scheme), split_of(linear.component, placement, layout)
+        )
+>>>>>>> memory
         add(linear.component, size)
     for vector in (*group.mixer.vectors, *group.feed_forward.vectors, *group.vectors):
         params = vector.params / np.asarray(placement.tp) if vector.sharded else vector.params
@@ -264,7 +288,7 @@ def weight_bytes_per_rank(
     layout: Layout = PLAIN_LAYOUT,
     speculative: bool = False,
 ) -> Any:
-    """Weight bytes of one rank of the fullest stage, as an array of the broadcast shape of the sizes [bytes]."""
+    """Weight bytes of one rank of the fullest stage, as an array of the sizes' shape [bytes]."""
     tp, pp, dp, ep = np.broadcast_arrays(tp, pp, dp, ep)
     result = np.zeros(tp.shape)
     for size in np.unique(pp):
@@ -333,6 +357,7 @@ def weight_bytes(
         for name, size in sizes.items()
         if float(size) > 0
     ]
+<<<<<<< HEAD
 
 
 def allocator_slack(size: Any) -> Any:
@@ -386,3 +411,5 @@ def load_extras(
             reach = arch.max_position_embeddings * (stretch if core.window is None else 1.0)
             tables[(core.qk_head_dim, core.window)] = reach * core.qk_head_dim * BF16_BYTES
     return {"rotary_tables": sum(tables.values()), "mla_absorbed_copies": absorbed, "allocator_slack": slack}
+=======
+>>>>>>> memory

@@ -1,4 +1,6 @@
-"""TensorRT-LLM (PyTorch backend): the fraction applies to what is left, and admission reserves the whole output."""
+"""TensorRT-LLM (PyTorch backend): the fraction applies to what is left, and admission reserves the whole
+output.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class TensorRTLLM(Engine):
     name: str = "tensorrt-llm"
     block_tokens: int = 32
     weight_dtypes: tuple[str, ...] = (
-        "bf16", "fp16", "fp8", "fp8_block", "int8", "int8_wo", "int4_awq", "int4_gptq", "w4a8", "mxfp4", "nvfp4",
+        "bf16", "fp16", "fp8", "fp8_block", "int8", "int8_wo", "int4_awq", "int4_gptq", "w4a8",
+        "mxfp4", "nvfp4",
     )  # fmt: skip
     kv_dtypes: tuple[str, ...] = ("bf16", "fp8", "int8", "nvfp4")
     vendors: tuple[str, ...] = ("nvidia",)

@@ -29,6 +29,7 @@ LATEST = (0, 33, 0)
 V1_DEFAULT = (0, 8, 0)  # the V1 engine is the default from here on
 UNCHUNKED_LIMIT = 32768  # V0 chunks prompts by itself above this model length
 FP32 = 4
+USUAL_SIZES = 51  # 1, 2, 4, 8..248 by 8, 256..512 by 16
 DATA_CENTRE_GIB = 36  # smaller cards have no NVLink switch buffers
 V0_MLA_PADDING = 640 / 576
 
@@ -60,7 +61,7 @@ class Vllm(Engine):
         return float(np.max(device.total_gib)) >= 70 and not any(part in name for part in ("a100", "a800", "gb10"))
 
     def default_batched_tokens(self, device: Device, context: int) -> int:
-        """16384 on 160 GiB and more (since 0.28), 8192 from 70 GiB on, 2048 below; V0: 512 to 2048 [tokens]."""
+        """16384 from 160 GiB on (since 0.28), 8192 from 70 GiB on, 2048 below; V0: 512 to 2048 [tokens]."""
         if not self.at_least(*V1_DEFAULT):
             return 2048 if context > UNCHUNKED_LIMIT else max(context, 2048)
         if self.at_least(0, 28) and float(np.max(device.total_gib)) >= 160:
@@ -100,8 +101,8 @@ class Vllm(Engine):
     ) -> Any:
         """The larger of the sampler's buffers and the widest layer's.
 
-        Sampler: k x max_num_seqs x vocabulary x 4 bytes + hidden states of the step + a constant; k fell in 0.17.
-        Since 0.17 the expert kernels keep their buffers while the sampler works (not MXFP4's).
+        Sampler: k x max_num_seqs x vocabulary x 4 bytes + hidden states of the step + a constant; k fell in
+        0.17. Since 0.17 the expert kernels keep their buffers while the sampler works (not MXFP4's).
         """
         buffers = step_buffers(arch, placement, load.max_num_batched_tokens)
         chunked_v0 = not self.at_least(*V1_DEFAULT) and load.context > UNCHUNKED_LIMIT
@@ -118,7 +119,7 @@ class Vllm(Engine):
             sampler = sampler + constant("vllm_activation", "vision_gib") * GIB
         if scheme.linear.compute == "int8":
             sampler = sampler + constant("vllm_activation", "int8_gib") * GIB / np.asarray(placement.tp)
-        return np.maximum(np.maximum(sampler, buffers), vision_buffers(arch, placement, load))
+        return np.maximum(np.maximum(sampler, buffers), vision_buffers(arch, placement, load, recent=recent))
 
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:
         """Growth outside the allocator: small alone, about 2 GiB with communicators since 0.18."""
@@ -180,13 +181,20 @@ class Vllm(Engine):
 
 
 def graph_estimate(arch: Architecture, placement: Placement, sizes: int) -> Any:
-    """Memory of CUDA graphs [bytes]: (fixed + per layer (+ per expert layer)) x share of the 51 usual sizes."""
-    moe_layers = sum(group.count for group in arch.groups if group.feed_forward.experts is not None)
+    """Memory of CUDA graphs [bytes]: (fixed + for experts + by layers x hidden / tp) x a share of the 51
+    usual sizes.
+
+    The share is rest + (1 - rest) x (sizes / 51)^2: few sizes are the small ones.
+
+    """
     full = (
         constant("vllm_graphs", "fixed_gib")
-        + constant("vllm_graphs", "per_layer_gib") * arch.num_layers
-        + constant("vllm_graphs", "per_moe_layer_gib") * moe_layers
+        + constant("vllm_graphs", "moe_gib") * arch.is_moe
+        + constant("vllm_graphs", "width_gib")
+        * arch.num_layers
+        * arch.hidden_size
+        / 1e5
+        / np.asarray(placement.tp)
     )
-    share = constant("vllm_graphs", "share_without_sizes")
-    scale = share + (1 - share) * min(1.0, sizes / 51)
-    return (full * scale) * GIB + 0.0 * np.asarray(placement.tp)
+    rest = constant("vllm_graphs", "share_of_one_size")
+    return full * (rest + (1 - rest) * min(1.0, sizes / USUAL_SIZES) ** 2) * GIB

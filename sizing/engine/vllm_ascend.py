@@ -1,4 +1,4 @@
-"""vllm-ascend: vLLM's older budget (graphs are not subtracted), blocks of 128 tokens, HCCL buffers outside."""
+"""vllm-ascend: vLLM's older budget (graphs not subtracted), blocks of 128 tokens, HCCL buffers outside."""
 
 from __future__ import annotations
 

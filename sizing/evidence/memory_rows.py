@@ -1,14 +1,15 @@
 """Reads rows of measured engine memory and turns their free text into what the memory model asks for.
 
-A row's cells come from logs and threads: "v0.19.0 (V1)", "bfloat16 / modelslim w8a8", "dp4/ep16/dp-attention",
-"h100-80gb". Nothing here looks at a particular model or row; what a cell does not state falls back to the engine's own
-default, and is listed.
+A row's cells come from logs and threads: "v0.19.0 (V1)", "bfloat16 / modelslim w8a8",
+"dp4/ep16/dp-attention", "h100-80gb". Nothing here looks at a particular model or row; what a cell does not
+state falls back to the engine's own default, and is listed.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -99,14 +100,12 @@ def read_rows(path: Path | str) -> list[MemoryRow]:
     source = Path(path)
     with source.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
-    opened = gzip.open(source, "rt", encoding="utf-8", newline="") if zipped else source.open(
-        encoding="utf-8", newline=""
-    )  # fmt: skip
-    with opened as stream:
-        return [
-            MemoryRow({key: value or "" for key, value in row.items() if isinstance(key, str)})
-            for row in csv.DictReader(stream)
-        ]
+    content = source.read_bytes()
+    text = (gzip.decompress(content) if zipped else content).decode("utf-8-sig")
+    return [
+        MemoryRow({key: value or "" for key, value in row.items() if isinstance(key, str)})
+        for row in csv.DictReader(io.StringIO(text, newline=""))
+    ]
 
 
 def engine_of(row: MemoryRow) -> Engine:
@@ -142,7 +141,9 @@ def _by_date(text: str) -> Version | None:
 
 
 def placement_of(row: MemoryRow) -> Placement:
-    """tp, pp and the text of dp_ep. With "dp-attention" the tp column counts all ranks; else dp multiplies them."""
+    """tp, pp and the text of dp_ep. With "dp-attention" the tp column counts all ranks; else dp multiplies
+    them.
+    """
     text = row.text("dp_ep").lower()
     pp = row.whole("pp") or 1
     ranks = row.whole("n_gpus")
@@ -165,7 +166,9 @@ def placement_of(row: MemoryRow) -> Placement:
 
 
 def total_gib_of(row: MemoryRow) -> float | None:
-    """Total memory of the row's accelerator [GiB]: printed in the notes, else by name, else by its nominal size."""
+    """Total memory of the row's accelerator [GiB]: printed in the notes, else by name, else by its nominal
+    size.
+    """
     notes = row.text("notes")
     patterns = (
         r"free [\d.]+ ?(?:/|of) ?(\d+(?:\.\d+)?) GiB",
@@ -198,7 +201,7 @@ def _nominal(size: float) -> float:
 
 
 def _by_name(name: str) -> float | None:
-    """By the hardware catalog, unless it has no more than the nominal size; else by the table of other parts."""
+    """By the hardware catalog, unless that has but the nominal size; else by the table of other parts."""
     key = re.sub(r"[\s_]+", "-", name.lower())
     if not key:
         return None
@@ -220,8 +223,12 @@ def _by_name(name: str) -> float | None:
     return float(table[best]["value"]) if best else nominal
 
 
-def scheme_of(row: MemoryRow, native: object | None) -> QuantScheme:
-    """The weight scheme: the dtype cell, then the model's name, then the config's own, else 16 bits."""
+def scheme_of(row: MemoryRow, native: object | None, *, same_checkpoint: bool = True) -> QuantScheme:
+    """The weight scheme: the dtype cell, then the model's name, then the config's own, else 16 bits.
+
+    The config's own scheme stands for a stated one of the same bits, if the config is of the row's very
+    checkpoint.
+    """
     cell, name = row.text("weight_dtype").lower(), row.text("model").lower()
     own = native if isinstance(native, QuantScheme) else None
     per_channel = "per-channel" in name or "per_channel" in name
@@ -230,7 +237,7 @@ def scheme_of(row: MemoryRow, native: object | None) -> QuantScheme:
         if key is None:
             continue
         bits = SCHEMES[key].experts.bits
-        if own is not None and bits in (own.experts.bits, own.linear.bits):
+        if own is not None and same_checkpoint and bits in (own.experts.bits, own.linear.bits):
             return own
         return _scheme(key, symmetric="awq" not in text, per_channel=per_channel)
     return own if own is not None else scheme("bf16")
@@ -274,7 +281,7 @@ def model_names(row: MemoryRow) -> Iterator[str]:
             if name and name not in seen:
                 seen.add(name)
                 yield name
-    mentioned = re.findall(r"\(([^)]*)\)", written) + [row.text("notes")]
+    mentioned = [*re.findall(r"\(([^)]*)\)", written), row.text("notes")]
     for text in mentioned:
         for name in re.findall(r"([A-Za-z][\w.]*-[\w.\-]*\d[\w.\-]*)(?: class| or similar| fine-tune)", text):
             for shorter in _trimmed(name):
@@ -283,22 +290,33 @@ def model_names(row: MemoryRow) -> Iterator[str]:
                     yield shorter
 
 
+def base_name(name: str) -> str:
+    """A name without organisation, quantisation, tuning and task, in lower case."""
+    *_, last = _cut(name.rsplit("/", 1)[-1])
+    return re.sub(r"-(embedding|reranker)\b", "", last.lower())
+
+
 TAILS = re.compile(
     r"[-_.](?:fp8[-\w]*|awq[-\w]*|gptq[-\w]*|nvfp4[-\w]*|mxfp4[-\w]*|int[48][-\w]*|w\da\d+[-\w]*|quantized[-.\w]*|"
-    r"bnb[-\w]*|4bit|8bit|quarot|per-channel|qat[-\w]*|autoround|hf|gguf|bf16|abliterated[-\w]*|\d{4}|instruct|it|chat|"
+    r"bnb[-\w]*|4bit|8bit|quarot|per-channel|qat[-\w]*|autoround|hf|gguf|bf16|abliterated[-\w]*|\d{4}|instruct|it|chat|thinking|base|"
     r"instruct-\d{4}|v\d(?:\.\d)?)$",
     re.IGNORECASE,
 )
 
 
-def _trimmed(name: str) -> Iterator[str]:
-    """The name, without its organisation, and with tails cut off one after another."""
-    yield name
-    last = name.rsplit("/", 1)[-1]
-    if last != name:
-        yield last
+def _cut(last: str) -> Iterator[str]:
+    """The name, then with tails cut off one after another."""
+    yield last
     while (shorter := TAILS.sub("", last)) != last:
         last = shorter
         yield last
-    if re.search(r"\d+b\b", author := last.partition("-")[2], re.IGNORECASE):
-        yield author
+
+
+def _trimmed(name: str) -> Iterator[str]:
+    """The name, without its organisation, without tails, at last without what stands before its family."""
+    yield name
+    last = name
+    for last in _cut(name.rsplit("/", 1)[-1]):
+        yield last
+    if re.search(r"\d+b\b", rest := last.partition("-")[2], re.IGNORECASE):
+        yield rest

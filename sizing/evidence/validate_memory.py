@@ -1,25 +1,28 @@
 """Predicts rows of measured engine memory and compares: ``sizing validate --memory ROWS``.
 
-Output columns: ``id, weights_gib_per_gpu, activation_peak_gib, non_torch_gib, cuda_graph_gib, kv_cache_gib_per_gpu,
-kv_cache_tokens, max_concurrency_at_len, note``. A row that cannot be predicted has empty figures and the reason in
-``note``; figures that lack an input (the accelerator is unknown) are empty one by one.
+Output columns: ``id, weights_gib_per_gpu, activation_peak_gib, non_torch_gib, cuda_graph_gib,
+kv_cache_gib_per_gpu, kv_cache_tokens, max_concurrency_at_len, note``. A row that cannot be predicted has
+empty figures and the reason in ``note``; figures that lack an input (the accelerator is unknown) are empty
+one by one.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 import statistics
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypedDict
 
 from sizing.engine.base import GIB
 from sizing.errors import SizingError
 from sizing.evidence.memory_rows import (
     MemoryRow,
+    base_name,
     engine_of,
     model_names,
     placement_of,
@@ -42,7 +45,24 @@ FIGURES = (
 COLUMNS = ("id", *FIGURES, "note")
 STAND_IN_GIB = 80.0  # lets weights be told when the accelerator is unknown; no other figure uses it
 
+OFFLOAD_LIMIT = 0.97  # what is not a layer's weight stays on the accelerator
+
 Loader = Callable[[str], Architecture]
+
+
+class Options(TypedDict, total=False):
+    """What a row passes on to the memory ledger."""
+
+    device_name: str
+    kv_dtype: str
+    context: int | None
+    max_num_seqs: int | None
+    max_num_batched_tokens: int | None
+    utilization: float | None
+    speculative_tokens: int
+    enforce_eager: bool
+    draft_weight_bytes: float
+    strict: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +79,43 @@ class Prediction:
         return [self.id, *numbers, self.note]
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2048)
 def catalog_loader(name: str) -> Architecture:
-    """The architecture of a catalog name (no network)."""
+    """The architecture of a catalog name (never the network). Raises SizingError for an unknown one."""
     from sizing.model.sources import load_model
 
-    return load_model(name)
+    return load_model(name, allow_hub=False)
+
+
+@lru_cache(maxsize=1)
+def _bases() -> dict[str, str]:
+    """Catalog names by their base: the name without organisation, quantisation and tuning."""
+    from sizing.model.sources import catalog_models
+
+    found: dict[str, str] = {}
+    for model in catalog_models():
+        found.setdefault(base_name(model.name), model.name)
+    return found
 
 
 def find_architecture(row: MemoryRow, load: Loader) -> tuple[Architecture, str]:
-    """The row's architecture and the name that it was found under. Raises SizingError when none is known."""
+    """The row's architecture and the name that it was found under, the same build in another quantisation
+    if need be.
+
+    Raises SizingError when none is known.
+
+    """
     first: SizingError | None = None
-    for name in model_names(row):
+    names = list(model_names(row))
+    for name in names:
         try:
             return load(name), name
         except SizingError as problem:
             first = first or problem
+    for name in names:
+        other = _bases().get(base_name(name))
+        if other is not None:
+            return load(other), other
     raise first or SizingError("no model is named", key="model")
 
 
@@ -91,11 +132,14 @@ def _predict(row: MemoryRow, name: str, load: Loader) -> Prediction:
     engine = engine_of(row)
     arch, found = find_architecture(row, load)
     notes = [f"as {found}"] if found != row.text("model") else []
+    if re.search(r"embedding|reranker|pooling", f"{row.text('model')} {row.text('notes')}".lower()):
+        arch = replace(arch, has_lm_head=False)
     placement = placement_of(row)
-    weights = scheme_of(row, arch.native_quantization)
+    exact = _same_checkpoint(row, found)
+    weights = scheme_of(row, arch.native_quantization, same_checkpoint=exact)
     total = total_gib_of(row)
     kv = row.text("kv_dtype").split("(")[0].strip() or "auto"
-    if kv == "auto" and weights.kv_cache_dtype:
+    if kv == "auto" and exact and weights.kv_cache_dtype:
         kv = weights.kv_cache_dtype
         notes.append(f"KV cache in {kv}, as the checkpoint asks")
     elif kv == "auto" and engine.name == "tensorrt-llm" and weights.linear.compute in ("fp8", "fp4"):
@@ -103,6 +147,7 @@ def _predict(row: MemoryRow, name: str, load: Loader) -> Prediction:
         notes.append("KV cache taken as fp8 with these weights")
     utilization = row.number("gpu_memory_utilization")
     text = row.text("notes").lower()
+<<<<<<< HEAD
     drafted = 1 if "vllm" in engine.name and ("speculative" in text or "mtp" in text) and arch.mtp_groups else 0
     ledger = memory_ledger(
         arch,
@@ -110,6 +155,12 @@ def _predict(row: MemoryRow, name: str, load: Loader) -> Prediction:
         placement,
         engine,
         weights,
+=======
+    drafted = (
+        1 if "vllm" in engine.name and ("speculative" in text or "mtp" in text) and arch.mtp_groups else 0
+    )
+    options = Options(
+>>>>>>> memory
         device_name=row.text("gpu"),
         kv_dtype=kv,
         context=row.whole("max_model_len"),
@@ -120,12 +171,33 @@ def _predict(row: MemoryRow, name: str, load: Loader) -> Prediction:
         enforce_eager=row.flag("enforce_eager"),
         strict=False,
     )
+    usable = (total or STAND_IN_GIB) * GIB
+    ledger = memory_ledger(arch, usable, placement, engine, weights, **options)
+    offload = re.search(r"cpu-offload-gb[ =](\d+)", text)
+    if offload:
+        moved = min(float(offload[1]) * GIB, OFFLOAD_LIMIT * ledger.weights_bytes)
+        notes.append(f"{moved / GIB:.1f} GiB of weights offloaded to the host")
+        ledger = memory_ledger(
+            arch, usable, placement, engine, weights, **(options | Options(draft_weight_bytes=-moved))
+        )
     notes.extend(ledger.assumptions)
     figures = _figures(ledger)
     if total is None:
         notes.insert(0, "accelerator unknown: weights only")
         figures = {"weights_gib_per_gpu": figures["weights_gib_per_gpu"]}
     return Prediction(name, figures, "; ".join(notes))
+
+
+def _same_checkpoint(row: MemoryRow, found: str) -> bool:
+    """Whether the catalog's entry is the row's very checkpoint, so that its own quantisation is to be
+    believed.
+    """
+    from sizing.model.sources import find_in_catalog
+
+    if found.rsplit("/", 1)[-1].lower() != row.text("model").rsplit("/", 1)[-1].lower():
+        return False
+    entry = find_in_catalog(found)
+    return entry is None or entry[1] is None
 
 
 def _figures(ledger: MemoryLedger) -> dict[str, float | None]:
@@ -163,8 +235,15 @@ class ErrorLine:
     bias: float
 
 
+<<<<<<< HEAD
 def error_table(rows: Iterable[MemoryRow], predictions: Iterable[Prediction], by: str | None = None) -> list[ErrorLine]:
     """Errors by figure (and by the column ``by``) of rows whose figure was measured above zero and predicted."""
+=======
+def error_table(
+    rows: Iterable[MemoryRow], predictions: Iterable[Prediction], by: str | None = None
+) -> list[ErrorLine]:
+    """Errors by figure (and by the column ``by``) where it was measured above zero and predicted."""
+>>>>>>> memory
     pairs: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row, prediction in zip(rows, predictions, strict=True):
         group = row.text(by) if by else "all"
@@ -191,7 +270,7 @@ def error_table(rows: Iterable[MemoryRow], predictions: Iterable[Prediction], by
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """``python -m sizing.evidence.validate_memory ROWS [OUT.csv]``: predict, compare, print the error table."""
+    """``python -m sizing.evidence.validate_memory ROWS [OUT.csv]``: predict, compare, print errors."""
     given = sys.argv[1:] if arguments is None else arguments
     rows = read_rows(given[0])
     if len(given) > 1:
@@ -203,7 +282,7 @@ def main(arguments: list[str] | None = None) -> int:
         for line in error_table(rows, predictions, by):
             print(
                 f"{line.figure:26}{line.group:24}{line.rows:4d} rows  median {line.median_relative:7.2%}  "
-                f"p90 {line.p90_relative:7.2%}  median {line.median_absolute:10.4g} off  bias {line.bias:+.2%}"
+                f"p90 {line.p90_relative:7.2%}  off by {line.median_absolute:9.4g}  bias {line.bias:+.2%}"
             )
     return 0
 

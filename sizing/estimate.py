@@ -1,0 +1,456 @@
+"""One estimate: a model on a placement of accelerators under a load. Memory, speed, cost, and how sure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sizing.arrays import FloatArray, as_float, scalar
+from sizing.cost import TokenCost, token_cost
+from sizing.engine.base import Load as EngineLoad
+from sizing.engine.placement import Placement
+from sizing.errors import SizingError
+from sizing.evidence.intervals import Spread, spread
+from sizing.hardware import Accelerator, Catalog
+from sizing.hardware.price_models import Price
+from sizing.hardware.prices import hourly_price
+from sizing.memory import MemoryLedger, memory_ledger, memory_terms
+from sizing.model.architecture import Architecture
+from sizing.operations import StepShape
+from sizing.serving import Batching, Load, SteadyState, steady_state
+from sizing.step import TimedOperation
+from sizing.target import Target, resolve_target
+
+MAX_TOKENS = 100_000_000  # lengths beyond this are a mistake
+GRID_POINTS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A prediction: nine times out of ten above p10, an even chance at p50, nine times out of ten below p90."""
+
+    p10: float
+    p50: float
+    p90: float
+
+    @classmethod
+    def around(cls, value: float, width: Spread) -> Interval:
+        return cls(value * width.low, value, value * width.high)
+
+    def inverse_of(self, factor: float) -> Interval:
+        """The interval of ``factor / x``: high where this one is low."""
+        return Interval(factor / self.p90, factor / self.p50, factor / self.p10)
+
+    def to_dict(self) -> dict[str, float]:
+        return {"p10": self.p10, "p50": self.p50, "p90": self.p90}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The answer for one replica; every figure with its ledger.
+
+    concurrency: requests that the replica holds, waiting ones included. usd_per_hour: of all its accelerators.
+    """
+
+    target: Target
+    placement: Placement
+    input_tokens: float
+    output_tokens: float
+    concurrency: float
+    steady: SteadyState
+    memory: MemoryLedger
+    decode_step: tuple[TimedOperation, ...]
+    prefill_step: tuple[TimedOperation, ...]
+    throughput: dict[str, Interval]
+    latency: dict[str, Interval]
+    cost: TokenCost | None
+    usd_per_hour: float | None
+    price: Price | None
+    bottleneck: str
+    assumptions: tuple[str, ...]
+    widths: dict[str, Spread]
+
+    def cost_intervals(self) -> dict[str, Interval] | None:
+        """USD per million tokens as intervals: dear where throughput is low."""
+        if self.cost is None:
+            return None
+        base = self.throughput["requests_per_s"]
+        names = {
+            "usd_per_million_input_tokens": self.cost.usd_per_million_input_tokens,
+            "usd_per_million_output_tokens": self.cost.usd_per_million_output_tokens,
+            "usd_per_million_cached_input_tokens": self.cost.usd_per_million_cached_input_tokens,
+            "usd_per_million_tokens": self.cost.usd_per_million_tokens,
+        }
+        return {name: base.inverse_of(scalar(value) * base.p50) for name, value in names.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of ``sizing estimate --json``."""
+        costs = self.cost_intervals()
+        place = self.placement
+        return {
+            "model": self.target.arch.name,
+            "hypothetical": self.target.arch.hypothetical,
+            "accelerator": self.target.accelerator.id,
+            "accelerators": int(place.accelerators),
+            "engine": self.target.engine.name,
+            "engine_version": self.target.engine.version_text,
+            "weights": self.target.scheme.name,
+            "kv_dtype": self.target.kv.name,
+            "placement": {"tp": place.tp, "pp": place.pp, "dp": place.dp, "ep": place.ep},
+            "workload": {
+                "input_tokens": self.input_tokens,
+                "output_tokens": self.output_tokens,
+                "concurrency": self.concurrency,
+            },
+            "throughput": {name: value.to_dict() for name, value in self.throughput.items()},
+            "latency": {name: value.to_dict() for name, value in self.latency.items()},
+            "cost": None if costs is None else {name: value.to_dict() for name, value in costs.items()},
+            "usd_per_hour": self.usd_per_hour,
+            "price": None if self.price is None else price_dict(self.price),
+            "bottleneck": self.bottleneck,
+            "running": scalar(self.steady.running) * float(place.dp),
+            "prefill_share": scalar(self.steady.prefill_share),
+            "step": [step_line(item, "decode") for item in self.decode_step]
+            + [step_line(item, "prefill") for item in self.prefill_step],
+            "memory": self.memory.to_dict(),
+            "confidence": {name: list(width.reasons) for name, width in self.widths.items()},
+            "assumptions": list(self.assumptions),
+        }
+
+
+def price_dict(price: Price) -> dict[str, Any]:
+    """A price with its rule, range and dates."""
+    return {
+        "usd_per_accelerator_hour": price.usd,
+        "term": price.term,
+        "rule": price.rule,
+        "low": price.low,
+        "high": price.high,
+        "quotes": price.quotes,
+        "newest": price.newest,
+        "oldest": price.oldest,
+        "derived": price.derived,
+        "assumptions": list(price.assumptions),
+        "sources": list(price.sources),
+    }
+
+
+def step_line(item: TimedOperation, phase: str) -> dict[str, Any]:
+    """One operation of a pass: its work per call and the time of all its calls."""
+    op = item.operation
+    return {
+        "phase": phase,
+        "name": op.name,
+        "kind": op.kind,
+        "count": op.count,
+        "seconds": scalar(item.seconds),
+        "flops": scalar(op.flops),
+        "weight_bytes": scalar(op.weight_bytes),
+        "cache_bytes": scalar(op.cache_bytes),
+        "io_bytes": scalar(op.io_bytes),
+        "message_bytes": scalar(op.message_bytes),
+    }
+
+
+def check_length(value: float | None, key: str, *, least: float = 1.0) -> float:
+    """A token count or rate that is a finite number of a sensible size; raises SizingError otherwise."""
+    if value is None or not np.isfinite(value) or value < least or value > MAX_TOKENS:
+        raise SizingError(f"must be a number from {least:g} to {MAX_TOKENS:,}, not {value}", key=key)
+    return float(value)
+
+
+def check_context(arch: Architecture, tokens: float, key: str = "--input") -> list[str]:
+    """Refuse lengths beyond the model's context; say so where they need a scaled (YaRN) context."""
+    native, extended = arch.native_context, arch.extended_context
+    if not native:
+        return ["the config states no context length; the lengths asked for are taken as they are"]
+    if tokens <= native:
+        return []
+    if tokens <= max(extended, native):
+        return [
+            f"{tokens:,.0f} tokens are beyond the native context of {native:,}: rope scaling (YaRN) to {extended:,} is on"
+        ]
+    raise SizingError(
+        f"{tokens:,.0f} tokens are beyond the context of {arch.name}, {max(native, extended):,}",
+        key=key,
+        hint=f"input + output must be at most {max(native, extended):,}",
+    )
+
+
+def resolve_price(
+    target: Target, price: float | Mapping[str, float] | None, term: str = "on-demand"
+) -> tuple[float | None, Price | None, list[str]]:
+    """USD per accelerator-hour: the user's, else the catalog's by its stated rule, else derived from a purchase price.
+
+    Returns the figure, the catalog price behind it, and what to say. None where there is no price at all.
+    """
+    given = price.get(target.accelerator.id) if isinstance(price, Mapping) else price
+    if given is not None:
+        if not np.isfinite(given) or given < 0:
+            raise SizingError(f"must be a price of 0 or more, not {given}", key="--price")
+        return float(given), None, [f"{target.accelerator.id}: ${given:g} per accelerator-hour, given by you"]
+    try:
+        found = hourly_price(target.accelerator.id, term, target.catalog)
+    except SizingError as error:
+        return None, None, [str(error)]
+    said = [f"{found.accelerator}: ${found.usd:.2f} per accelerator-hour ({found.rule}; quotes to {found.newest})"]
+    return found.usd, found, said + list(found.assumptions)
+
+
+def mean_held_tokens(target: Target, input_tokens: Any, output_tokens: Any) -> FloatArray:
+    """Cache tokens that a running request holds on average: prompt and half its output, or all where reserved."""
+    reserves = target.engine.scheduling(target.device).reserves_max_output
+    return as_float(input_tokens) + as_float(output_tokens) * (1.0 if reserves else 0.5)
+
+
+def batching_of(target: Target, token_budget: float) -> Batching:
+    """The engine's fitted batching with the token budget of this deployment."""
+    return replace(target.coefficients.batching, token_budget=float(token_budget))
+
+
+def estimate(
+    model: str | Path | Architecture,
+    accelerator: str | Accelerator,
+    placement: Placement | None = None,
+    *,
+    input_tokens: float,
+    output_tokens: float,
+    concurrency: float | None = None,
+    rate: float | None = None,
+    engine: str | None = None,
+    engine_version: str | None = None,
+    weights: str | None = None,
+    kv_dtype: str | None = None,
+    context: int | None = None,
+    max_num_seqs: int | None = None,
+    max_num_batched_tokens: int | None = None,
+    utilization: float | None = None,
+    cached_fraction: float = 0.0,
+    acceptance_length: float = 1.0,
+    draft_tokens: int = 0,
+    price: float | Mapping[str, float] | None = None,
+    catalog: Catalog | None = None,
+    target: Target | None = None,
+) -> Estimate:
+    """Estimate one replica.
+
+    Give one of ``concurrency`` (requests held by the replica), ``rate`` (requests/s that it must carry) or neither
+    (the most that the cache holds). Lengths are means in tokens. ``cached_fraction`` of the input is found in the
+    prefix cache. ``acceptance_length``: tokens gained per step with ``draft_tokens`` drafted ones (speculation).
+    Raises SizingError where the input is wrong, the placement is refused or the model does not fit.
+    """
+    input_tokens = check_length(input_tokens, "--input")
+    output_tokens = check_length(output_tokens, "--output")
+    if concurrency is not None and rate is not None:
+        raise SizingError("give either a concurrency or a rate, not both", key="--rate")
+    if not 0.0 <= cached_fraction <= 1.0:
+        raise SizingError(f"must be between 0 and 1, not {cached_fraction}", key="--prefix-hit")
+    if draft_tokens < 0 or not 1.0 <= acceptance_length <= draft_tokens + 1:
+        raise SizingError(
+            f"must be from 1 to draft tokens + 1 = {draft_tokens + 1}, not {acceptance_length}", key="--acceptance"
+        )
+    if target is None:
+        target = resolve_target(
+            model,
+            accelerator,
+            engine=engine,
+            engine_version=engine_version,
+            weights=weights,
+            kv_dtype=kv_dtype,
+            catalog=catalog,
+        )
+    place = placement or Placement()
+    assumptions = list(target.assumptions) + check_context(target.arch, input_tokens + output_tokens)
+    held = scalar(mean_held_tokens(target, input_tokens, output_tokens))
+    memory = memory_ledger(
+        target.arch,
+        target.accelerator.usable_bytes,
+        place,
+        target.engine,
+        target.scheme,
+        device_name=target.accelerator.id,
+        kv_dtype=target.kv,
+        context=context or int(np.ceil(input_tokens + output_tokens)),
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=max_num_batched_tokens,
+        utilization=utilization,
+        speculative_tokens=draft_tokens,
+    )
+    if not memory.fits:
+        raise SizingError(
+            does_not_fit(target, place, memory), key="--tp", hint="use more accelerators, or fewer bits per weight"
+        )
+    limit = max(1.0, scalar(running_limit(target, place, memory.load, held)))
+    load = Load(
+        concurrency=1.0,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=input_tokens * cached_fraction,
+        running_limit=limit,
+        tokens_per_step=acceptance_length,
+        verified_tokens=1.0 + draft_tokens,
+    )
+    batching = batching_of(target, memory.load.max_num_batched_tokens)
+    per_rank = _per_rank_concurrency(target, place, load, batching, limit, concurrency, rate)
+    steady = steady_state(target.step, place, _with(load, per_rank), batching)
+    widths = {name: width(target, name) for name in ("throughput", "ttft", "tpot")}
+    usd, found, said = resolve_price(target, price)
+    assumptions += said + list(memory.assumptions)
+    usd_per_hour = None if usd is None else usd * float(place.accelerators)
+    cost = None
+    if usd_per_hour is not None:
+        cost = token_cost(
+            usd_per_hour,
+            steady.requests_per_s,
+            input_tokens,
+            output_tokens,
+            steady.prefill_share,
+            cached_fraction,
+        )
+    decode = target.step.working(
+        StepShape(
+            decode_seqs=steady.decoding / float(place.pp),
+            decode_context=input_tokens + output_tokens / 2,
+            tokens_per_decode=load.verified_tokens,
+        ),
+        place,
+    )
+    chunk = min(input_tokens * (1 - cached_fraction) or 1.0, memory.load.max_num_batched_tokens)
+    prefill = target.step.working(StepShape(prefill_tokens=chunk), place)
+    return Estimate(
+        target=target,
+        placement=place,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        concurrency=float(per_rank) * float(place.dp),
+        steady=steady,
+        memory=memory,
+        decode_step=tuple(decode),
+        prefill_step=tuple(prefill),
+        throughput={
+            name: Interval.around(scalar(getattr(steady, name)), widths["throughput"])
+            for name in ("output_tokens_per_s", "total_tokens_per_s", "requests_per_s")
+        },
+        latency={
+            "ttft_s": Interval.around(scalar(steady.ttft_s), widths["ttft"]),
+            "tpot_s": Interval.around(scalar(steady.tpot_s), widths["tpot"]),
+        },
+        cost=cost,
+        usd_per_hour=usd_per_hour,
+        price=found,
+        bottleneck=bottleneck(target, steady, decode, prefill, float(per_rank), limit),
+        assumptions=tuple(dict.fromkeys(assumptions)),
+        widths=widths,
+    )
+
+
+def width(target: Target, quantity: str) -> Spread:
+    """How far a figure of this target may be off, from the evidence nearest to it."""
+    return spread(
+        quantity,
+        engine=target.engine.name,
+        family=target.accelerator.family,
+        dtype=target.scheme.linear.name,
+        moe=target.arch.is_moe,
+        mla=target.arch.is_mla,
+    )
+
+
+def does_not_fit(target: Target, place: Placement, memory: MemoryLedger) -> str:
+    """Why a model does not fit, with the arithmetic."""
+    gib = 2.0**30
+    context = memory.load.context
+    return (
+        f"{target.arch.name} in {target.scheme.name} does not fit {place.describe()} on {target.accelerator.name}: "
+        f"weights {memory.weights_bytes / gib:.1f} GiB of {memory.usable_bytes / gib:.1f} GiB per accelerator leave "
+        f"{max(memory.kv_pool_bytes, 0) / gib:.1f} GiB for the cache, less than one request of {context:,} tokens needs"
+    )
+
+
+def running_limit(target: Target, place: Placement, load: EngineLoad, held_tokens: float) -> FloatArray:
+    """Requests that run at once on one data-parallel rank: what the cache holds at their mean length, and no more
+    than max_num_seqs. ``place`` may hold arrays."""
+    held = replace(load, context=max(1, int(np.ceil(held_tokens))))
+    terms = memory_terms(
+        target.arch, target.device, place, target.engine, target.scheme, held, kv_dtype=target.kv
+    )
+    return np.minimum(as_float(terms.max_concurrency), float(load.max_num_seqs))
+
+
+def _with(load: Load, concurrency: Any) -> Load:
+    return replace(load, concurrency=concurrency)
+
+
+def _per_rank_concurrency(
+    target: Target,
+    place: Placement,
+    load: Load,
+    batching: Batching,
+    limit: float,
+    concurrency: float | None,
+    rate: float | None,
+) -> float:
+    """Requests per data-parallel rank: as given, or the least that carries the rate, or the most that runs."""
+    dp = float(place.dp)
+    if concurrency is not None:
+        return check_length(concurrency, "--concurrency") / dp
+    if rate is None:
+        return limit
+    if not np.isfinite(rate) or rate <= 0:
+        raise SizingError(f"must be a number above 0, not {rate}", key="--rate")
+    grid = np.geomspace(1.0, max(limit, 1.0), GRID_POINTS)
+    carried = steady_state(target.step, place, _with(load, grid), batching).requests_per_s
+    best = float(np.max(carried))
+    if rate > best:
+        raise SizingError(
+            f"{rate:g} requests/s are more than this replica sustains, about {best:.3g}",
+            key="--rate",
+            hint=f"plan for {int(np.ceil(rate / best))} or more replicas",
+        )
+    rising = np.maximum.accumulate(carried)
+    return float(np.interp(rate, rising, grid)) if rate > rising[0] else float(grid[0] * max(rate / rising[0], 1e-3))
+
+
+def bottleneck(
+    target: Target,
+    steady: SteadyState,
+    decode: list[TimedOperation],
+    prefill: list[TimedOperation],
+    per_rank: float,
+    limit: float,
+) -> str:
+    """What most of the time goes into, named for people."""
+    share = scalar(steady.prefill_share)
+    if share > 0.5:
+        return f"prefill ({share:.0%} of the time): {_heaviest(target, prefill)}"
+    text = f"decode: {_heaviest(target, decode)}"
+    if per_rank >= limit * 0.999:
+        text += "; the batch is as large as the cache allows"
+    return text
+
+
+def _heaviest(target: Target, timed: list[TimedOperation]) -> str:
+    machine = target.machine
+    totals: dict[str, float] = {}
+    for item in timed:
+        op = item.operation
+        if op.kind in ("all_reduce", "all_gather", "all_to_all", "send"):
+            name = "communication between accelerators"
+        elif op.kind == "host":
+            name = "launch and host overhead"
+        elif op.kind in ("decode_attention", "linear_decode"):
+            name = "memory bandwidth (reading the KV cache)"
+        elif op.kind in ("prefill_attention", "linear_prefill"):
+            name = "compute (attention over the prompt)"
+        else:
+            rate = machine.flops(op.format.compute) if op.format.compute in ("bf16", "fp8", "int8", "fp4") else 0.0
+            computing = scalar(op.flops) / (rate or machine.bf16_flops)
+            reading = (scalar(op.weight_bytes) + scalar(op.io_bytes)) / machine.memory_bandwidth
+            name = "compute (matrix products)" if computing > reading else "memory bandwidth (reading weights)"
+        totals[name] = totals.get(name, 0.0) + scalar(item.seconds)
+    name, seconds = max(totals.items(), key=lambda pair: pair[1])
+    return f"{name}, {seconds / max(sum(totals.values()), 1e-12):.0%} of a step"

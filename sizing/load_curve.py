@@ -1,0 +1,102 @@
+"""What one replica does as its load grows: rate, TTFT and TPOT against the number of decoding sequences.
+
+Requests arrive at random (Poisson); per data-parallel rank, with B sequences decoding, decode step ``h(B)``, marginal
+prefill time ``m`` of a prompt and O output tokens, the rate that keeps B sequences decoding is
+
+``r = B / ((O-1) h(B) / a + B m)``, a = tokens gained per step, and prefill takes the share ``rho = r m`` of the time.
+
+A token then takes ``h / (1 - rho)`` (mixed steps stretch decode; prefill first interrupts it). A prompt waits for the
+prompts before it (Pollaczek-Khinchine, ``r m^2 (1 + c^2) / (2 (1 - rho))``) and for the step in progress; the wait's
+95th percentile is that of an exponential of the same mean. ``sizing.queueing`` has the full distributions; this is the
+part that a search evaluates for every candidate. All arrays; the last axis is the load.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sizing.arrays import FloatArray, as_float
+from sizing.engine.placement import Placement
+from sizing.operations import StepShape
+from sizing.serving import Batching, Load, prefill_times
+from sizing.step import StepModel
+
+Z95 = 1.645  # 95th percentile of a standard normal
+EXPONENTIAL_95 = 2.996  # ln 20: 95th percentile of an exponential, in means
+
+
+@dataclass(frozen=True, slots=True)
+class LoadCurve:
+    """Points of rising load of one replica (all its data-parallel ranks); seconds and requests/s."""
+
+    batch: FloatArray  # decoding sequences per rank
+    requests_per_s: FloatArray
+    ttft_s: FloatArray
+    ttft_p95_s: FloatArray
+    tpot_s: FloatArray
+    tpot_p95_s: FloatArray
+    decode_step_s: FloatArray
+    prefill_s: FloatArray
+    prefill_share: FloatArray
+    concurrency: FloatArray  # requests held by the whole replica, in prefill or decode
+
+    def end_to_end_s(self, output_tokens: float) -> FloatArray:
+        """Mean time of a whole request."""
+        return self.ttft_s + self.tpot_s * max(output_tokens - 1.0, 0.0)
+
+
+def batch_grid(limit: Any, points: int, least: float = 0.25) -> FloatArray:
+    """``points`` batch sizes from ``least`` to ``limit`` in equal ratios, on a new last axis."""
+    top = np.maximum(as_float(limit), least * 1.01)[..., None]
+    share = np.linspace(0.0, 1.0, points)
+    return np.asarray(least * (top / least) ** share, dtype=np.float64)
+
+
+def load_curve(
+    step: StepModel,
+    placement: Placement,
+    load: Load,
+    batching: Batching,
+    batch: FloatArray,
+    *,
+    input_scv: float = 0.0,
+) -> LoadCurve:
+    """The curve over ``batch`` (decoding sequences per rank; last axis is the load; placements broadcast before it).
+
+    input_scv: squared coefficient of variation of the prompt lengths (0: all equal).
+    """
+    output = np.maximum(as_float(load.output_tokens), 1.0)
+    steps = np.maximum(output - 1.0, 0.0) / load.tokens_per_step
+    pp, dp = as_float(placement.pp), as_float(placement.dp)
+    context = as_float(load.input_tokens) + output / 2
+    micro = np.maximum(batch / pp, 1e-3)
+    decode = step.seconds(
+        StepShape(decode_seqs=micro, decode_context=context, tokens_per_decode=load.verified_tokens), placement
+    ) + as_float(load.draft_s)
+    times = prefill_times(step, placement, load, batching, micro, decode)
+    service = np.maximum(times.marginal_s / pp, 1e-9)
+    rate = batch / np.maximum(steps * decode + batch * service, 1e-12)
+    rho = np.minimum(rate * service, 0.9999)
+    tpot = decode / load.tokens_per_step / (1.0 - rho)
+    queue = rate * service**2 * (1.0 + input_scv) / (2.0 * (1.0 - rho))
+    wait = queue + 0.5 * decode + rho * decode
+    first = times.in_batch_s + batching.fixed_ttft_s
+    made = np.maximum(output - 1.0, 1.0)
+    # Prefills that fall among a request's steps: Poisson in number, each as long as a prompt.
+    spread = np.sqrt(rate * decode * service**2 * (1.0 + input_scv) / ((1.0 - rho) ** 3 * made))
+    held = rate * (first + wait + tpot * made)
+    return LoadCurve(
+        batch=np.broadcast_to(batch, rate.shape),
+        requests_per_s=rate * dp,
+        ttft_s=first + wait,
+        ttft_p95_s=first * (1.0 + Z95 * np.sqrt(input_scv)) + EXPONENTIAL_95 * wait,
+        tpot_s=tpot,
+        tpot_p95_s=tpot + Z95 * spread,
+        decode_step_s=decode,
+        prefill_s=times.alone_s,
+        prefill_share=rho,
+        concurrency=held * dp,
+    )

@@ -1,0 +1,242 @@
+"""The Study: the one input document. Command line, web page and Python all build it; a plan starts from it.
+
+YAML, versioned, every key checked: an unknown key is refused with the nearest known one. ``Study.schema_json()`` is the
+JSON Schema for editors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sizing.errors import SizingError, nearest
+from sizing.workload import LengthDistribution, RateArrival, Workload, preset
+
+STUDY_VERSION = 1
+MAX_STUDY_BYTES = 1_000_000
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelChoice(_Part):
+    """What is served. ``weights`` and ``kv_dtype``: formats to try; empty means the usual ones that each accelerator
+    runs. ``context``: the longest request that must be possible [tokens]; None: input + output."""
+
+    name: str = Field(..., min_length=1, max_length=1000)
+    weights: tuple[str, ...] = ()
+    kv_dtype: tuple[str, ...] = ()
+    context: int | None = Field(None, ge=1, le=100_000_000)
+    config: dict[str, Any] | None = None  # an inline config.json, for a model that is in no catalog
+
+
+class Offer(_Part):
+    """One accelerator on offer. ``usd_per_hour``: per accelerator; None: the catalog's price by its stated rule."""
+
+    accelerator: str = Field(..., min_length=1, max_length=200)
+    usd_per_hour: float | None = Field(None, ge=0, le=1e6)
+    term: Literal["on-demand", "reserved", "spot", "serverless"] = "on-demand"
+    max_accelerators: int | None = Field(None, ge=1, le=10_000_000)
+    server: str | None = Field(None, max_length=200)
+
+
+class EngineChoice(_Part):
+    """How it is served. ``names``: engines to try; empty: the usual one of each accelerator."""
+
+    names: tuple[str, ...] = ()
+    version: str | None = Field(None, max_length=50)
+    memory_utilization: float | None = Field(None, gt=0, le=1)
+    max_num_seqs: int | None = Field(None, ge=1, le=1_000_000)
+    max_num_batched_tokens: int | None = Field(None, ge=1, le=10_000_000)
+    speculative: Literal["off", "try", "on"] = "off"
+    draft_tokens: int = Field(1, ge=1, le=16)
+    acceptance_rate: float = Field(0.8, ge=0, le=1)
+    disaggregated: Literal["off", "try", "on"] = "off"
+
+
+class Constraints(_Part):
+    """Bounds of the search. ``max_nodes``: servers that one replica may span."""
+
+    max_nodes: int = Field(1, ge=1, le=64)
+    max_accelerators: int | None = Field(None, ge=1, le=10_000_000)
+    tensor_parallel: tuple[int, ...] = ()
+    pipeline_parallel: tuple[int, ...] = ()
+    data_parallel: tuple[int, ...] = ()
+    expert_parallel: tuple[int, ...] = ()
+    max_plans: int = Field(20, ge=1, le=1000)
+
+
+class Ownership(_Part):
+    """Owning instead of renting; None takes the catalog's assumption."""
+
+    server_usd: float | None = Field(None, ge=0)
+    years: float = Field(4.0, gt=0, le=30)
+    residual_fraction: float = Field(0.1, ge=0, le=1)
+    discount_rate: float = Field(0.08, ge=0, le=1)
+    electricity_usd_per_kwh: float = Field(0.10, ge=0, le=10)
+    pue: float = Field(1.3, ge=1, le=5)
+    hosting_usd_per_kw_month: float = Field(120.0, ge=0, le=10_000)
+    staff_usd_per_accelerator_year: float = Field(500.0, ge=0)
+    network_usd_per_accelerator: float = Field(1500.0, ge=0)
+    rack_usd_per_accelerator: float = Field(300.0, ge=0)
+    maintenance_fraction: float = Field(0.05, ge=0, le=1)
+    average_power_fraction: float = Field(0.8, gt=0, le=1)
+
+
+class Money(_Part):
+    """Rent by the hour or own; carbon intensity of the grid [g CO2e/kWh]."""
+
+    mode: Literal["rent", "own"] = "rent"
+    own: Ownership = Ownership()
+    grid_g_per_kwh: float = Field(400.0, ge=0, le=5000)
+    api: tuple[str, ...] = ()  # API price list entries to break even against; empty: the reference ones
+
+
+class Study(_Part):
+    """Model, workload, hardware, engine, constraints and money: everything that an answer depends on."""
+
+    version: Literal[1] = 1
+    title: str = Field("", max_length=300)
+    model: ModelChoice
+    workload: Workload
+    hardware: tuple[Offer, ...] = Field(..., min_length=1, max_length=200)
+    engine: EngineChoice = EngineChoice()
+    constraints: Constraints = Constraints()
+    money: Money = Money()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, data: Any) -> Any:
+        """``model: NAME``, ``workload: PRESET`` and ``hardware: [ID, ...]`` are short for the full objects."""
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        if isinstance(data.get("model"), str):
+            data["model"] = {"name": data["model"]}
+        work = data.get("workload")
+        if isinstance(work, str):
+            data["workload"] = preset(work)
+        elif isinstance(work, dict) and "preset" in work:
+            rest = {key: value for key, value in work.items() if key != "preset"}
+            data["workload"] = {**preset(str(work["preset"])).model_dump(), **rest}
+        if isinstance(data.get("hardware"), (list, tuple)):
+            data["hardware"] = [{"accelerator": item} if isinstance(item, str) else item for item in data["hardware"]]
+        return data
+
+    @property
+    def key(self) -> str:
+        """A short hash of the whole document."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        """The document as compact JSON, keys sorted, defaults left out."""
+        data = self.model_dump(mode="json", exclude_defaults=True)
+        return json.dumps({"version": STUDY_VERSION, **data}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    def to_yaml(self) -> str:
+        """The document as YAML, defaults left out; ``load_study`` reads it back to an equal Study."""
+        data = {"version": STUDY_VERSION, **self.model_dump(mode="json", exclude_defaults=True)}
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def schema_json(cls) -> dict[str, Any]:
+        """The JSON Schema of the document."""
+        return cls.model_json_schema()
+
+
+def parse_study(data: Any, name: str = "study") -> Study:
+    """A Study from plain data; raises SizingError with one line that names the key."""
+    try:
+        return Study.model_validate(data)
+    except ValidationError as error:
+        raise validation_message(error, name) from None
+
+
+def validation_message(error: ValidationError, name: str) -> SizingError:
+    """The first problem of a pydantic error as one line: key, what is wrong, what would be right."""
+    first = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in first["loc"]) or name
+    message = first["msg"].removeprefix("Value error, ")
+    hint = None
+    if first["type"] == "extra_forbidden":
+        message = "unknown key"
+        close = nearest(str(first["loc"][-1]), _all_keys(Study))
+        hint = f"did you mean {' or '.join(close)}?" if close else None
+    elif first["type"] != "missing" and not isinstance(first.get("input"), (dict, list)):
+        shown = repr(first.get("input"))
+        message = f"{message}, not {shown[:80]}"
+    return SizingError(message, key=path, hint=hint)
+
+
+def _all_keys(model: type[BaseModel]) -> list[str]:
+    found: list[str] = []
+    schema = model.model_json_schema()
+    for part in [schema, *schema.get("$defs", {}).values()]:
+        found += list(part.get("properties", {}))
+    return sorted(set(found))
+
+
+def load_study(path: str | Path) -> Study:
+    """Read a Study from a YAML or JSON file. No YAML tags, no aliases, limited in size."""
+    file = Path(path)
+    try:
+        if file.stat().st_size > MAX_STUDY_BYTES:
+            raise SizingError(f"larger than {MAX_STUDY_BYTES:,} bytes", key=str(file))
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SizingError("no such file", key=str(file)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SizingError(f"can't be read: {error}", key=str(file)) from None
+    return parse_study(parse_yaml(text, file.name), file.name)
+
+
+def parse_yaml(text: str, name: str = "study") -> Any:
+    """Plain data from YAML text; aliases (a bomb's means), tags and deep nesting are refused."""
+    if len(text) > MAX_STUDY_BYTES:
+        raise SizingError(f"larger than {MAX_STUDY_BYTES:,} bytes", key=name)
+    try:
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise SizingError("YAML aliases are not allowed here", key=name)
+            if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+                depth += 1
+                if depth > 40:
+                    raise SizingError("nested too deeply", key=name)
+            elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+                depth -= 1
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or "not valid YAML"
+        raise SizingError(f"not valid YAML{where}: {problem}", key=name) from None
+    except (RecursionError, ValueError) as error:
+        raise SizingError(f"not valid YAML: {error}", key=name) from None
+
+
+def quick_study(
+    model: str,
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    rate: float,
+    on: list[str] | tuple[str, ...],
+    **parts: Any,
+) -> Study:
+    """The Study behind ``sizing plan MODEL --input N --output N --rate R --on A,B``."""
+    workload = Workload(
+        name=f"{input_tokens} in, {output_tokens} out",
+        input=LengthDistribution.fixed(input_tokens),
+        output=LengthDistribution.fixed(output_tokens),
+        arrival=RateArrival(requests_per_s=rate),
+        **parts.pop("workload", {}),
+    )
+    data = {"model": model, "workload": workload, "hardware": list(on), **parts}
+    return parse_study(data)

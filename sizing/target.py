@@ -1,0 +1,200 @@
+"""A target: one model in one weight format on one kind of accelerator under one engine, everything resolved.
+
+Estimates and plans start here: names become objects once, and every assumption made on the way is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from sizing.engine.base import Device, Engine
+from sizing.engine.cache import KVFormat, kv_format
+from sizing.engine.registry import get_engine
+from sizing.errors import SizingError
+from sizing.evidence.serving_curves import ServingCoefficients, serving_coefficients
+from sizing.hardware import Accelerator, Catalog, Server, default_server, load_catalog
+from sizing.kernels import MachineRates, kernel_curves
+from sizing.machine import machine_rates
+from sizing.model.architecture import Architecture
+from sizing.model.quantization import QuantScheme, scheme
+from sizing.model.sources import load_model
+from sizing.step import StepModel
+
+ASCEND_ENGINE = "vllm-ascend"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an estimate is about, resolved. ``assumptions`` say what was chosen for the user."""
+
+    arch: Architecture
+    accelerator: Accelerator
+    server: Server
+    engine: Engine
+    scheme: QuantScheme
+    kv: KVFormat
+    catalog: Catalog
+    coefficients: ServingCoefficients
+    assumptions: tuple[str, ...] = ()
+
+    @cached_property
+    def device(self) -> Device:
+        return Device(self.accelerator.usable_bytes, self.accelerator.id)
+
+    @cached_property
+    def machine(self) -> MachineRates:
+        return machine_rates(self.accelerator, self.server)
+
+    @cached_property
+    def step(self) -> StepModel:
+        return StepModel(
+            arch=self.arch,
+            scheme=self.scheme,
+            machine=self.machine,
+            curves=kernel_curves(self.machine.family),
+            overheads=self.coefficients.overheads,
+            kv_bytes=self.kv.element_bytes,
+        )
+
+    @property
+    def node_size(self) -> int:
+        """Accelerators in one scale-up domain."""
+        return max(1, self.server.scale_up_domain)
+
+
+def usual_engine(accelerator: Accelerator) -> str:
+    """The engine that is meant when none is named: vLLM, on Ascend its port."""
+    return ASCEND_ENGINE if accelerator.family.startswith("ascend") else "vllm"
+
+
+def native_scheme(arch: Architecture) -> QuantScheme:
+    """The format that the model's own checkpoint states; 16 bits where it states none."""
+    own = arch.native_quantization
+    if isinstance(own, QuantScheme):
+        return own
+    return scheme("fp16" if arch.torch_dtype == "float16" else "bf16")
+
+
+def as_model(model: str | Path | Architecture) -> Architecture:
+    """The architecture itself, or the one of this name or path."""
+    return model if isinstance(model, Architecture) else load_model(model)
+
+
+def choose_weights(arch: Architecture, accelerator: Accelerator, weights: str | None) -> tuple[QuantScheme, list[str]]:
+    """The scheme named, or the checkpoint's own where the accelerator runs it, else 16 bits.
+
+    Raises SizingError for a named format that the accelerator does not run, with the catalog's reason.
+    """
+    if weights is not None and weights.strip().lower() not in ("auto", "native"):
+        chosen = scheme(weights)
+        check_weights(accelerator, chosen)
+        return chosen, []
+    own = native_scheme(arch)
+    if runs(accelerator, own) is not None:
+        return own, [f"weights {own.name}: the checkpoint's own format"]
+    for stand_in in ("int8", "bf16"):
+        chosen = scheme(stand_in)
+        if (stand_in == "bf16" or own.experts.bits <= 8) and runs(accelerator, chosen) is not None:
+            return chosen, [
+                f"weights {stand_in}: {accelerator.name} does not run the checkpoint's own {own.name}; "
+                f"a {stand_in} version of the checkpoint is assumed"
+            ]
+    raise SizingError(f"{accelerator.name} runs neither {own.name} nor 16-bit weights", key="--weights")
+
+
+def runs(accelerator: Accelerator, chosen: QuantScheme) -> str | None:
+    """How the accelerator runs a scheme's formats ("native", "weight-only"), None where it does not."""
+    how = "native"
+    for fmt in {chosen.linear.name, chosen.experts.name}:
+        if fmt.startswith("bits"):
+            how = "weight-only"
+            continue
+        support = accelerator.weight_support(fmt)
+        if support.how is None:
+            return None
+        if support.how == "weight-only":
+            how = "weight-only"
+    return how
+
+
+def check_weights(accelerator: Accelerator, chosen: QuantScheme) -> None:
+    """Raise SizingError where the accelerator does not run a scheme, with the reason."""
+    for fmt in sorted({chosen.linear.name, chosen.experts.name}):
+        if fmt.startswith("bits"):
+            continue
+        support = accelerator.weight_support(fmt)
+        if support.how is None:
+            raise SizingError(
+                f"{accelerator.name} does not run {fmt} weights: {support.reason}",
+                key="--weights",
+                hint="take one of " + ", ".join(sorted(k for k, v in accelerator.weights.items() if v.how)),
+            )
+
+
+def choose_kv(chosen: QuantScheme, kv_dtype: str | None) -> tuple[KVFormat, list[str]]:
+    """The cache format named, or the checkpoint's, else 16 bits."""
+    if kv_dtype is not None and kv_dtype.strip().lower() != "auto":
+        return kv_format(kv_dtype), []
+    stated = chosen.kv_cache_dtype
+    if stated:
+        return kv_format(stated), [f"KV cache {stated}: stated by the checkpoint"]
+    return kv_format("bf16"), ["KV cache bf16: the engine's default"]
+
+
+def resolve_target(
+    model: str | Path | Architecture,
+    accelerator: str | Accelerator,
+    *,
+    engine: str | None = None,
+    engine_version: str | None = None,
+    weights: str | None = None,
+    kv_dtype: str | None = None,
+    catalog: Catalog | None = None,
+    coefficients: ServingCoefficients | None = None,
+) -> Target:
+    """Resolve names to objects; raises SizingError (or a subclass) with the key at fault."""
+    catalog = catalog or load_catalog()
+    arch = as_model(model)
+    assumptions: list[str] = []
+    if arch.hypothetical:
+        assumptions.append(f"{arch.name} is HYPOTHETICAL: no such model was published; built from stated assumptions")
+    if isinstance(accelerator, Accelerator):
+        chosen = accelerator
+    else:
+        chosen, said = catalog.resolve(accelerator)
+        assumptions += said
+    engine_name = engine or usual_engine(chosen)
+    if engine is None:
+        assumptions.append(f"engine {engine_name}: the usual one on {chosen.vendor} accelerators")
+    served = get_engine(engine_name, engine_version)
+    check_engine(served, chosen)
+    formats, said = choose_weights(arch, chosen, weights)
+    assumptions += said
+    kv, said = choose_kv(formats, kv_dtype)
+    assumptions += said
+    return Target(
+        arch=arch,
+        accelerator=chosen,
+        server=default_server(chosen.id, catalog),
+        engine=served,
+        scheme=formats,
+        kv=kv,
+        catalog=catalog,
+        coefficients=coefficients or serving_coefficients(served.name, chosen.family),
+        assumptions=tuple(assumptions),
+    )
+
+
+def check_engine(engine: Engine, accelerator: Accelerator) -> None:
+    """Raise SizingError where an engine does not run on an accelerator's make."""
+    if not engine.vendors:
+        return
+    vendor = accelerator.vendor.lower()
+    if not any(vendor.startswith(known.lower()) or known.lower() in vendor for known in engine.vendors):
+        raise SizingError(
+            f"{engine.name} does not run on {accelerator.vendor} accelerators, only on {', '.join(engine.vendors)}",
+            key="--engine",
+            hint=f"{usual_engine(accelerator)} does" if usual_engine(accelerator) != engine.name else None,
+        )

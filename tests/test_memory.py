@@ -1,0 +1,114 @@
+"""The memory ledger against published start-up logs, and its properties."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sizing.engine.base import GIB, Device
+from sizing.engine.placement import Placement
+from sizing.engine.registry import engine_names, get_engine
+from sizing.errors import PlacementError, SizingError
+from sizing.memory import MemoryLedger, memory_ledger, memory_terms, resolve_load
+from sizing.model.architecture import Architecture
+from sizing.model.config import parse_config
+from sizing.model.quantization import scheme
+
+H100 = 79.19 * GIB
+QWEN = parse_config(
+    {
+        "model_type": "qwen2", "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
+        "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064,
+        "max_position_embeddings": 32768, "tie_word_embeddings": False,
+    },
+    name="Qwen2.5-7B",
+)  # fmt: skip
+
+
+def ledger(arch: Architecture = QWEN, placement: Placement | None = None, **options: Any) -> MemoryLedger:
+    engine = options.pop("engine", get_engine("vllm", "0.19.0"))
+    weights = options.pop("weights", "bf16")
+    usable = options.pop("usable", H100)
+    options.setdefault("device_name", "h100-sxm")
+    return memory_ledger(arch, usable, placement or Placement(), engine, scheme(weights), **options)
+
+
+def test_published_log_of_qwen_7b_on_h100() -> None:
+    """vLLM 0.19.0 at 0.95: weights 14.25, activation 2.21, non-torch 0.25, KV 58.53 GiB, 1,096,000 tokens."""
+    found = ledger(context=8192, utilization=0.95)
+    assert found.weights_bytes / GIB == pytest.approx(14.25, abs=0.02)
+    assert found.activation_bytes / GIB == pytest.approx(2.21, abs=0.02)
+    assert found.kv_pool_bytes / GIB == pytest.approx(58.53, abs=0.05)
+    assert found.kv_pool_tokens == pytest.approx(1_096_000, rel=0.002)
+    assert found.max_concurrency == pytest.approx(133.79, rel=0.002)
+    assert found.fits
+
+
+def test_document_and_working() -> None:
+    found = ledger(context=8192)
+    document = found.to_dict()
+    parts = document["per_accelerator"]
+    assert set(parts) == {
+        "usable_gib", "weights_gib", "activation_gib", "runtime_gib", "graphs_gib", "kv_pool_gib",
+    }  # fmt: skip
+    weights = [line.value for line in found.lines if line.name.startswith("weights: ")]
+    assert sum(weights) == pytest.approx(found.weights_bytes)
+    assert all(line.formula and line.unit for line in found.lines)
+    assert any("utilization" in text for text in document["assumptions"])
+
+
+@pytest.mark.parametrize("name", engine_names())
+def test_every_engine_makes_a_ledger(name: str) -> None:
+    found = ledger(engine=get_engine(name), context=8192, usable=61.0 * GIB, device_name="ascend-910b2")
+    assert 0 < found.kv_pool_bytes < 61.0 * GIB
+    assert found.kv_pool_tokens > 0
+    assert found.fits
+
+
+@settings(deadline=None, max_examples=40)
+@given(first=st.integers(1, 32768), second=st.integers(1, 32768), name=st.sampled_from(engine_names()))
+def test_longer_contexts_never_hold_more_requests(first: int, second: int, name: str) -> None:
+    short, long = sorted((first, second))
+    engine = get_engine(name)
+    held = [ledger(engine=engine, context=length).max_concurrency for length in (short, long)]
+    assert held[0] >= held[1]
+
+
+@settings(deadline=None, max_examples=30)
+@given(tp=st.sampled_from([1, 2, 4, 7]), pp=st.integers(1, 4), name=st.sampled_from(engine_names()))
+def test_arrays_equal_single_ledgers(tp: int, pp: int, name: str) -> None:
+    engine, device = get_engine(name), Device(H100, "h100-sxm")
+    placement = Placement(np.array([1, tp]), np.array([1, pp]), np.array([1, 1]), np.array([1, 1]))
+    load = resolve_load(engine, device, QWEN, Placement(tp, pp), context=8192)
+    terms = memory_terms(QWEN, device, placement, engine, scheme("bf16"), load)
+    single = ledger(
+        engine=engine, placement=Placement(tp, pp), context=8192, utilization=load.utilization, strict=False
+    )
+    assert terms.pool[1] == pytest.approx(single.kv_pool_bytes)
+    assert terms.max_concurrency[1] == pytest.approx(single.max_concurrency)
+    assert bool(terms.fits[1]) is single.fits
+
+
+def test_more_sequences_and_smaller_weights() -> None:
+    assert ledger(max_num_seqs=1024).kv_pool_bytes < ledger(max_num_seqs=64).kv_pool_bytes
+    assert ledger(weights="fp8").weights_bytes < ledger().weights_bytes
+    assert ledger(kv_dtype="fp8", context=8192).kv_pool_tokens > 1.9 * ledger(context=8192).kv_pool_tokens
+
+
+def test_what_does_not_fit_says_so() -> None:
+    found = ledger(usable=15.0 * GIB, context=8192)
+    assert not found.fits
+    assert found.kv_pool_tokens == 0
+
+
+def test_refusals() -> None:
+    with pytest.raises(PlacementError, match="28 attention heads"):
+        ledger(placement=Placement(tp=8))
+    with pytest.raises(SizingError, match="--memory-utilization"):
+        ledger(utilization=1.2)
+    with pytest.raises(SizingError, match="--context"):
+        ledger(context=-5)
