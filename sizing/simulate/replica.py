@@ -165,7 +165,9 @@ def run_replica(
                     pointer += 1
                     next_time = arrival[ids[pointer]] if pointer < len(ids) else _NEVER
 
-            # Out of blocks: the one admitted last gives way and is recomputed later.
+            # Out of blocks: the one admitted last gives way and is recomputed later. As in vLLM, a step that
+            # preempts admits nobody; else the same request would come back at once, and for ever.
+            preempted = False
             while optimistic and running and used + slack * admitted + running > capacity and admitted > 1:
                 i = order.pop()
                 if finish[i] >= 0.0:
@@ -184,12 +186,13 @@ def run_replica(
                 reserved -= final[i]
                 admitted -= 1
                 waiting.appendleft(i)
+                preempted = True
                 stats.preemptions += 1
                 stats.recomputed_tokens += prompt[i] - cached[i]
 
             tokens = 0
             weight = 0.0
-            if partial >= 0 or (waiting and admitted < max_seqs):
+            if partial >= 0 or (waiting and admitted < max_seqs and not preempted):
                 room = max_tokens - running if mixed else max_tokens
                 if partial >= 0 and room > 0:
                     if partial_left > room:  # the whole budget, perhaps for several steps
@@ -230,11 +233,12 @@ def run_replica(
                         done.append(partial)
                         partial = -1
                 if tokens >= 0:
-                    while waiting and room > 0 and admitted < max_seqs:
+                    while waiting and room > 0 and admitted < max_seqs and not preempted:
                         i = waiting[0]
                         size = prompt[i]
                         if admitted:
-                            held = used + size
+                            # Room for one decode step after it, or admitting and preempting would take turns.
+                            held = used + size + running + 2 * (len(done) + 1)
                             after = held + share * (reserved + final[i] - held) + slack * (admitted + 1)
                             if after > capacity:
                                 break
