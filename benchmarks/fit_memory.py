@@ -104,9 +104,7 @@ def experts_gib(case: Case) -> float:
 
 def solve(features: Sequence[Sequence[float]], values: Sequence[float]) -> list[float]:
     """Least squares."""
-    found, *_ = np.linalg.lstsq(
-        np.asarray(features, dtype=float), np.asarray(values, dtype=float), rcond=None
-    )
+    found, *_ = np.linalg.lstsq(np.asarray(features, dtype=float), np.asarray(values, dtype=float), rcond=None)
     return [float(value) for value in found]
 
 
@@ -240,9 +238,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"  left out: kv_cache_tokens median {statistics.median(errors):.2%}, worst {max(errors):.2%}")
     if "--write" in arguments:
         path = Path(sizing.evidence.__path__[0]) / "memory.yaml"
-        head = "".join(
-            line for line in path.read_text(encoding="utf-8").splitlines(True) if line.startswith("#")
-        )
+        head = "".join(line for line in path.read_text(encoding="utf-8").splitlines(True) if line.startswith("#"))
         path.write_text(head + yaml.safe_dump(document, sort_keys=False, width=110), encoding="utf-8")
     return 0
 

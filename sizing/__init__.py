@@ -1,3 +1,86 @@
-"""Size accelerators for large language models: does it fit, how fast, how many, at what cost, how sure."""
+"""Size accelerators for large language models: does it fit, how fast, how many, at what cost, how sure.
+
+The public API, loaded on first use so that ``import sizing`` stays light::
+
+    import sizing
+
+    model = sizing.load_model("Qwen/Qwen3-32B")
+    answer = sizing.estimate(model, "h100-sxm", sizing.Placement(tp=2), input_tokens=4096, output_tokens=1024)
+    print(answer.throughput["output_tokens_per_s"], answer.bottleneck)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sizing.engine.placement import Placement
+    from sizing.errors import SizingError
+    from sizing.estimate import Estimate, Interval, estimate
+    from sizing.hardware import load_accelerator, load_catalog
+    from sizing.memory import memory_ledger
+    from sizing.model.architecture import Architecture
+    from sizing.model.sources import load_model
+    from sizing.planner import plan
+    from sizing.result import Plan, Rejection, Result
+    from sizing.study import Study, load_study, quick_study
+    from sizing.workload import LengthDistribution, Targets, Workload, preset
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "Architecture": "sizing.model.architecture",
+    "Estimate": "sizing.estimate",
+    "Interval": "sizing.estimate",
+    "LengthDistribution": "sizing.workload",
+    "Placement": "sizing.engine.placement",
+    "Plan": "sizing.result",
+    "Rejection": "sizing.result",
+    "Result": "sizing.result",
+    "SizingError": "sizing.errors",
+    "Study": "sizing.study",
+    "Targets": "sizing.workload",
+    "Workload": "sizing.workload",
+    "estimate": "sizing.estimate",
+    "load_accelerator": "sizing.hardware",
+    "load_catalog": "sizing.hardware",
+    "load_model": "sizing.model.sources",
+    "load_study": "sizing.study",
+    "memory_ledger": "sizing.memory",
+    "plan": "sizing.planner",
+    "preset": "sizing.workload",
+    "quick_study": "sizing.study",
+}
+
+__all__ = [
+    "Architecture",
+    "Estimate",
+    "Interval",
+    "LengthDistribution",
+    "Placement",
+    "Plan",
+    "Rejection",
+    "Result",
+    "SizingError",
+    "Study",
+    "Targets",
+    "Workload",
+    "estimate",
+    "load_accelerator",
+    "load_catalog",
+    "load_model",
+    "load_study",
+    "memory_ledger",
+    "plan",
+    "preset",
+    "quick_study",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value

@@ -375,9 +375,7 @@ def running_limit(target: Target, place: Placement, load: EngineLoad, held_token
     """Requests that run at once on one data-parallel rank: what the cache holds at their mean length, and no more
     than max_num_seqs. ``place`` may hold arrays."""
     held = replace(load, context=max(1, int(np.ceil(held_tokens))))
-    terms = memory_terms(
-        target.arch, target.device, place, target.engine, target.scheme, held, kv_dtype=target.kv
-    )
+    terms = memory_terms(target.arch, target.device, place, target.engine, target.scheme, held, kv_dtype=target.kv)
     return np.minimum(as_float(terms.max_concurrency), float(load.max_num_seqs))
 
 

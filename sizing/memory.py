@@ -295,9 +295,7 @@ def memory_ledger(
         if given[name] is None
     )
     if speculative_tokens and not arch.mtp_groups and not draft_weight_bytes:
-        assumptions.append(
-            "speculative decoding without a draft model's size: its weights and cache are not counted"
-        )
+        assumptions.append("speculative decoding without a draft model's size: its weights and cache are not counted")
     terms = memory_terms(
         arch, device, placement, engine, scheme, load, kv_dtype=kv_dtype, extra_weights=draft_weight_bytes
     )
@@ -339,10 +337,7 @@ def _lines(
         arch, placement, scheme, layout=engine.layout, speculative=own_module, stage=stage
     )
     lines = [LedgerLine("total memory", float(device.total_bytes), "bytes", "what the driver shows")]
-    lines += [
-        LedgerLine(f"weights: {item.name}", item.bytes, "bytes", item.formula, item.inputs)
-        for item in weights
-    ]
+    lines += [LedgerLine(f"weights: {item.name}", item.bytes, "bytes", item.formula, item.inputs) for item in weights]
     extras = {
         "rotary_tables": "positions x rotated dims x 2 bytes",
         "mla_absorbed_copies": "layers x heads / tp x kv_lora_rank x (nope + v) x 2 bytes",
@@ -367,9 +362,7 @@ def _lines(
         LedgerLine("activation peak", float(terms.activation), "bytes",
                    "larger of the sampler's and the widest layer's buffers in the largest step", flags)
     )  # fmt: skip
-    lines.append(
-        LedgerLine("runtime", float(terms.runtime), "bytes", "context, communicators, workspaces (fitted)")
-    )
+    lines.append(LedgerLine("runtime", float(terms.runtime), "bytes", "context, communicators, workspaces (fitted)"))
     lines.append(LedgerLine("graphs", float(terms.graphs), "bytes", "captured graphs (fitted)"))
     lines.append(LedgerLine("cache pool", float(terms.pool), "bytes", engine.pool_formula(), flags))
     groups = cache_groups(
@@ -391,9 +384,7 @@ def _lines(
         if float(np.asarray(group.state_bytes)):
             lines.append(LedgerLine(f"cache: {group.kind.value}", group.layers * float(group.state_bytes),
                                     "bytes/sequence", "layers x constant state", inputs))  # fmt: skip
-    lines.append(
-        LedgerLine("cache tokens", float(terms.pool_tokens), "tokens", "whole blocks of the pool x block")
-    )
+    lines.append(LedgerLine("cache tokens", float(terms.pool_tokens), "tokens", "whole blocks of the pool x block"))
     lines.append(
         LedgerLine("concurrent requests", float(terms.max_concurrency), "requests",
                    "blocks of the pool / blocks of a request of the full context", {"context": load.context})

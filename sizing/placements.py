@@ -87,5 +87,7 @@ def _short(problem: PlacementError) -> str:
 def as_arrays(placements: list[Placement], trailing: int = 0) -> Placement:
     """One Placement of arrays, with ``trailing`` axes of length 1 behind."""
     shape = (len(placements),) + (1,) * trailing
-    tp, pp, dp, ep = (np.array([getattr(p, axis) for p in placements]).reshape(shape) for axis in ("tp", "pp", "dp", "ep"))
+    tp, pp, dp, ep = (
+        np.array([getattr(p, axis) for p in placements]).reshape(shape) for axis in ("tp", "pp", "dp", "ep")
+    )
     return Placement(tp, pp, dp, ep)

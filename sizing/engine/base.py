@@ -231,12 +231,8 @@ def vision_buffers(arch: Architecture, placement: Placement, load: Load, *, rece
         return 0.0
     tokens = min(constant("vllm_activation", "vision_tokens"), load.context)
     patches = tokens * tower.spatial_merge_size**2
-<<<<<<< HEAD
-    return 2.0 * patches * constant("vllm_activation", "vision_copies") * tower.hidden_size / np.asarray(placement.tp)
-=======
     copies = constant("vllm_activation", "vision_copies" if recent else "vision_copies_before_0_17")
     return 2.0 * patches * copies * tower.hidden_size / np.asarray(placement.tp)
->>>>>>> memory
 
 
 def expert_copies(arch: Architecture, placement: Placement) -> Any:

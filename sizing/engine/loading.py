@@ -35,9 +35,7 @@ def _layer_slack(group: LayerGroup, scheme: QuantScheme, placement: Placement, l
     """Allocator slack of one layer's matrices, fused as engines fuse them [bytes]."""
     fused: dict[str, Any] = {}
     for linear in (*group.mixer.linears, *group.feed_forward.linears):
-        size = linear_bytes(
-            linear, matrix_format(linear, scheme), split_of(linear.component, placement, layout)
-        )
+        size = linear_bytes(linear, matrix_format(linear, scheme), split_of(linear.component, placement, layout))
         name = linear.fuse or linear.name
         fused[name] = fused.get(name, 0.0) + size
     bank = group.feed_forward.experts

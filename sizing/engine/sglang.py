@@ -107,9 +107,7 @@ class Sglang(Engine):
         ranks = placement.tp * np.asarray(placement.dp) * placement.pp
         group = constant("sglang_runtime", "load_overhead_gib")
         wide = np.where(ranks > NODE_RANKS, constant("sglang_runtime", "multi_node_gib"), 0.0)
-        return (
-            np.where(ranks > 1, group, constant("sglang_runtime", "load_overhead_single_gib")) + wide
-        ) * GIB
+        return (np.where(ranks > 1, group, constant("sglang_runtime", "load_overhead_single_gib")) + wide) * GIB
 
     def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
         """Free memory that capture takes; outside the pool's budget."""

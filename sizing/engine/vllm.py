@@ -190,11 +190,7 @@ def graph_estimate(arch: Architecture, placement: Placement, sizes: int) -> Any:
     full = (
         constant("vllm_graphs", "fixed_gib")
         + constant("vllm_graphs", "moe_gib") * arch.is_moe
-        + constant("vllm_graphs", "width_gib")
-        * arch.num_layers
-        * arch.hidden_size
-        / 1e5
-        / np.asarray(placement.tp)
+        + constant("vllm_graphs", "width_gib") * arch.num_layers * arch.hidden_size / 1e5 / np.asarray(placement.tp)
     )
     rest = constant("vllm_graphs", "share_of_one_size")
     return full * (rest + (1 - rest) * min(1.0, sizes / USUAL_SIZES) ** 2) * GIB

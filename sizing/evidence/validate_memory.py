@@ -147,20 +147,8 @@ def _predict(row: MemoryRow, name: str, load: Loader) -> Prediction:
         notes.append("KV cache taken as fp8 with these weights")
     utilization = row.number("gpu_memory_utilization")
     text = row.text("notes").lower()
-<<<<<<< HEAD
     drafted = 1 if "vllm" in engine.name and ("speculative" in text or "mtp" in text) and arch.mtp_groups else 0
-    ledger = memory_ledger(
-        arch,
-        (total or STAND_IN_GIB) * GIB,
-        placement,
-        engine,
-        weights,
-=======
-    drafted = (
-        1 if "vllm" in engine.name and ("speculative" in text or "mtp" in text) and arch.mtp_groups else 0
-    )
     options = Options(
->>>>>>> memory
         device_name=row.text("gpu"),
         kv_dtype=kv,
         context=row.whole("max_model_len"),
@@ -235,15 +223,8 @@ class ErrorLine:
     bias: float
 
 
-<<<<<<< HEAD
 def error_table(rows: Iterable[MemoryRow], predictions: Iterable[Prediction], by: str | None = None) -> list[ErrorLine]:
-    """Errors by figure (and by the column ``by``) of rows whose figure was measured above zero and predicted."""
-=======
-def error_table(
-    rows: Iterable[MemoryRow], predictions: Iterable[Prediction], by: str | None = None
-) -> list[ErrorLine]:
     """Errors by figure (and by the column ``by``) where it was measured above zero and predicted."""
->>>>>>> memory
     pairs: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row, prediction in zip(rows, predictions, strict=True):
         group = row.text(by) if by else "all"

@@ -66,10 +66,7 @@ def test_totals() -> None:
 
 def test_schemes_and_names() -> None:
     assert scheme_of(row(weight_dtype="bfloat16 / modelslim w4a8"), None).experts.bits == 4
-    assert (
-        scheme_of(row(weight_dtype="bfloat16 / compressed-tensors", model="x/y-quantized.w8a8"), None).name
-        == "int8"
-    )
+    assert scheme_of(row(weight_dtype="bfloat16 / compressed-tensors", model="x/y-quantized.w8a8"), None).name == "int8"
     assert scheme_of(row(weight_dtype=""), None).name == "bf16"
     assert "Qwen3-8B" in list(model_names(row(model="scb/typhoon", notes="Qwen3-8B class; GPU not stated")))
 

@@ -11,9 +11,7 @@ from sizing.model.architecture import Architecture
 from sizing.model.quantization import scheme
 
 
-def rules(
-    arch: Architecture, placement: Placement, weights: str = "bf16", version: str | None = None
-) -> list[str]:
+def rules(arch: Architecture, placement: Placement, weights: str = "bf16", version: str | None = None) -> list[str]:
     return [item.rule for item in problems(arch, placement, scheme(weights), get_engine("vllm", version))]
 
 
@@ -54,10 +52,9 @@ def test_pipeline_and_experts(qwen2_7b: Architecture, deepseek_v3: Architecture)
     assert rules(qwen2_7b, Placement(tp=2, ep=2)) == ["no_experts"]
     assert rules(deepseek_v3, Placement(tp=8, ep=3)) == ["ep_does_not_divide"]
     assert rules(deepseek_v3, Placement(tp=1, dp=320, ep=320)) == ["more_ranks_than_experts"]
-    assert [
-        item.rule
-        for item in problems(deepseek_v3, Placement(tp=3, ep=3), scheme("bf16"), get_engine("sglang"))
-    ][-1] == "experts_not_divisible"
+    assert [item.rule for item in problems(deepseek_v3, Placement(tp=3, ep=3), scheme("bf16"), get_engine("sglang"))][
+        -1
+    ] == "experts_not_divisible"
 
 
 def test_bad_sizes(qwen2_7b: Architecture) -> None:

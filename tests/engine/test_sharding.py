@@ -63,8 +63,7 @@ def test_shards_sum_to_the_whole(name: str, tp: int, request: pytest.FixtureRequ
 @pytest.mark.parametrize("pp", [2, 3, 7])
 def test_stages_sum_to_the_whole(deepseek_v3: Architecture, pp: int) -> None:
     parts = [
-        sum(stage_components(deepseek_v3, BF16, Placement(pp=pp), stage).values())
-        for stage in stages(deepseek_v3, pp)
+        sum(stage_components(deepseek_v3, BF16, Placement(pp=pp), stage).values()) for stage in stages(deepseek_v3, pp)
     ]
     assert sum(parts) == whole_bytes(deepseek_v3)
     assert float(weight_bytes_per_rank(deepseek_v3, BF16, pp=pp)) == max(parts)
@@ -100,9 +99,7 @@ def test_mtp_only_with_speculative_decoding(deepseek_v3: Architecture) -> None:
 
 def test_published_weights_of_a_rank(qwen2_7b: Architecture) -> None:
     """vLLM logs 14.25 GiB for Qwen2.5-7B on one H100 (7.12 on two): weights, rotary table, slack."""
-    assert float(weight_bytes_per_rank(qwen2_7b, BF16, layout=VLLM_LAYOUT)) / 2**30 == pytest.approx(
-        14.19, abs=0.01
-    )
+    assert float(weight_bytes_per_rank(qwen2_7b, BF16, layout=VLLM_LAYOUT)) / 2**30 == pytest.approx(14.19, abs=0.01)
     assert float(allocator_slack(31.5 * 2**20)) == 0.5 * 2**20
     assert float(allocator_slack(24.5 * 2**20)) == 0.0
 
@@ -114,9 +111,7 @@ def test_published_weights_of_a_rank(qwen2_7b: Architecture) -> None:
     dp=st.sampled_from([1, 2, 4]),
     spread=st.booleans(),
 )
-def test_arrays_equal_single_placements(
-    deepseek_v3: Architecture, tp: int, pp: int, dp: int, spread: bool
-) -> None:
+def test_arrays_equal_single_placements(deepseek_v3: Architecture, tp: int, pp: int, dp: int, spread: bool) -> None:
     ep = tp * dp if spread else 1
     array = weight_bytes_per_rank(
         deepseek_v3,
