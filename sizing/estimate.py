@@ -31,7 +31,7 @@ GRID_POINTS = 48
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A prediction: nine times out of ten above p10, an even chance at p50, nine times out of ten below p90."""
+    """A prediction: nine times in ten the true figure is above p10, and nine in ten below p90."""
 
     p10: float
     p50: float

@@ -6,6 +6,7 @@ each group of losers. It evaluates with the very functions of a single estimate 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -465,18 +466,19 @@ def _rank(item: Plan) -> tuple[float, int, float]:
     return (round(price, 9), item.accelerators, item.tpot_s.p50)
 
 
+PLANS_PER_PART = 3  # layouts listed of one accelerator in one format
+
+
 def _distinct(ranked: list[Plan], most: int) -> list[Plan]:
-    """The best plan of each accelerator and format first seen, then the next best, up to ``most`` plans."""
+    """The best plans, at most a few layouts of one accelerator in one format, so that every offer shows."""
     kept: list[Plan] = []
-    seen: set[tuple[str, str, str, str, int]] = set()
+    seen: Counter[tuple[str, str, str, str, str, int]] = Counter()
     for item in ranked:
-        key = (item.accelerator, item.weights, item.kv_dtype, item.engine, item.speculative_tokens)
-        if key in seen:
-            continue
-        seen.add(key)
-        kept.append(item)
-    rest = [item for item in ranked if item not in kept]
-    return sorted(kept + rest[: max(0, most - len(kept))], key=_rank)[:most]
+        key = (item.accelerator, item.weights, item.kv_dtype, item.engine, item.mode, item.speculative_tokens)
+        seen[key] += 1
+        if seen[key] <= PLANS_PER_PART:
+            kept.append(item)
+    return kept[:most]
 
 
 def _dearer(ranked: list[Plan], kept: list[Plan]) -> list[Rejection]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 import typer
 
-from sizing.cli import catalog as catalog
+from sizing.cli import answer, catalog
 from sizing.errors import SizingError
 
 app = typer.Typer(
@@ -20,7 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-catalog.register(app)
+for part in (catalog, answer):
+    part.register(app)
 
 USAGE_ERROR = 2
 

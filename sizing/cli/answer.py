@@ -1,0 +1,412 @@
+"""Commands that answer: memory, estimate, plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sizing.cli import options as opt
+from sizing.cli.output import line, message, print_json, table
+from sizing.errors import SizingError
+from sizing.units import digits, gib, seconds, usd
+
+Lengths = Annotated[int | None, typer.Option("--input", help="Mean input tokens of a request.")]
+Outputs = Annotated[int | None, typer.Option("--output", help="Mean output tokens of a request.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("memory")(memory)
+    app.command("estimate")(estimate)
+    app.command("plan")(plan)
+
+
+def memory(
+    model: Annotated[str, typer.Argument(help="Model name, path or Hub id.")],
+    on: opt.On,
+    tp: opt.Tp = 1,
+    pp: opt.Pp = 1,
+    dp: opt.Dp = 1,
+    ep: opt.Ep = 1,
+    engine: opt.EngineName = None,
+    engine_version: opt.EngineVersion = None,
+    weights: opt.Weights = None,
+    kv_dtype: opt.KvDtype = None,
+    context: opt.Context = None,
+    max_num_seqs: opt.MaxSeqs = None,
+    max_num_batched_tokens: opt.MaxTokens = None,
+    memory_utilization: opt.Utilization = None,
+    draft_tokens: Annotated[int, typer.Option("--draft-tokens", help="Speculative tokens per step.")] = 0,
+    catalog: opt.CatalogDir = None,
+    as_json: opt.Json = False,
+) -> None:
+    """The memory of one accelerator, line by line: what is left for the cache, and for how many requests."""
+    from sizing.estimate import check_context
+    from sizing.hardware import load_catalog
+    from sizing.memory import memory_ledger
+    from sizing.target import resolve_target
+
+    place = opt.placement(tp, pp, dp, ep)
+    target = resolve_target(
+        model,
+        on,
+        engine=engine,
+        engine_version=engine_version,
+        weights=weights,
+        kv_dtype=kv_dtype,
+        catalog=load_catalog(catalog),
+    )
+    said = check_context(target.arch, context, "--context") if context else []
+    ledger = memory_ledger(
+        target.arch,
+        target.accelerator.usable_bytes,
+        place,
+        target.engine,
+        target.scheme,
+        device_name=target.accelerator.id,
+        kv_dtype=target.kv,
+        context=context,
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=max_num_batched_tokens,
+        utilization=memory_utilization,
+        speculative_tokens=draft_tokens,
+    )
+    document = {
+        "model": target.arch.name,
+        "hypothetical": target.arch.hypothetical,
+        "accelerator": target.accelerator.id,
+        "engine": target.engine.name,
+        "engine_version": target.engine.version_text,
+        "weights": target.scheme.name,
+        "kv_dtype": target.kv.name,
+        "placement": {"tp": tp, "pp": pp, "dp": dp, "ep": ep},
+        **ledger.to_dict(),
+    }
+    document["assumptions"] = list(dict.fromkeys([*target.assumptions, *said, *document["assumptions"]]))
+    if as_json:
+        print_json(document)
+        return
+    line(
+        f"{target.arch.name} in {target.scheme.name} on {int(place.accelerators)} x {target.accelerator.name} "
+        f"({place.describe()}), {target.engine.name} {target.engine.version_text}"
+    )
+    table(
+        "",
+        ("per accelerator", "value", "how"),
+        [(item.name, _value(item.value, item.unit), item.formula) for item in ledger.lines],
+        right=(1,),
+    )
+    verdict = "fits" if ledger.fits else "DOES NOT FIT"
+    line(
+        f"{verdict}: {ledger.kv_pool_tokens:,} cache tokens, "
+        f"{digits(ledger.max_concurrency)} requests of {ledger.load.context:,} tokens at once per data-parallel rank"
+    )
+    _assumptions(document["assumptions"])
+
+
+def _value(value: float, unit: str) -> str:
+    if unit == "bytes":
+        return gib(value)
+    return f"{digits(value)} {unit}"
+
+
+def _assumptions(items: list[str]) -> None:
+    if items:
+        line("")
+        line("Assumptions")
+        for item in items:
+            line(f"  - {item}")
+
+
+def estimate(
+    model: Annotated[str, typer.Argument(help="Model name, path or Hub id.")],
+    on: opt.On,
+    input_tokens: Annotated[float, typer.Option("--input", help="Mean input tokens of a request.")],
+    output_tokens: Annotated[float, typer.Option("--output", help="Mean output tokens of a request.")],
+    tp: opt.Tp = 1,
+    pp: opt.Pp = 1,
+    dp: opt.Dp = 1,
+    ep: opt.Ep = 1,
+    concurrency: Annotated[float | None, typer.Option("--concurrency", help="Requests held by the replica.")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", help="Requests per second that it must carry.")] = None,
+    maximum: Annotated[bool, typer.Option("--max", help="The most that the cache holds (the default).")] = False,
+    engine: opt.EngineName = None,
+    engine_version: opt.EngineVersion = None,
+    weights: opt.Weights = None,
+    kv_dtype: opt.KvDtype = None,
+    context: opt.Context = None,
+    max_num_seqs: opt.MaxSeqs = None,
+    max_num_batched_tokens: opt.MaxTokens = None,
+    memory_utilization: opt.Utilization = None,
+    prefix_hit: Annotated[float, typer.Option("--prefix-hit", help="Share of the input found in the cache.")] = 0.0,
+    draft_tokens: Annotated[int, typer.Option("--draft-tokens", help="Speculative tokens per step.")] = 0,
+    acceptance: Annotated[
+        float | None, typer.Option("--acceptance", help="Tokens gained per step with speculation.")
+    ] = None,
+    price: opt.Price = None,
+    calibration: opt.Calibration = None,
+    catalog: opt.CatalogDir = None,
+    as_json: opt.Json = False,
+) -> None:
+    """One replica under a load: throughput, latency, cost, the bottleneck, and how sure."""
+    from sizing.estimate import estimate as run
+    from sizing.hardware import load_catalog
+    from sizing.search import acceptance_length
+
+    if sum((concurrency is not None, rate is not None, maximum)) > 1:
+        raise SizingError("give one of --concurrency, --rate and --max", key="--max")
+    found = load_catalog(catalog)
+    given = opt.prices(price, found)
+    accelerator, _ = found.resolve(on)
+    gained = acceptance if acceptance is not None else (acceptance_length(0.8, draft_tokens) if draft_tokens else 1.0)
+    answer = run(
+        model,
+        on,
+        opt.placement(tp, pp, dp, ep),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        concurrency=concurrency,
+        rate=rate,
+        engine=engine,
+        engine_version=engine_version,
+        weights=weights,
+        kv_dtype=kv_dtype,
+        context=context,
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=max_num_batched_tokens,
+        utilization=memory_utilization,
+        cached_fraction=prefix_hit,
+        acceptance_length=gained,
+        draft_tokens=draft_tokens,
+        price=given.get(accelerator.id, given.get("")),
+        catalog=found,
+        **_calibrated(calibration),
+    )
+    document = answer.to_dict()
+    if as_json:
+        print_json(document)
+        return
+    line(
+        f"{answer.target.arch.name} in {answer.target.scheme.name} on {int(answer.placement.accelerators)} x "
+        f"{answer.target.accelerator.name} ({answer.placement.describe()}), "
+        f"{answer.concurrency:,.3g} requests of {input_tokens:,.0f} in, {output_tokens:,.0f} out"
+    )
+    rows: list[tuple[str, ...]] = []
+    for name, item in {**answer.throughput, **answer.latency}.items():
+        show = seconds if name.endswith("_s") and not name.endswith("per_s") else digits
+        rows.append((name, show(item.p10), show(item.p50), show(item.p90)))
+    for name, item in (answer.cost_intervals() or {}).items():
+        rows.append((name, usd(item.p10), usd(item.p50), usd(item.p90)))
+    table("", ("", "p10", "p50", "p90"), rows, right=(1, 2, 3))
+    line(f"Bottleneck: {answer.bottleneck}")
+    _assumptions(list(answer.assumptions))
+
+
+def _calibrated(calibration: Path | None) -> dict[str, Any]:
+    """The keyword for a calibration file, where one is given."""
+    if calibration is None:
+        return {}
+    from sizing.evidence.calibration import load_calibration
+
+    return {"calibration": load_calibration(calibration)}
+
+
+def plan(
+    study: Annotated[str, typer.Argument(help="A study.yaml, or a model's name.")],
+    input_tokens: Lengths = None,
+    output_tokens: Outputs = None,
+    rate: Annotated[float | None, typer.Option("--rate", help="Requests per second at the peak.")] = None,
+    users: Annotated[int | None, typer.Option("--users", help="Concurrent users instead of a rate.")] = None,
+    think: Annotated[float, typer.Option("--think", help="Think time of a user between requests [s].")] = 10.0,
+    workload: Annotated[str | None, typer.Option("--workload", help="A preset: chat, rag, thinking, ...")] = None,
+    on: Annotated[str | None, typer.Option("--on", help="Accelerators, comma separated; default: h100-sxm.")] = None,
+    ttft_p95: Annotated[float | None, typer.Option("--ttft-p95", help="Target for TTFT [s].")] = None,
+    tpot_p95: Annotated[float | None, typer.Option("--tpot-p95", help="Target for TPOT [s].")] = None,
+    headroom: Annotated[float, typer.Option("--headroom", help="Share of capacity kept free.")] = 0.1,
+    spare: Annotated[int, typer.Option("--spare", help="Spare replicas (1: N+1).")] = 0,
+    prefix_hit: Annotated[float | None, typer.Option("--prefix-hit", help="Share of input found in cache.")] = None,
+    engine: Annotated[str | None, typer.Option("--engine", help="Engines, comma separated.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="Formats to try, comma separated.")] = None,
+    kv_dtype: Annotated[str | None, typer.Option("--kv-dtype", help="Cache formats to try, comma separated.")] = None,
+    context: opt.Context = None,
+    max_nodes: Annotated[int, typer.Option("--max-nodes", help="Servers that one replica may span.")] = 1,
+    own: Annotated[bool, typer.Option("--own", help="Price owned hardware instead of rent.")] = False,
+    price: opt.Price = None,
+    top: Annotated[int, typer.Option("--top", help="Plans to show.")] = 10,
+    write_study: Annotated[Path | None, typer.Option("--write-study", help="Write the study behind the flags.")] = None,
+    calibration: opt.Calibration = None,
+    catalog: opt.CatalogDir = None,
+    as_json: opt.Json = False,
+) -> None:
+    """How many of what, laid out how, at what cost, and why not the others."""
+    from sizing.hardware import load_catalog
+    from sizing.planner import plan as run
+    from sizing.study import load_study
+
+    found = load_catalog(catalog)
+    if study.lower().endswith((".yaml", ".yml")) or (study.lower().endswith(".json") and _is_study(study)):
+        given = load_study(study)
+    else:
+        given = _study_of_flags(
+            study, input_tokens, output_tokens, rate, users, think, workload, on, ttft_p95, tpot_p95, headroom, spare,
+            prefix_hit, engine, weights, kv_dtype, context, max_nodes, own, opt.prices(price, found), found,
+        )  # fmt: skip
+    if write_study is not None:
+        write_study.write_text(given.to_yaml(), encoding="utf-8")
+        message(f"wrote {write_study}")
+    answer = run(given, found, **_calibrated(calibration))
+    if as_json:
+        print_json(answer.to_dict())
+        return
+    show_plan(answer, top)
+
+
+def _is_study(path: str) -> bool:
+    """Whether a JSON file is a study (has a workload) and not a model's config.json."""
+    import json
+
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            data = json.loads(file.read(2_000_000))
+    except (OSError, ValueError):
+        return False
+    return isinstance(data, dict) and "workload" in data
+
+
+def _study_of_flags(
+    model: str, input_tokens: int | None, output_tokens: int | None, rate: float | None, users: int | None, think: float,
+    workload: str | None, on: str | None, ttft_p95: float | None, tpot_p95: float | None, headroom: float, spare: int,
+    prefix_hit: float | None, engine: str | None, weights: str | None, kv_dtype: str | None, context: int | None,
+    max_nodes: int, own: bool, prices: dict[str, float], catalog: Any,
+) -> Any:  # fmt: skip
+    """The Study behind the flags."""
+    from sizing.study import parse_study
+    from sizing.workload import preset
+
+    for key, value in (("--input", input_tokens), ("--output", output_tokens)):
+        if value is not None and not 1 <= value <= 100_000_000:
+            raise SizingError(f"must be from 1 to 100,000,000 tokens, not {value}", key=key)
+    if workload is None and (input_tokens is None or output_tokens is None):
+        raise SizingError("is needed", key="--input, --output", hint="or name a preset with --workload chat")
+    if rate is not None and users is not None:
+        raise SizingError("give either a rate or users", key="--rate")
+    if rate is not None and not 0 < rate <= 1e7:
+        raise SizingError(f"must be above 0 and at most 10,000,000 requests/s, not {rate}", key="--rate")
+    data: dict[str, Any] = preset(workload).model_dump() if workload else {"name": "from flags"}
+    if input_tokens is not None:
+        data["input"] = {"kind": "fixed", "value": input_tokens}
+        data["joint"] = None
+    if output_tokens is not None:
+        data["output"] = {"kind": "fixed", "value": output_tokens}
+        data["joint"] = None
+    if users is not None:
+        data["arrival"] = {"kind": "users", "users": users, "think_s": think}
+    elif rate is not None:
+        data["arrival"] = {"kind": "rate", "requests_per_s": rate}
+    elif workload is None:
+        raise SizingError("is needed", key="--rate", hint="requests per second at the peak, or --users")
+    if prefix_hit is not None:
+        data["prefix_cache_hit_rate"] = prefix_hit
+    targets = dict(data.get("targets") or {})
+    targets.update({"headroom": headroom, "spare_replicas": spare})
+    if ttft_p95 is not None:
+        targets["ttft_p95_s"] = ttft_p95
+    if tpot_p95 is not None:
+        targets["tpot_p95_s"] = tpot_p95
+    data["targets"] = targets
+    offers = []
+    for name in _split(on) or ["h100-sxm"]:
+        accelerator, _ = catalog.resolve(name)
+        offers.append({"accelerator": name, "usd_per_hour": prices.get(accelerator.id, prices.get(""))})
+    return parse_study(
+        {
+            "model": {"name": model, "weights": _split(weights), "kv_dtype": _split(kv_dtype), "context": context},
+            "workload": data,
+            "hardware": offers,
+            "engine": {"names": _split(engine)},
+            "constraints": {"max_nodes": max_nodes},
+            "money": {"mode": "own" if own else "rent"},
+        },
+        "flags",
+    )
+
+
+def _split(text: str | None) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()] if text else []
+
+
+def show_plan(answer: Any, top: int) -> None:
+    """A plan for people: one sentence, the table, why not the others, the assumptions."""
+    best = answer.best
+    name = answer.model["model"] + (" (HYPOTHETICAL)" if answer.model["hypothetical"] else "")
+    if best is None:
+        line(f"No plan: nothing offered can serve {name} within the targets.")
+    else:
+        layout = " ".join(f"{axis.upper()}{size}" for axis, size in best.placement.items() if size > 1) or "TP1"
+        money = f"{usd(best.usd_per_hour)}/hour ({usd(best.usd_per_month)}/month)" if best.usd_per_hour else "no price"
+        line(
+            f"{name}: {best.accelerators} x {best.accelerator_name} ({best.servers} "
+            f"server{'s' if best.servers > 1 else ''}), {best.weights} weights, {best.replicas} x {layout} on "
+            f"{best.engine} {best.engine_version}: {money}."
+        )
+        line(f"Bottleneck: {best.bottleneck}. What binds: {best.binding}.")
+        if best.sensitivities:
+            changes = ", ".join(f"{key} {value:+.1%}" for key, value in best.sensitivities.items())
+            line(f"Cost per token would change with: {changes}.")
+        line("")
+        table(
+            "",
+            ("#", "accelerators", "weights", "kv", "layout", "replicas", "$/h", "$/M in", "$/M out (p10–p90)",
+             "TTFT p50", "TTFT p95", "TPOT p50", "load"),
+            [_plan_row(number, item) for number, item in enumerate(answer.plans[:top], 1)],
+            right=(0, 5, 6, 7, 8, 9, 10, 11, 12),
+        )  # fmt: skip
+    if answer.rejected:
+        line("")
+        line("Why not the others")
+        shown: dict[tuple[str, str], list[Any]] = {}
+        for item in answer.rejected:
+            key = (
+                item.code,
+                item.reason if item.code != "dearer" else item.candidate.split(" x ", 1)[-1].split(" ")[0],
+            )
+            shown.setdefault(key, []).append(item)
+        for (code, _), items in list(shown.items())[:24]:
+            total = sum(item.count for item in items)
+            more = f" (and {total - 1} more)" if total > 1 else ""
+            line(f"  {code}: {items[0].candidate}{more}: {items[0].reason}")
+    line("")
+    line(f"{answer.evaluated:,} configurations evaluated.")
+    _assumptions(list(answer.assumptions))
+    if best is not None and best.confidence:
+        line("")
+        line("How sure")
+        for item in best.confidence:
+            line(f"  - {item}")
+
+
+def _plan_row(number: int, item: Any) -> tuple[str, ...]:
+    out = item.cost.get("usd_per_million_output_tokens")
+    into = item.cost.get("usd_per_million_input_tokens")
+    layout = " ".join(f"{axis.upper()}{size}" for axis, size in item.placement.items() if size > 1) or "TP1"
+    if item.mode == "disaggregated":
+        layout = " + ".join(f"{p.instances}x{p.role}" for p in item.pools)
+    if item.speculative_tokens:
+        layout += f" +{item.speculative_tokens} draft"
+    return (
+        str(number),
+        f"{item.accelerators} x {item.accelerator}",
+        item.weights,
+        item.kv_dtype,
+        layout,
+        str(item.replicas),
+        digits(item.usd_per_hour, 4) if item.usd_per_hour is not None else "–",
+        digits(into.p50) if into else "–",
+        f"{digits(out.p50)} ({digits(out.p10)}–{digits(out.p90)})" if out else "–",
+        seconds(item.ttft_s.p50),
+        seconds(item.ttft_p95_s),
+        seconds(item.tpot_s.p50),
+        f"{item.utilization:.0%}",
+    )
