@@ -172,7 +172,7 @@ def check_context(arch: Architecture, tokens: float, key: str = "--input") -> li
         return []
     if tokens <= max(extended, native):
         return [
-            f"{tokens:,.0f} tokens are beyond the native context of {native:,}: rope scaling (YaRN) to {extended:,} is on"
+            f"{tokens:,.0f} tokens exceed the native context of {native:,}: rope scaling (YaRN) to {extended:,} is on"
         ]
     raise SizingError(
         f"{tokens:,.0f} tokens are beyond the context of {arch.name}, {max(native, extended):,}",

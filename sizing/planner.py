@@ -1,7 +1,7 @@
-"""The planner: every accelerator offered x engine x weight and cache format x placement, the best kept, the rest told why.
+"""The planner: every accelerator offered x engine x formats x placement; the best kept, the rest told why.
 
-``plan(study)`` returns a Result: plans ranked by cost, the Pareto front of cost against interactivity, and one reason for
-each group of losers. It evaluates with the very functions of a single estimate (``sizing.search``).
+``plan(study)`` returns a Result: plans ranked by cost, the Pareto front of cost against interactivity, and one reason
+for each group of losers. It evaluates with the very functions of a single estimate (``sizing.search``).
 """
 
 from __future__ import annotations
@@ -270,8 +270,8 @@ def _reasons(study: Study, found: Candidates, total: Any, limit: float) -> Itera
         yield Rejection(
             f"{name} {found.placements[row].describe()}",
             "no_memory",
-            f"weights need {weights[row]:.1f} of {usable:.1f} GiB per accelerator; the cache pool of "
-            f"{max(found.terms.pool[row] / GIB, 0):.1f} GiB does not hold one request of {found.demand.context:,} tokens",
+            f"weights need {weights[row]:.1f} of {usable:.1f} GiB per accelerator; the cache pool, "
+            f"{max(found.terms.pool[row] / GIB, 0):.1f} GiB, holds no request of {found.demand.context:,} tokens",
             int(no_fit.sum()),
         )
     slow_first = ~no_fit & ~found.meets_ttft.astype(bool)
