@@ -367,7 +367,7 @@ def width(target: Target, quantity: str, *, disaggregated: bool = False) -> Spre
 
 
 def architecture_kind(arch: Architecture) -> str:
-    """"hybrid" (recurrent layers), "mla", "moe" or "dense": what the evidence is sorted by."""
+    """ "hybrid" (recurrent layers), "mla", "moe" or "dense": what the evidence is sorted by."""
     if any(group.mixer.core.kind is CoreKind.LINEAR for group in arch.groups):
         return "hybrid"
     if arch.is_mla:

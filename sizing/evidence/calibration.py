@@ -82,9 +82,7 @@ class Calibration:
         over = coefficients.overheads
         changed = {name: getattr(over, name) * self.decode.factor for name in DECODE_FIELDS}
         changed |= {name: getattr(over, name) * self.prefill.factor for name in PREFILL_FIELDS}
-        batching = replace(
-            coefficients.batching, fixed_ttft_s=coefficients.batching.fixed_ttft_s * self.prefill.factor
-        )
+        batching = replace(coefficients.batching, fixed_ttft_s=coefficients.batching.fixed_ttft_s * self.prefill.factor)
         return replace(coefficients, overheads=replace(over, **changed), batching=batching, origin=self.describe())
 
     def spread(self, quantity: str) -> Spread:
@@ -140,7 +138,9 @@ def load_calibration(path: Path) -> Calibration:
     except (OSError, UnicodeDecodeError) as error:
         raise SizingError(f"can't be read: {error}", key=str(path)) from None
     if not isinstance(data, dict) or data.get("version") != VERSION:
-        raise SizingError("is not a calibration file of version 1", key=str(path), hint="write it with sizing calibrate")
+        raise SizingError(
+            "is not a calibration file of version 1", key=str(path), hint="write it with sizing calibrate"
+        )
     try:
         return Calibration(
             engine=_text(data["engine"], "engine"),
