@@ -49,6 +49,8 @@ COLUMNS = (
     "note",
 )
 MEAN_LENGTH = 0.9  # InferenceX draws lengths uniformly from 0.8 to 1 of the nominal ones
+VAGUE_POOL = 0.15  # of the accelerator's memory
+DECODE_WORKERS = 3.0  # of a disaggregated deployment that does not state them (labels.md: twins with 1 + 4)
 DECODE_SHARE = 0.75  # of a deployment's accelerators, where only their total is stated
 PASSES = ("decode", "half", "alone", "mixed")
 
@@ -176,13 +178,16 @@ def _case(row: ServingRow, index: int, smallest: int) -> Case | str:
         return "the placement is not stated"
     decode, grown = _layout(row.decode, smallest)
     prefill, also = _layout(row.prefill, smallest)
-    workers = float(row.decode.workers or 0)
+    # Where the workers are not stated, some share the load (DECODE_WORKERS), up to one a request.
+    stated = row.decode.workers
     batch = row.decode.batch
-    if batch is None:
-        batch = (row.concurrency or 1.0) / row.decode.dp / max(workers, 1.0)
-    return Case(
-        index, decode, prefill, batch, *lengths, True, float(row.prefill.workers or 0), max(workers, 1.0), grown or also
-    )
+    held = row.concurrency if row.concurrency is not None and (stated is None or batch is None) else None
+    held = held if held is not None else (batch or 1.0) * row.decode.dp * (stated or 1)
+    workers = float(stated) if stated else max(min(DECODE_WORKERS, held), 1.0)
+    if batch is None or not stated:
+        batch = held / decode.dp / workers
+    guessed = grown or also or not stated
+    return Case(index, decode, prefill, batch, *lengths, True, float(row.prefill.workers or 0), workers, guessed)
 
 
 def _stack(cases: Sequence[Case], name: str) -> Placement:
@@ -229,7 +234,9 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
     flags = resolve_load(engine, device, arch, cases[0].decode)
     terms = memory_terms(arch, device, decode_at, engine, quant, flags, kv_dtype=kv_name)
     limit = as_float(terms.pool_tokens) / (inputs + outputs)
-    limit = np.where(apart | (limit < 1.0), np.inf, limit)  # nothing fits on paper, yet it ran: no limit known
+    # A pool within the errors of the memory model (its weights, its fraction) says nothing about the limit.
+    vague = as_float(terms.pool) < VAGUE_POOL * usable
+    limit = np.where(apart | vague | (limit < 1.0), np.inf, limit)
     n = np.maximum(_array(cases, "batch"), 1.0)
     running = np.minimum(n, np.maximum(limit, 1.0)) / as_float(decode_at.pp)
     budget = float(engine.default_batched_tokens(device, arch.max_position_embeddings))
@@ -327,14 +334,18 @@ def evaluate(found: Features, over: Overheads, batching: Batching, pools: Pools)
     place = _stack(cases, "decode")
     state = settle(StepTimes(decode_s, half_s, prefill), place, load, batching)
     burst = pools.burst * np.minimum(n, found.running_limit) * prefill.marginal_s
-    # Separate pools: decode steps hold no prompts; prompts queue at the prefill pool's ranks.
-    tpot_apart = decode_s * pools.disagg_tpot
+    # Separate pools: decode steps hold no prompts; prompts queue at the prefill pool's ranks, which starves decode.
     service = alone * pools.disagg_prefill
     held = n * as_float(place.dp) * _array(cases, "decode_workers")
-    stated = _array(cases, "prefill_workers")
-    balanced = np.ceil(held * service / np.maximum(outputs * tpot_apart, 1e-9) / as_float(_stack(cases, "prefill").dp))
-    servers = np.where(stated > 0, stated, np.maximum(balanced, 1.0)) * as_float(_stack(cases, "prefill").dp)
-    queued = closed_response(service / servers, outputs * tpot_apart, held) - service / servers
+    servers = np.maximum(_array(cases, "prefill_workers"), 1.0) * as_float(_stack(cases, "prefill").dp)
+    slope = (decode_s - half_s) / (n / 2)
+    decoding = held
+    for _ in range(6):
+        step = np.maximum(decode_s - slope * n * (1.0 - decoding / held), half_s * 0.3)
+        tpot_apart = step * pools.disagg_tpot
+        response = closed_response(service / servers, outputs * tpot_apart, held)
+        queued = response - service / servers
+        decoding = 0.5 * (decoding + held * outputs * tpot_apart / (outputs * tpot_apart + service + queued))
     weight = np.minimum(as_float(batching.wait_weight), 1.0)
     ttft_apart = service + weight * queued + pools.disagg_fixed_s
     return np.where(apart, ttft_apart, state.ttft_s + burst), np.where(apart, tpot_apart, state.tpot_s)
