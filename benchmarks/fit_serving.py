@@ -53,9 +53,21 @@ def measurements() -> Path:
 
 #: Rows kept in every error table but not fitted: (model, system, engine, version or None) -> why.
 SET_ASIDE = {
-    ("nvidia/DeepSeek-R1-NVFP4", "b200_sxm", None): "five rows of a trial, 3 to 7 times slower than all rows of the like",
-    ("openai/gpt-oss-120b", "h100_sxm", "1.3.0rc1"): "five rows of a trial, beyond what the same machine reaches elsewhere",
-    ("nvidia/Llama-3.1-8B-Instruct-FP8", "h200_sxm", None): "the client's rate, not the stated concurrency, set the load",
+    (
+        "nvidia/DeepSeek-R1-NVFP4",
+        "b200_sxm",
+        None,
+    ): "five rows of a trial, 3 to 7 times slower than all rows of the like",
+    (
+        "openai/gpt-oss-120b",
+        "h100_sxm",
+        "1.3.0rc1",
+    ): "five rows of a trial, beyond what the same machine reaches elsewhere",
+    (
+        "nvidia/Llama-3.1-8B-Instruct-FP8",
+        "h200_sxm",
+        None,
+    ): "the client's rate, not the stated concurrency, set the load",
     ("Qwen/Qwen3-32B", "gb200", None): "a trial deployment whose TPOT is up to 10 times that of its kin",
 }
 
@@ -78,11 +90,15 @@ class Data:
         self.rows = kept
         self.tpot = np.log([row.tpot_s or np.nan for row in kept])
         self.ttft = np.log([row.ttft_s or np.nan for row in kept])
-        base = [row.model.split("/")[-1].replace("-NVFP4", "").replace("-FP8", "").replace("-Instruct", "") for row in kept]
+        base = [
+            row.model.split("/")[-1].replace("-NVFP4", "").replace("-FP8", "").replace("-Instruct", "") for row in kept
+        ]
         self.model = np.array([{"DeepSeek-R1": "DeepSeek-V3", "DeepSeek-V3.1": "DeepSeek-V3"}.get(b, b) for b in base])
         self.system = np.array([row.system for row in kept])
         self.engine = np.array(self.found.engines)
-        self.group = np.array([f"{a} | {b} | {c}" for a, b, c in zip(self.model, self.system, self.engine, strict=True)])
+        self.group = np.array(
+            [f"{a} | {b} | {c}" for a, b, c in zip(self.model, self.system, self.engine, strict=True)]
+        )
         _, inverse, counts = np.unique(self.group, return_inverse=True, return_counts=True)
         weight = 1 / np.sqrt(np.maximum(counts[inverse], 10))  # tiny groups say little
         self.weight = np.sqrt(weight / weight.mean()) * 0.5
@@ -202,13 +218,21 @@ def main() -> None:
                 error = error[np.isfinite(error)]
                 low, high = np.exp(np.quantile(error, [0.1, 0.9]))
                 old = widths.get(name, {"low": 1.0, "high": 1.0})
-                widths[name] = {"low": round(min(old["low"], float(low)), 3), "high": round(max(old["high"], float(high)), 3)}
+                widths[name] = {
+                    "low": round(min(old["low"], float(low)), 3),
+                    "high": round(max(old["high"], float(high)), 3),
+                }
             print(widths, flush=True)
         if "--write" in sys.argv:
             save(data, x, accuracy, widths)
 
 
-def save(data: Data, x: np.ndarray, accuracy: dict[str, dict[str, dict[str, float]]], widths: dict[str, dict[str, float]] | None) -> None:
+def save(
+    data: Data,
+    x: np.ndarray,
+    accuracy: dict[str, dict[str, dict[str, float]]],
+    widths: dict[str, dict[str, float]] | None,
+) -> None:
     """Write serving.yaml, keeping what the fit does not touch."""
     old = yaml.safe_load(YAML.read_text(encoding="utf-8"))
     made = document(data, x)

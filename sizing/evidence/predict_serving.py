@@ -223,7 +223,9 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
             found.notes[index] = case
         else:
             cases.append(case)
-            found.notes[index] = "; ".join((*row.notes, *(("placement guessed: wide interval",) if case.uncertain else ())))
+            found.notes[index] = "; ".join(
+                (*row.notes, *(("placement guessed: wide interval",) if case.uncertain else ()))
+            )
     if not cases:
         return
     model = StepModel(arch, quant, machine, kernel_curves(machine.family), kv_bytes=1.0 if kv_name == "fp8" else 2.0)
@@ -306,7 +308,7 @@ class Pools:
     burst: Any = 0.05
     disagg_tpot: Any = 1.0
     disagg_prefill: Any = 1.0
-    disagg_fixed_s: Any = 0.1
+    disagg_fixed_s: Any = 0.25
 
 
 def evaluate(found: Features, over: Overheads, batching: Batching, pools: Pools) -> tuple[FloatArray, FloatArray]:
@@ -347,7 +349,8 @@ def evaluate(found: Features, over: Overheads, batching: Batching, pools: Pools)
         queued = response - service / servers
         decoding = 0.5 * (decoding + held * outputs * tpot_apart / (outputs * tpot_apart + service + queued))
     weight = np.minimum(as_float(batching.wait_weight), 1.0)
-    ttft_apart = service + weight * queued + pools.disagg_fixed_s
+    first_burst = pools.burst * held * service / servers
+    ttft_apart = service + weight * queued + first_burst + pools.disagg_fixed_s
     return np.where(apart, ttft_apart, state.ttft_s + burst), np.where(apart, tpot_apart, state.tpot_s)
 
 
