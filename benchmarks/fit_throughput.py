@@ -31,7 +31,8 @@ FOLDS = 4
 SCALE = 0.1  # of log residuals: beyond it they count linearly
 # How far (in log) the data may pull a coefficient from its start: kernels were measured, host times were not.
 PRIOR = {
-    "gemm": 0.25, "decode_attention": 0.3, "prefill_attention": 0.3, "experts": 0.3, "collectives": 0.4,
+    "gemm": 0.25, "decode_attention": 0.3, "prefill_attention": 0.3, "experts": 0.3, "collectives": 0.3,
+    "bridge": 0.5, "bridge_ranks": 0.3, "narrow": 0.2, "unmeasured": 0.4,
     "layer_s": 1.2, "step_s": 1.2, "sequence_s": 1.2, "elementwise": 0.7, "first_s": 1.2, "tail": 0.7,
     "occupancy": 0.15, "queueing": 0.5, "acceptance": 0.15, "slo_share": 0.2,
 }  # fmt: skip

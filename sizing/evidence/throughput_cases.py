@@ -12,8 +12,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib import resources
+from typing import TypeAlias
 
 import numpy as np
+import yaml
+from numpy.typing import NDArray
 
 from sizing.arrays import FloatArray
 from sizing.engine.base import Device, Engine
@@ -33,6 +37,7 @@ from sizing.model.sources import load_model
 from sizing.operations import StepShape
 from sizing.step import StepModel
 
+BoolArray: TypeAlias = NDArray[np.bool_]
 GROUPS = ("gemm", "attention", "experts", "collectives")
 BATCHES: FloatArray = 2.0 ** np.arange(0, 13)  # sequences of a decode step
 TOKENS: FloatArray = 2.0 ** np.arange(0, 16)  # tokens of a step
@@ -84,7 +89,9 @@ class Tables:
 
     decode: [group, candidate, batch] of a step that only decodes, at the mean context. tokens: [group, candidate,
     tokens] of a step of prompt tokens, attention excepted. prefill_attention: [candidate, 2] of one whole prompt: alone,
-    and as one of as many as the token budget holds. layers, row_s: for overheads per layer and per token.
+    and as one of as many as the token budget holds. layers, row_s: for overheads per layer and per token. ranks, pcie,
+    narrow, unmeasured: ranks of a group, whether they talk through the host, products in 8 or 4 bits, no kernel of the
+    accelerator's family measured.
     """
 
     decode: FloatArray
@@ -92,6 +99,10 @@ class Tables:
     prefill_attention: FloatArray
     layers: FloatArray
     row_s: FloatArray
+    ranks: FloatArray
+    pcie: BoolArray
+    narrow: BoolArray
+    unmeasured: BoolArray
 
 
 @lru_cache(maxsize=512)
@@ -296,6 +307,13 @@ class CaseBook:
         return pool, limit, budget
 
 
+@lru_cache(maxsize=1)
+def measured_families() -> frozenset[str]:
+    """Families whose own kernels were measured."""
+    text = (resources.files("sizing.evidence") / "kernels.yaml").read_text(encoding="utf-8")
+    return frozenset(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["families"])
+
+
 def _stack(values: Sequence[object]) -> FloatArray:
     return np.asarray(values, dtype=np.float64)[:, None]
 
@@ -306,10 +324,12 @@ def build_tables(book: CaseBook) -> Tables:
     decode = np.zeros((len(GROUPS), size, BATCHES.size))
     tokens = np.zeros((len(GROUPS), size, TOKENS.size))
     attention = np.zeros((size, 2))
-    layers, row_s = np.zeros(size), np.zeros(size)
+    layers, row_s, ranks = np.zeros(size), np.zeros(size), np.zeros(size)
+    pcie, narrow, unmeasured = (np.zeros(size, dtype=bool) for _ in range(3))
     members: dict[int, list[int]] = defaultdict(list)
     for index, candidate in enumerate(book.candidates):
         members[candidate.subject].append(index)
+    measured = measured_families()
     for subject, chosen in members.items():
         s = book.subjects[subject]
         kernels = StepModel(s.arch, s.scheme, s.machine, kernel_curves(s.machine.family), kv_bytes=s.kv_bytes)
@@ -332,4 +352,8 @@ def build_tables(book: CaseBook) -> Tables:
         attention[here] = kernels.seconds_by_group(shape, place).get("attention", 0.0) * chunks / seqs
         layers[here] = s.arch.num_layers
         row_s[here] = s.arch.hidden_size * 2.0 / s.machine.memory_bandwidth
-    return Tables(decode, tokens, attention, layers, row_s)
+        ranks[here] = (np.asarray(place.tp) * place.dp)[:, 0]
+        pcie[here] = s.machine.fabric == "pcie"
+        narrow[here] = s.scheme.linear.compute in ("fp8", "fp4", "int8")
+        unmeasured[here] = s.machine.family not in measured
+    return Tables(decode, tokens, attention, layers, row_s, ranks, pcie, narrow, unmeasured)

@@ -30,7 +30,9 @@ _TAIL_BATCH = 0.25  # mean batch of the tail, as a share of the full one
 class Regime:
     """Coefficients of one engine (era). Multipliers have no unit, times are seconds.
 
-    gemm, decode_attention, prefill_attention, experts, collectives: on the kernels. layer_s: small kernels and gaps per
+    gemm, decode_attention, prefill_attention, experts, collectives: on the kernels. bridge, bridge_ranks: on collectives
+    through the host's PCIe: ``bridge * bridge_ranks^log2(ranks / 4)`` in place of ``collectives``. narrow: on products in 8
+    and 4 bits, beyond gemm. unmeasured: on all kernels of a family that nobody measured. layer_s: small kernels and gaps per
     layer and pass. step_s: host per step. sequence_s: host per sequence and step. elementwise: per token and layer, in
     times of moving one residual row. first_s: fixed part of a first token. tail: extra waves at the end of a finite run.
     occupancy: share of the possible batch that runs. queueing: share of the others' prompts that a first token waits for.
@@ -42,6 +44,10 @@ class Regime:
     prefill_attention: float = 1.0
     experts: float = 1.0
     collectives: float = 1.0
+    bridge: float = 1.0
+    bridge_ranks: float = 1.0
+    narrow: float = 1.0
+    unmeasured: float = 1.0
     layer_s: float = 6e-6
     step_s: float = 5e-4
     sequence_s: float = 3e-6
@@ -102,12 +108,15 @@ class Timer:
         names = [c.regime for c in candidates]
         every = {name: np.array([getattr(regimes[r], name) for r in names]) for name in NAMES}
         self.every = every
-        g = every["gemm"][:, None]
-        shared = [every["experts"][:, None], every["collectives"][:, None]]
-        self.decode = g * tables.decode[0] + every["decode_attention"][:, None] * tables.decode[1]
-        self.decode = self.decode + shared[0] * tables.decode[2] + shared[1] * tables.decode[3]
-        self.tokens = g * tables.tokens[0] + shared[0] * tables.tokens[2] + shared[1] * tables.tokens[3]
-        self.attention = every["prefill_attention"][:, None] * tables.prefill_attention
+        other = np.where(tables.unmeasured, every["unmeasured"], 1.0)
+        bridge = every["bridge"] * every["bridge_ranks"] ** np.log2(np.maximum(tables.ranks, 2.0) / 4.0)
+        gemm = other * every["gemm"] * np.where(tables.narrow, every["narrow"], 1.0)
+        experts = other * every["experts"]
+        collectives = other * np.where(tables.pcie, bridge, every["collectives"])
+        factors = np.stack([gemm, other * every["decode_attention"], experts, collectives])[:, :, None]
+        self.decode = (factors * tables.decode).sum(axis=0)
+        self.tokens = (factors * tables.tokens).sum(axis=0)
+        self.attention = (other * every["prefill_attention"])[:, None] * tables.prefill_attention
         self.layers, self.row_s = tables.layers, tables.row_s
 
     def of(self, name: str, rows: NDArray[np.int64]) -> FloatArray:
