@@ -31,10 +31,10 @@ FOLDS = 4
 SCALE = 0.1  # of log residuals: beyond it they count linearly
 # How far (in log) the data may pull a coefficient from its start: kernels were measured, host times were not.
 PRIOR = {
-    "gemm": 0.25, "decode_attention": 0.3, "prefill_attention": 0.3, "experts": 0.3, "collectives": 0.3,
-    "bridge": 0.5, "bridge_ranks": 0.3, "narrow": 0.2, "unmeasured": 0.4,
+    "gemm": 0.3, "decode_attention": 0.3, "prefill_attention": 0.3, "experts": 0.3, "collectives": 0.3,
+    "bridge": 0.5, "bridge_ranks": 0.3, "narrow": 0.25, "int4_experts": 1.0, "unmeasured": 0.4,
     "layer_s": 1.2, "step_s": 1.2, "sequence_s": 1.2, "elementwise": 0.7, "first_s": 1.2, "tail": 0.7,
-    "occupancy": 0.15, "queueing": 0.5, "acceptance": 0.15, "slo_share": 0.2,
+    "occupancy": 0.1, "reserve": 0.5, "queueing": 0.5, "acceptance": 0.15, "slo_share": 0.2,
 }  # fmt: skip
 FLOOR, CEILING = {"layer_s": 1e-7, "step_s": 1e-6, "sequence_s": 1e-8}, {"occupancy": 1.0, "acceptance": 0.95}
 

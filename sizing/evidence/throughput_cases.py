@@ -43,6 +43,9 @@ BATCHES: FloatArray = 2.0 ** np.arange(0, 13)  # sequences of a decode step
 TOKENS: FloatArray = 2.0 ** np.arange(0, 16)  # tokens of a step
 DEFAULT_TOKENS = 512.0  # of a length that a row does not state
 LARGEST_REPLICA = 8
+#: Bytes/s of one core, the largest of the machines on which a family's products were measured (H200: 4.8 TB/s, 132 SMs).
+#: A core does not load faster because there are fewer of them.
+CORE_BANDWIDTH = {"hopper": 4.8e12 / 132}
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Candidate:
     budget: float  # tokens of a step at most
     limit: float  # requests per attention rank that may run at once (max_num_seqs)
     pool_tokens: float  # of one attention rank
+    spare_tokens: float  # what activations and runtime would hold
     regime: str
 
 
@@ -90,8 +94,9 @@ class Tables:
     decode: [group, candidate, batch] of a step that only decodes, at the mean context. tokens: [group, candidate,
     tokens] of a step of prompt tokens, attention excepted. prefill_attention: [candidate, 2] of one whole prompt: alone,
     and as one of as many as the token budget holds. layers, row_s: for overheads per layer and per token. ranks, pcie,
-    narrow, unmeasured: ranks of a group, whether they talk through the host, products in 8 or 4 bits, no kernel of the
-    accelerator's family measured.
+    narrow, unmeasured: ranks of a group, whether they talk through the host, weights of 8 bits and fewer, no kernel
+    of the accelerator's family measured, integer experts of 4 bits. strain: bandwidth of a core over the largest at which
+    16-bit products of the family were measured (1 at least).
     """
 
     decode: FloatArray
@@ -103,6 +108,8 @@ class Tables:
     pcie: BoolArray
     narrow: BoolArray
     unmeasured: BoolArray
+    int4_experts: BoolArray
+    strain: FloatArray
 
 
 @lru_cache(maxsize=512)
@@ -220,7 +227,7 @@ class CaseBook:
         self.candidates: list[Candidate] = []
         self._subject_keys: dict[tuple[object, ...], int] = {}
         self._case_keys: dict[tuple[object, ...], Case] = {}
-        self._pools: dict[tuple[object, ...], tuple[float, float]] = {}
+        self._pools: dict[tuple[object, ...], tuple[float, float, float, float]] = {}
 
     def add(self, row: ThroughputRow) -> Case:
         """The case of a row. Raises SizingError where the model or the accelerator is unknown."""
@@ -277,15 +284,15 @@ class CaseBook:
         if row.hints.prefill_only or row.quantity == "ttft_s" and row.output_tokens is None:
             wanted = 1.0
         given, wanted = max(given, 1.0), max(wanted, 1.0)
-        pool, limit, budget = self._memory(engine, subject, placement, options, given + wanted)
+        pool, spare, limit, budget = self._memory(engine, subject, placement, options)
         if pool <= 0 and row.kind in {"offline", "open"} and not row.placement_stated:
             return None
-        return Candidate(subject, placement, replicas, given, wanted, budget, limit, pool, regime_of(row, engine))
+        return Candidate(subject, placement, replicas, given, wanted, budget, limit, pool, spare, regime_of(row, engine))
 
     def _memory(
-        self, engine: Engine, subject: int, placement: Placement, options: dict[str, float], length: float
-    ) -> tuple[float, float, float]:
-        """``(pool tokens, most sequences, step tokens)`` of one attention rank."""
+        self, engine: Engine, subject: int, placement: Placement, options: dict[str, float]
+    ) -> tuple[float, float, float, float]:
+        """``(pool tokens, tokens in place of activations and runtime, most sequences, step tokens)`` of one rank."""
         s = self.subjects[subject]
         seqs, tokens, fraction = (options.get(k) for k in ("max_num_seqs", "max_num_batched_tokens", "memory_fraction"))
         tokens = tokens or options.get("chunked_prefill_size")
@@ -302,9 +309,11 @@ class CaseBook:
             fmt: str | KVFormat = s.kv
             terms = memory_terms(s.arch, device, placement, engine, s.scheme, load, kv_dtype=fmt)
             pool = float(terms.max_concurrency) * context  # windows and states counted at a long context
-            self._pools[key] = (min(pool, 1e12), float(load.max_num_seqs), float(load.max_num_batched_tokens))
-        pool, limit, budget = self._pools[key]
-        return pool, limit, budget
+            taken = float(np.asarray(terms.activation + terms.runtime)) * load.utilization
+            spare = pool * taken / float(terms.pool) if float(terms.pool) > 0 else 0.0
+            limits = float(load.max_num_seqs), float(load.max_num_batched_tokens)
+            self._pools[key] = (min(pool, 1e12), min(spare, 1e12), *limits)
+        return self._pools[key]
 
 
 @lru_cache(maxsize=1)
@@ -325,7 +334,8 @@ def build_tables(book: CaseBook) -> Tables:
     tokens = np.zeros((len(GROUPS), size, TOKENS.size))
     attention = np.zeros((size, 2))
     layers, row_s, ranks = np.zeros(size), np.zeros(size), np.zeros(size)
-    pcie, narrow, unmeasured = (np.zeros(size, dtype=bool) for _ in range(3))
+    pcie, narrow, unmeasured, int4 = (np.zeros(size, dtype=bool) for _ in range(4))
+    strain = np.ones(size)
     members: dict[int, list[int]] = defaultdict(list)
     for index, candidate in enumerate(book.candidates):
         members[candidate.subject].append(index)
@@ -354,6 +364,8 @@ def build_tables(book: CaseBook) -> Tables:
         row_s[here] = s.arch.hidden_size * 2.0 / s.machine.memory_bandwidth
         ranks[here] = (np.asarray(place.tp) * place.dp)[:, 0]
         pcie[here] = s.machine.fabric == "pcie"
-        narrow[here] = s.scheme.linear.compute in ("fp8", "fp4", "int8")
+        narrow[here] = s.scheme.linear.bits <= 8
+        int4[here] = s.scheme.experts.name in ("int4_awq", "int4_gptq")
+        strain[here] = max(s.machine.memory_bandwidth / s.machine.cores / CORE_BANDWIDTH.get(s.machine.family, np.inf), 1.0)
         unmeasured[here] = s.machine.family not in measured
-    return Tables(decode, tokens, attention, layers, row_s, ranks, pcie, narrow, unmeasured)
+    return Tables(decode, tokens, attention, layers, row_s, ranks, pcie, narrow, unmeasured, int4, strain)

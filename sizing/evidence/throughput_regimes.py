@@ -31,11 +31,12 @@ class Regime:
     """Coefficients of one engine (era). Multipliers have no unit, times are seconds.
 
     gemm, decode_attention, prefill_attention, experts, collectives: on the kernels. bridge, bridge_ranks: on collectives
-    through the host's PCIe: ``bridge * bridge_ranks^log2(ranks / 4)`` in place of ``collectives``. narrow: on products in 8
-    and 4 bits, beyond gemm. unmeasured: on all kernels of a family that nobody measured. layer_s: small kernels and gaps per
+    through the host's PCIe: ``bridge * bridge_ranks^log2(ranks / 4)`` in place of ``collectives``. narrow: on products with
+    weights of 8 bits and fewer, beyond gemm. int4_experts: on experts with integer weights of 4 bits. unmeasured: on all kernels of a family that nobody measured. layer_s: small kernels and gaps per
     layer and pass. step_s: host per step. sequence_s: host per sequence and step. elementwise: per token and layer, in
     times of moving one residual row. first_s: fixed part of a first token. tail: extra waves at the end of a finite run.
-    occupancy: share of the possible batch that runs. queueing: share of the others' prompts that a first token waits for.
+    occupancy: share of the possible batch that runs. reserve: share of the memory model's activations and runtime that the
+    cache goes without. queueing: share of the others' prompts that a first token waits for.
     acceptance: of drafted tokens. slo_share: of the rate that the limits would allow at the mean.
     """
 
@@ -47,6 +48,7 @@ class Regime:
     bridge: float = 1.0
     bridge_ranks: float = 1.0
     narrow: float = 1.0
+    int4_experts: float = 1.0
     unmeasured: float = 1.0
     layer_s: float = 6e-6
     step_s: float = 5e-4
@@ -55,6 +57,7 @@ class Regime:
     first_s: float = 5e-3
     tail: float = 0.2
     occupancy: float = 0.95
+    reserve: float = 1.0
     queueing: float = 0.5
     acceptance: float = 0.6
     slo_share: float = 0.8
@@ -110,8 +113,8 @@ class Timer:
         self.every = every
         other = np.where(tables.unmeasured, every["unmeasured"], 1.0)
         bridge = every["bridge"] * every["bridge_ranks"] ** np.log2(np.maximum(tables.ranks, 2.0) / 4.0)
-        gemm = other * every["gemm"] * np.where(tables.narrow, every["narrow"], 1.0)
-        experts = other * every["experts"]
+        gemm = other * every["gemm"] * np.where(tables.narrow, every["narrow"], tables.strain)
+        experts = other * every["experts"] * np.where(tables.int4_experts, every["int4_experts"], 1.0)
         collectives = other * np.where(tables.pcie, bridge, every["collectives"])
         factors = np.stack([gemm, other * every["decode_attention"], experts, collectives])[:, :, None]
         self.decode = (factors * tables.decode).sum(axis=0)
@@ -187,7 +190,8 @@ def answer(
     steps = np.maximum(wanted - 1.0, 0.0) / gain
 
     held = given * (1.0 - 0.5 * q.cached) + wanted * np.where(q.reserves, 1.0, 0.6)
-    possible = np.minimum(column("limit"), column("pool_tokens") / held) * timer.of("occupancy", rows)
+    pool = column("pool_tokens") + (1.0 - timer.of("reserve", rows)) * column("spare_tokens")
+    possible = np.minimum(column("limit"), pool / held) * timer.of("occupancy", rows)
     possible = np.maximum(possible, 1.0)
     offline, static = q.kind == 0, q.kind == 3
     requests = q.requests / ranks
