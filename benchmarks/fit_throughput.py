@@ -31,11 +31,13 @@ FOLDS = 4
 SCALE = 0.1  # of log residuals: beyond it they count linearly
 # How far (in log) the data may pull a coefficient from its start: kernels were measured, host times were not.
 PRIOR = {
-    "gemm": 0.3, "decode_attention": 0.3, "prefill_attention": 0.3, "experts": 0.3, "collectives": 0.3,
+    "gemm": 0.3, "decode_attention": 0.3, "prefill_attention": 0.3, "experts": 0.3, "collectives": 0.3, "prefill": 0.3,
     "bridge": 0.5, "bridge_ranks": 0.3, "narrow": 0.25, "int4_experts": 1.0, "unmeasured": 0.4,
     "layer_s": 1.2, "step_s": 1.2, "sequence_s": 1.2, "elementwise": 0.7, "first_s": 1.2, "tail": 0.7,
     "occupancy": 0.1, "reserve": 0.5, "queueing": 0.5, "acceptance": 0.15, "slo_share": 0.2,
 }  # fmt: skip
+NARROWEST = 0.05  # an interval holds its median by as much at least (in log)
+KIN = {"mindie": "vllm-ascend"}
 FLOOR, CEILING = {"layer_s": 1e-7, "step_s": 1e-6, "sequence_s": 1e-8}, {"occupancy": 1.0, "acceptance": 0.95}
 
 
@@ -101,11 +103,12 @@ def _fit_one(args: tuple[str, list[ThroughputRow], Regime]) -> tuple[str, Regime
     return name, fit_regime(rows, name, start)
 
 
-def fit(rows: Sequence[ThroughputRow], starts: Mapping[str, Regime] | None = None, pool: object = None) -> dict[str, Regime]:
-    tasks = [(name, members, (starts or {}).get(name, Regime())) for name, members in by_regime(rows).items()]
-    tasks.sort(key=lambda task: -len(task[1]))
-    run = pool.map(_fit_one, tasks) if isinstance(pool, ProcessPoolExecutor) else map(_fit_one, tasks)
-    return dict(run)
+def fit(rows: Sequence[ThroughputRow], pool: ProcessPoolExecutor) -> dict[str, Regime]:
+    """Every regime by itself; those with few rows start from their kin (``KIN``)."""
+    groups = sorted(by_regime(rows).items(), key=lambda item: -len(item[1]))
+    found = dict(pool.map(_fit_one, [(name, members, Regime()) for name, members in groups if name not in KIN]))
+    rest = [(name, members, found.get(KIN[name], Regime())) for name, members in groups if name in KIN]
+    return {**found, **dict(pool.map(_fit_one, rest))}
 
 
 def fold_of(label: str) -> int:
@@ -124,7 +127,7 @@ def left_out(
             kept = [row for row in members if fold_of(label(row)) != fold]
             out = [row for row in members if fold_of(label(row)) == fold]
             if out:
-                jobs.append((name, kept, Regime()))
+                jobs.append((name, kept, whole.get(KIN.get(name, ""), Regime())))
                 places.append((name, out))
     where = {id(row): index for index, row in enumerate(rows)}
     for (name, regime), (_, out) in zip(pool.map(_fit_one, jobs), places, strict=True):
@@ -146,7 +149,7 @@ def spreads(rows: Sequence[ThroughputRow], misses: Sequence[np.ndarray]) -> dict
     for name, values in sorted(groups.items()):
         if len(values) >= 30 or name in KIND_CODES:
             low, high = np.quantile(values, (0.09, 0.91))
-            found[name] = (round(float(low), 3), round(float(high), 3))
+            found[name] = (min(round(float(low), 3), -NARROWEST), max(round(float(high), 3), NARROWEST))
     return found
 
 
@@ -167,8 +170,9 @@ def show(rows: Sequence[ThroughputRow], miss: np.ndarray, title: str, spread: Ma
 
 
 def document(
-    rows: Sequence[ThroughputRow], regimes: Mapping[str, Regime], miss: np.ndarray, spread: Mapping[str, tuple[float, float]]
-) -> str:
+    rows: Sequence[ThroughputRow], regimes: Mapping[str, Regime], miss: np.ndarray,
+    spread: Mapping[str, tuple[float, float]], outs: Mapping[str, np.ndarray],
+) -> str:  # fmt: skip
     """The text of throughput.yaml."""
     entries = {}
     names = np.array([regime_of(row, engine_of(row)) for row in rows])
@@ -189,11 +193,19 @@ def document(
         }
     head = (
         "# Coefficients of sizing/evidence/throughput_regimes.py. Written by benchmarks/fit_throughput.py from\n"
-        "# measurements/throughput/throughput.csv.gz. residuals: median and 90th percentile of |predicted - measured| /\n"
-        "# measured in sample. intervals: 10th and 90th percentile of log(measured / predicted), whole models, accelerators\n"
-        "# or sources left out.\n"
+        "# measurements/throughput/throughput.csv.gz. residuals: median and 90th percentile of |predicted - measured|\n"
+        "# / measured in sample. intervals: 10th and 90th percentile of log(measured / predicted), whole models,\n"
+        "# accelerators or sources left out; left_out: median errors of the same runs.\n"
     )
-    body = {"version": 1, "regimes": entries, "intervals": {key: list(value) for key, value in spread.items()}}
+    table: dict[str, dict[str, float]] = {}
+    for title, found in {"in sample": miss, **outs}.items():
+        groups: dict[str, list[float]] = defaultdict(list)
+        for row, value in zip(rows, found, strict=True):
+            if np.isfinite(value):
+                groups[partition(row)].append(abs(float(np.expm1(-value))))
+        table[title] = {key: round(float(np.median(group)), 4) for key, group in groups.items() if len(group) >= 10}
+    intervals = {key: list(value) for key, value in spread.items()}
+    body = {"version": 1, "regimes": entries, "intervals": intervals, "left_out": table}
     return head + yaml.safe_dump(body, sort_keys=False, default_flow_style=None, width=118)
 
 
@@ -205,20 +217,22 @@ def main() -> None:
     options = parser.parse_args()
     rows = [r for r in read_throughput_rows(options.rows or shared_rows()) if r.predictable and r.kind in KIND_CODES]
     with ProcessPoolExecutor(2) as pool:
-        regimes = fit(rows, pool=pool)
+        regimes = fit(rows, pool)
         miss = logs(prepare(rows), regimes)
-        outs = []
+        outs: dict[str, np.ndarray] = {}
         if not options.no_left_out:
-            labels: list[Callable[[ThroughputRow], str]] = [
-                lambda row: row.model, lambda row: row.accelerator, lambda row: row.source
-            ]  # fmt: skip
-            outs = [left_out(rows, label, regimes, pool) for label in labels]
-    spread = spreads(rows, outs or [miss])
+            labels: dict[str, Callable[[ThroughputRow], str]] = {
+                "models": lambda row: row.model,
+                "accelerators": lambda row: row.accelerator,
+                "sources": lambda row: row.source,
+            }
+            outs = {title: left_out(rows, label, regimes, pool) for title, label in labels.items()}
+    spread = spreads(rows, list(outs.values()) or [miss])
     print(show(rows, miss, "in sample", spread))
-    for title, out in zip(("models", "accelerators", "sources"), outs, strict=False):
+    for title, out in outs.items():
         print(show(rows, out, f"\nleft out: whole {title}", spread))
     if options.write:
-        TARGET.write_text(document(rows, regimes, miss, spread), encoding="utf-8")
+        TARGET.write_text(document(rows, regimes, miss, spread, outs), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -116,11 +116,21 @@ def prepare(rows: Sequence[ThroughputRow]) -> Prepared:
                 hints.accept_rate if hints.accept_rate is not None else nan, mixed, engine.name == "tensorrt-llm",
             ))  # fmt: skip
     table = np.array(lines, dtype=np.float64).reshape(len(lines), 12).T
+    numbers = ("concurrency", "requests", "rate", "slo_ttft_s", "slo_tpot_s", "cached", "drafts", "accept")
     questions = Questions(
-        table[0].astype(np.int64), table[1].astype(np.int64), *table[2:10], table[10] > 0, table[11] > 0
+        candidate=table[0].astype(np.int64),
+        kind=table[1].astype(np.int64),
+        mixed=table[10] > 0,
+        reserves=table[11] > 0,
+        **{name: table[2 + k] for k, name in enumerate(numbers)},
     )
     measured = np.array([nan if row.value is None else row.value for row in rows])
     return Prepared(rows, cases, reasons, book, build_tables(book), questions, np.array(owner, dtype=int), measured)
+
+
+def with_defaults(prepared: Prepared, regimes: Mapping[str, Regime]) -> dict[str, Regime]:
+    """The regimes, and the plain one for what was never fitted."""
+    return {**{candidate.regime: Regime() for candidate in prepared.book.candidates}, **regimes}
 
 
 def evaluate(prepared: Prepared, regimes: Mapping[str, Regime]) -> tuple[FloatArray, FloatArray]:
@@ -182,7 +192,7 @@ def predict(rows: Sequence[ThroughputRow], known: Coefficients | None = None) ->
     """One prediction per row, in order."""
     known = known or coefficients()
     prepared = prepare(rows)
-    values, chosen = evaluate(prepared, known.regimes)
+    values, chosen = evaluate(prepared, with_defaults(prepared, known.regimes))
     made = []
     for index, row in enumerate(rows):
         value, case = float(values[index]), prepared.cases[index]
@@ -197,7 +207,10 @@ def predict(rows: Sequence[ThroughputRow], known: Coefficients | None = None) ->
         if not row.placement_stated:
             notes.append(f"taken: {candidate.replicas:g} x {candidate.placement.describe()}")
         if row.hints.speculative and row.hints.accept_rate is None:
-            notes.append(f"acceptance of drafts assumed {known.regimes[candidate.regime].acceptance:.2f}")
+            accepted = known.regimes.get(candidate.regime, Regime()).acceptance
+            notes.append(f"acceptance of drafts assumed {accepted:.2f}")
+        if candidate.pool_tokens <= 0:
+            notes.append("by the memory model no cache fits: one request at a time assumed")
         text = "; ".join(note for note in notes if note)
         made.append(Prediction(row.id, value * math.exp(low), value, value * math.exp(high), text))
     return made

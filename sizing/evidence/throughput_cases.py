@@ -39,11 +39,12 @@ from sizing.step import StepModel
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 GROUPS = ("gemm", "attention", "experts", "collectives")
-BATCHES: FloatArray = 2.0 ** np.arange(0, 13)  # sequences of a decode step
-TOKENS: FloatArray = 2.0 ** np.arange(0, 16)  # tokens of a step
+BATCHES: FloatArray = np.exp2(np.arange(0, 13, dtype=np.float64))  # sequences of a decode step
+TOKENS: FloatArray = np.exp2(np.arange(0, 16, dtype=np.float64))  # tokens of a step
 DEFAULT_TOKENS = 512.0  # of a length that a row does not state
 LARGEST_REPLICA = 8
-#: Bytes/s of one core, the largest of the machines on which a family's products were measured (H200: 4.8 TB/s, 132 SMs).
+#: Bytes/s of one core, the largest of the machines on which a family's products were measured (H200: 4.8 TB/s,
+#: 132 SMs).
 #: A core does not load faster because there are fewer of them.
 CORE_BANDWIDTH = {"hopper": 4.8e12 / 132}
 
@@ -92,11 +93,11 @@ class Tables:
     """Kernel seconds of every candidate, by group of kernels (see ``GROUPS``), without any overhead.
 
     decode: [group, candidate, batch] of a step that only decodes, at the mean context. tokens: [group, candidate,
-    tokens] of a step of prompt tokens, attention excepted. prefill_attention: [candidate, 2] of one whole prompt: alone,
-    and as one of as many as the token budget holds. layers, row_s: for overheads per layer and per token. ranks, pcie,
-    narrow, unmeasured: ranks of a group, whether they talk through the host, weights of 8 bits and fewer, no kernel
-    of the accelerator's family measured, integer experts of 4 bits. strain: bandwidth of a core over the largest at which
-    16-bit products of the family were measured (1 at least).
+    tokens] of a step of prompt tokens, attention excepted. prefill_attention: [candidate, 2] of one whole prompt:
+    alone, and as one of as many as the token budget holds. layers, row_s: for overheads per layer and per token.
+    ranks, pcie, narrow, unmeasured, int4_experts: ranks of a group, whether they talk through the host, weights of 8
+    bits and fewer, no kernel of the accelerator's family measured, integer experts of 4 bits. strain: bandwidth of a
+    core over the largest at which 16-bit products of the family were measured (1 at least).
     """
 
     decode: FloatArray
@@ -281,13 +282,15 @@ class CaseBook:
     ) -> Candidate | None:
         given = row.input_tokens if row.input_tokens is not None else DEFAULT_TOKENS
         wanted = row.output_tokens if row.output_tokens is not None else DEFAULT_TOKENS
-        if row.hints.prefill_only or row.quantity == "ttft_s" and row.output_tokens is None:
+        if row.hints.prefill_only or (row.quantity == "ttft_s" and row.output_tokens is None):
             wanted = 1.0
         given, wanted = max(given, 1.0), max(wanted, 1.0)
         pool, spare, limit, budget = self._memory(engine, subject, placement, options)
         if pool <= 0 and row.kind in {"offline", "open"} and not row.placement_stated:
             return None
-        return Candidate(subject, placement, replicas, given, wanted, budget, limit, pool, spare, regime_of(row, engine))
+        return Candidate(
+            subject, placement, replicas, given, wanted, budget, limit, pool, spare, regime_of(row, engine)
+        )
 
     def _memory(
         self, engine: Engine, subject: int, placement: Placement, options: dict[str, float]
@@ -366,6 +369,8 @@ def build_tables(book: CaseBook) -> Tables:
         pcie[here] = s.machine.fabric == "pcie"
         narrow[here] = s.scheme.linear.bits <= 8
         int4[here] = s.scheme.experts.name in ("int4_awq", "int4_gptq")
-        strain[here] = max(s.machine.memory_bandwidth / s.machine.cores / CORE_BANDWIDTH.get(s.machine.family, np.inf), 1.0)
+        strain[here] = max(
+            s.machine.memory_bandwidth / s.machine.cores / CORE_BANDWIDTH.get(s.machine.family, np.inf), 1.0
+        )
         unmeasured[here] = s.machine.family not in measured
     return Tables(decode, tokens, attention, layers, row_s, ranks, pcie, narrow, unmeasured, int4, strain)

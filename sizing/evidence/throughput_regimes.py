@@ -1,8 +1,8 @@
 """The arithmetic of each kind of throughput run, on arrays over all questions at once.
 
-One step of ``b`` sequences takes ``d(b)``: the kernels times a multiplier each, ``layer_s`` per layer, ``step_s`` per step,
-``sequence_s`` per sequence. A prompt adds ``m`` to the steps that carry it. The accelerators do one thing at a time, so
-``b`` requests of O output tokens complete in ``O d(b) + b m``; that is the whole model:
+One step of ``b`` sequences takes ``d(b)``: the kernels times a multiplier each, ``layer_s`` per layer, ``step_s`` per
+step, ``sequence_s`` per sequence. A prompt adds ``m`` to the steps that carry it. The accelerators do one thing at a
+time, so ``b`` requests of O output tokens complete in ``O d(b) + b m``; that is the whole model:
 
 * offline: ``b`` is what the cache, max_num_seqs and the number of requests allow; ``R`` requests take
   ``R m + (max(R/b, 1) + tail) O d`` (the tail: the last requests run in a thinning batch);
@@ -12,7 +12,7 @@ One step of ``b`` sequences takes ``d(b)``: the kernels times a multiplier each,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -30,14 +30,16 @@ _TAIL_BATCH = 0.25  # mean batch of the tail, as a share of the full one
 class Regime:
     """Coefficients of one engine (era). Multipliers have no unit, times are seconds.
 
-    gemm, decode_attention, prefill_attention, experts, collectives: on the kernels. bridge, bridge_ranks: on collectives
-    through the host's PCIe: ``bridge * bridge_ranks^log2(ranks / 4)`` in place of ``collectives``. narrow: on products with
-    weights of 8 bits and fewer, beyond gemm. int4_experts: on experts with integer weights of 4 bits. unmeasured: on all kernels of a family that nobody measured. layer_s: small kernels and gaps per
-    layer and pass. step_s: host per step. sequence_s: host per sequence and step. elementwise: per token and layer, in
-    times of moving one residual row. first_s: fixed part of a first token. tail: extra waves at the end of a finite run.
-    occupancy: share of the possible batch that runs. reserve: share of the memory model's activations and runtime that the
-    cache goes without. queueing: share of the others' prompts that a first token waits for.
-    acceptance: of drafted tokens. slo_share: of the rate that the limits would allow at the mean.
+    gemm, decode_attention, prefill_attention, experts, collectives: on the kernels. prefill: on all that prompt tokens
+    add but attention. bridge, bridge_ranks: on collectives through the host's PCIe,
+    ``bridge * bridge_ranks^log2(ranks / 4)`` in place of ``collectives``. narrow: on products with weights of 8 bits
+    and fewer, beyond gemm. int4_experts: on experts with integer weights of 4 bits. unmeasured: on all kernels of a
+    family that nobody measured. layer_s: small kernels and gaps per layer and pass. step_s: host per step. sequence_s:
+    host per sequence and step. elementwise: per token and layer, in times of moving one residual row. first_s: fixed
+    part of a first token. tail: extra waves at the end of a finite run. occupancy: share of the possible batch that
+    runs. reserve: share of the memory model's activations and runtime that the cache goes without. queueing: share of
+    the others' prompts that a first token waits for. acceptance: of drafted tokens. slo_share: of the rate that the
+    limits would allow at the mean.
     """
 
     gemm: float = 1.0
@@ -45,6 +47,7 @@ class Regime:
     prefill_attention: float = 1.0
     experts: float = 1.0
     collectives: float = 1.0
+    prefill: float = 1.0
     bridge: float = 1.0
     bridge_ranks: float = 1.0
     narrow: float = 1.0
@@ -154,7 +157,9 @@ class _View:
         checked = b * (1.0 + q.drafts)
         extra = np.where(
             q.drafts > 0,
-            _lookup(t.tokens, rows, TOKENS, checked) - _lookup(t.tokens, rows, TOKENS, b) + q.drafts * base / t.layers[rows],
+            _lookup(t.tokens, rows, TOKENS, checked)
+            - _lookup(t.tokens, rows, TOKENS, b)
+            + q.drafts * base / t.layers[rows],
             0.0,
         )
         return base + extra + self.element(checked) + self.host(b)
@@ -166,8 +171,8 @@ class _View:
         with_it = _lookup(t.tokens, rows, TOKENS, np.maximum(beside, 1.0) + piece)
         without = np.where(beside > 0, _lookup(t.tokens, rows, TOKENS, np.maximum(beside, 1.0)), 0.0)
         own = np.where(beside > 0, 0.0, self.host(np.ones_like(piece)))
-        each = np.maximum(with_it - without, 0.0) + own + self.element(piece)
-        return (each * self.given / piece + t.attention[rows, attention]) * (1.0 - q.cached)
+        each = t.of("prefill", rows) * np.maximum(with_it - without, 0.0) + own + self.element(piece)
+        return np.asarray((each * self.given / piece + t.attention[rows, attention]) * (1.0 - q.cached))
 
 
 def answer(
@@ -212,7 +217,7 @@ def answer(
         return d, m, steps * d + b * m + timer.of("first_s", rows)
 
     if np.any(q.kind == 4):
-        batch = np.where(q.kind == 4, _open_batch(view, cycle, ceiling, ranks, steps), batch)
+        batch = np.where(q.kind == 4, _open_batch(view, cycle, ceiling, ranks), batch)
     d, m, whole = cycle(batch)
     rate = batch / whole
     one = np.minimum(view.budget, given)
@@ -229,10 +234,11 @@ def answer(
         finite = count * m + np.maximum(count / batch, 1.0) * steps * d + tail + timer.of("first_s", rows)
         rate = np.where(saturated & np.isfinite(count), count / finite, rate)
         behind = np.maximum(count - batch, 0.0)
-        queued = np.where(
-            np.isfinite(count), count * m / 2 + behind**2 / (2 * batch * count) * steps * d, 0.0 * count
-        )
+        queued = np.where(np.isfinite(count), count * m / 2 + behind**2 / (2 * batch * count) * steps * d, 0.0 * count)
     queued = np.where(np.isfinite(queued), queued, 0.0)
+    # requests that arrive at a rate above the capacity queue for the difference only
+    surplus = np.clip(1.0 - rate * ranks / np.where(np.isnan(q.rate), np.inf, np.maximum(q.rate, 1e-9)), 0.0, 1.0)
+    queued = np.where(q.kind == 4, queued * surplus, queued)
     waiting = timer.of("queueing", rows) * np.maximum(batch - 1.0, 0.0) * m
     over = np.maximum(np.where(np.isfinite(asked), asked, batch) - batch, 0.0) / np.maximum(rate, 1e-12)
     ttft = np.where(saturated, alone + queued, np.where(static, batch * m, alone + beside + waiting + over))
@@ -263,13 +269,11 @@ def answer(
 
 def _open_batch(
     view: _View,
-    cycle: object,
+    cycle: Callable[[FloatArray], tuple[FloatArray, FloatArray, FloatArray]],
     ceiling: FloatArray,
     ranks: FloatArray,
-    steps: FloatArray,
 ) -> FloatArray:
     """The batch whose completion rate is the offered one, or the largest that meets the limits; by bisection."""
-    assert callable(cycle)
     q = view.questions
     low, high = np.zeros_like(ceiling), np.log(np.maximum(ceiling, 1.0))
     wanted = np.maximum(view.wanted - 1.0, 1.0)
