@@ -39,7 +39,7 @@ class Regime:
     part of a first token. tail: extra waves at the end of a finite run. occupancy: share of the possible batch that
     runs. reserve: share of the memory model's activations and runtime that the cache goes without. queueing: share of
     the others' prompts that a first token waits for. acceptance: of drafted tokens. slo_share: of the rate that the
-    limits would allow at the mean.
+    limits would allow at the mean. stable_share: of the largest rate, where the limits allow that.
     """
 
     gemm: float = 1.0
@@ -64,6 +64,7 @@ class Regime:
     queueing: float = 0.5
     acceptance: float = 0.6
     slo_share: float = 0.8
+    stable_share: float = 0.95
 
 
 NAMES = tuple(item.name for item in fields(Regime))
@@ -263,7 +264,9 @@ def answer(
     # an offered rate that is met: the run lasts until the last request is done
     lasting = np.where(np.isnan(q.requests), 1.0, q.requests / (q.requests / np.maximum(q.rate, 1e-9) + e2e) / q.rate)
     total = np.where(is_open, q.rate * lasting, total)
-    total = np.where(~np.isnan(q.slo_tpot_s), total * timer.of("slo_share", rows), total)
+    free = batch >= 0.98 * ceiling
+    share = np.where(free, timer.of("stable_share", rows), timer.of("slo_share", rows))
+    total = np.where(~np.isnan(q.slo_tpot_s), total * share, total)
     return Answers(total, ttft, tpot, e2e, batch)
 
 
