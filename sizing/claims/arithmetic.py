@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sizing.breakeven import list_price
 from sizing.capacity import TokenKind
 from sizing.claims.claim import Claim, Finding
 from sizing.engine.cache import kv_format
-from sizing.errors import SizingError, unknown_name
+from sizing.errors import SizingError
 from sizing.estimate import check_context
 from sizing.hardware import Catalog, api_prices
 from sizing.hardware.price_models import ApiPrice
@@ -27,21 +28,6 @@ GOOD_MFU = 0.35
 BEST_MFU = 0.60
 BYTES_PER_TOKEN = 4.0  # of English text with a vocabulary of 100,000 and more; an assumption
 SECONDS_PER_YEAR = 31_557_600.0
-
-
-def list_price(name: str, catalog: Catalog) -> ApiPrice:
-    """The API price list entry of that name; raises UnknownNameError with the nearest."""
-    plain = _plain(name)
-    entries = [item for item in api_prices(catalog) if item.output_per_million is not None]
-    for matches in (lambda known: known == plain, lambda known: known.startswith(plain), lambda known: plain in known):
-        found = [item for item in entries if matches(_plain(item.model))]
-        if found:
-            return min(found, key=lambda item: len(item.model))
-    raise unknown_name("API price list", name, [item.model for item in entries], key="--than")
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def _price_of(item: ApiPrice, kind: TokenKind) -> float | None:
