@@ -70,7 +70,7 @@ def ownership_per_accelerator_year(
         OwnershipLine(
             "capital",
             (capex - residual) * annuity(discount_rate, years),
-            f"({capex:,.0f} USD - residual {residual:,.0f} USD) as an annuity over {years:g} years at {discount_rate:.1%}",
+            f"({capex:,.0f} - residual {residual:,.0f} USD) as an annuity over {years:g} years at {discount_rate:.1%}",
         ),
         OwnershipLine(
             "electricity",

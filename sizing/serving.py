@@ -1,16 +1,19 @@
 """The steady state of continuous batching: from step times to TTFT, TPOT and throughput.
 
 One replica holds ``concurrency`` requests per attention data-parallel rank. Requests prefill (in chunks of at most the
-token budget) and then decode; both share the accelerators. The model, per rank, with N requests, S new prompt tokens,
-O output tokens, decode step time ``d`` and marginal prefill time ``m`` (what one prompt adds to the steps that carry it):
+token budget) and then decode; both share the accelerators. The model, per rank, with N requests, O output tokens, decode
+step time ``d`` and prefill time ``m`` (what one prompt adds to the steps that carry it):
 
-* each request decodes for ``O - 1`` steps of ``d``; while it does, other requests prefill: prefill takes the share
-  ``rho = X * m`` of the time, so decode stretches to ``d / (1 - rho)`` a step where prefill runs ahead of decode;
-* the prefill "server" and the decoding "crowd" are a closed network of N customers; its response time follows from the
-  Schweitzer approximation of mean-value analysis: ``R^2 + R (Z - m N) - m Z = 0`` with Z the decode duration;
-* requests beyond what the cache holds wait for one to finish: ``(N - running) / X``.
+* a request decodes for ``O - 1`` steps of ``d``; while it does, the other ``N - 1`` requests prefill once each, and the
+  share ``f`` of that time lands on it: ``TPOT = d + f * (N - 1) / (O - 1) * m``. Engines that mix chunks with decode
+  have f near 1. Where prefill runs first and alone and all requests have the same length, requests move in waves: all
+  prompts are read together, half of that time falls on a request that already decodes, the other half is its TTFT;
+* prefill is one server visited by N customers that decode between visits; the mean response follows from the
+  Schweitzer approximation of mean-value analysis: ``R^2 + R (Z - m N) - m Z = 0`` with Z the decode duration. Only the
+  share ``wait_weight`` of it shows: prefill times are far less variable than the formula's;
+* requests beyond what the cache (or the engine's limit) holds wait for one to finish: ``(N - running) / X``.
 
-Everything broadcasts over arrays of workloads and placements.
+``settle`` is that model on given step times; ``steady_state`` asks a ``StepModel`` for them. All of it broadcasts.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ from sizing.engine.placement import Placement
 from sizing.operations import StepShape
 from sizing.step import StepModel
 
+MIN_CHUNK = 256.0  # tokens that a prompt chunk has at least, however many sequences decode
+INSTANT = 1e-12  # seconds; keeps divisions defined
+
 
 @dataclass(frozen=True, slots=True)
 class Batching:
@@ -32,16 +38,22 @@ class Batching:
 
     token_budget: tokens of a step at most (max_num_batched_tokens, chunked_prefill_size). mixed: prefill chunks ride
     along with decode in one step; otherwise a prefill runs alone and decode waits. wait_weight: share of the queueing
-    formula's waiting that shows in TTFT (1: exponential service; 0.5: deterministic). interference: share of the other
-    requests' prefill time that lands in a request's decode phase. fixed_ttft_s: constant host cost of a first token.
+    formula's waiting that shows in TTFT. interference: share of the other requests' prefill time that lands in a
+    request's decode phase when lengths vary; interference_same, wait_same: the two when all requests have the same
+    lengths. fixed_ttft_s: constant host cost of a first token. ttft_step_share: share of a step that a new request waits
+    for the one in progress. marginal: share of a mixed step's prefill that overlaps with decode's memory traffic (1: the
+    prompt costs what it adds to the step, 0: what it costs alone).
     """
 
-    token_budget: float = 8192.0
+    token_budget: Num = 8192.0
     mixed: bool = True
     wait_weight: float = 0.5
     interference: float = 1.0
     fixed_ttft_s: float = 0.0
     ttft_step_share: float = 0.5
+    interference_same: float | None = None
+    wait_same: float | None = None
+    marginal: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +61,9 @@ class Load:
     """What a replica carries. concurrency: requests per attention data-parallel rank, waiting ones included.
 
     input_tokens, output_tokens: means of a request. cached_tokens: prompt tokens found in the prefix cache.
-    running_limit: requests per rank that the cache (or max_num_seqs) lets run at once. tokens_per_step: tokens that a
-    sequence gains per decode step (1 without speculation), verified_tokens: tokens computed for it (1 + drafts).
+    running_limit: requests per rank that the cache (or max_num_seqs) lets run at once. Speculative decoding:
+    tokens_per_step are what a sequence gains per decode step (1 without), verified_tokens what is computed for it (1 +
+    drafts), draft_s the time to draft them. same_lengths: 1 where all requests have the same lengths, 0 where they vary.
     """
 
     concurrency: Num
@@ -61,6 +74,7 @@ class Load:
     tokens_per_step: Num = 1.0
     verified_tokens: Num = 1.0
     draft_s: Num = 0.0
+    same_lengths: Num = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,28 @@ class PrefillTimes:
     in_batch_s: FloatArray  # time that passes from its first chunk to its first token, decode riding along
 
 
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """What ``settle`` needs of the step model, per rank. Seconds of a pass.
+
+    decode_s, decode_half_s: a decode step of all running requests, and of half of them.
+    """
+
+    decode_s: FloatArray
+    decode_half_s: FloatArray
+    prefill: PrefillTimes
+
+
+def chunk_shape(load: Load, batching: Batching, decoding: Num) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """``(chunks, tokens of a chunk, mean tokens before it)`` of one prompt beside ``decoding`` sequences."""
+    new = np.maximum(as_float(load.input_tokens) - load.cached_tokens, 1.0)
+    beside = as_float(decoding) * load.verified_tokens if batching.mixed else as_float(0.0)
+    budget = np.maximum(batching.token_budget - beside, MIN_CHUNK)
+    chunks = np.ceil(new / budget)
+    each = new / chunks
+    return chunks, each, as_float(load.cached_tokens) + (new - each) / 2
+
+
 def prefill_times(
     model: StepModel,
     placement: Placement,
@@ -100,11 +136,7 @@ def prefill_times(
     decode_s: FloatArray,
 ) -> PrefillTimes:
     """Prefill of one prompt of ``load`` in chunks, beside ``decoding`` sequences whose own step takes ``decode_s``."""
-    new = np.maximum(as_float(load.input_tokens) - load.cached_tokens, 1.0)
-    budget = np.maximum(batching.token_budget - (as_float(decoding) if batching.mixed else 0.0), 256.0)
-    chunks = np.ceil(new / budget)
-    each = new / chunks
-    past = as_float(load.cached_tokens) + (new - each) / 2  # mean past of a chunk
+    chunks, each, past = chunk_shape(load, batching, decoding)
     alone = chunks * model.seconds(StepShape(prefill_tokens=each, prefill_past=past), placement)
     if not batching.mixed:
         return PrefillTimes(alone, alone, alone)
@@ -118,7 +150,16 @@ def prefill_times(
         ),
         placement,
     )
-    return PrefillTimes(alone, np.maximum(chunks * (mixed - decode_s), 0.0), chunks * mixed)
+    return mixed_prefill(batching, chunks, alone, mixed, decode_s)
+
+
+def mixed_prefill(
+    batching: Batching, chunks: FloatArray, alone_s: FloatArray, mixed_s: FloatArray, decode_s: FloatArray
+) -> PrefillTimes:
+    """The three times from those of a mixed step and of the prompt alone."""
+    added = np.maximum(chunks * (mixed_s - decode_s), 0.0)
+    marginal = batching.marginal * added + (1.0 - batching.marginal) * alone_s
+    return PrefillTimes(alone_s, marginal, chunks * decode_s + marginal)
 
 
 def closed_response(service_s: FloatArray, think_s: FloatArray, customers: FloatArray) -> FloatArray:
@@ -128,65 +169,39 @@ def closed_response(service_s: FloatArray, think_s: FloatArray, customers: Float
     return np.maximum(root, service_s)
 
 
-def steady_state(
-    model: StepModel,
-    placement: Placement,
-    load: Load,
-    batching: Batching,
-    decode_seconds: Callable[[FloatArray, FloatArray], FloatArray] | None = None,
-    rounds: int = 3,
-) -> SteadyState:
-    """The means that ``concurrency`` requests per rank settle to. See the module's text for the formulas.
+def _between(varied: float, same: float | None, same_lengths: Num) -> FloatArray:
+    """A coefficient between its value for varied and for equal lengths."""
+    return varied + ((varied if same is None else same) - varied) * as_float(same_lengths)
 
-    decode_seconds(batch, context) may replace the step model's own decode time (tables of the planner).
-    """
+
+def settle(times: StepTimes, placement: Placement, load: Load, batching: Batching, rounds: int = 4) -> SteadyState:
+    """The means that ``concurrency`` requests per rank settle to, given the step times."""
     n = np.maximum(as_float(load.concurrency), 1.0)
     running = np.minimum(n, np.maximum(as_float(load.running_limit), 1.0))
     output = np.maximum(as_float(load.output_tokens), 1.0)
-    context = as_float(load.input_tokens) + output / 2
     pp = as_float(placement.pp)
     steps = np.maximum(output - 1.0, 0.0) / load.tokens_per_step
-
-    def decode(batch: FloatArray) -> FloatArray:
-        micro = batch / pp  # a pipeline holds pp micro-batches, each passing all stages
-        if decode_seconds is not None:
-            return decode_seconds(micro, context)
-        shape = StepShape(decode_seqs=micro, decode_context=context, tokens_per_decode=load.verified_tokens)
-        return model.seconds(shape, placement) + load.draft_s
-
-    decoding = running
-    decode_s = decode(decoding)
-    times = prefill_times(model, placement, load, batching, decoding / pp, decode_s)
-    rho: FloatArray = as_float(0.0)
+    per_sequence = (times.decode_s - times.decode_half_s) / (running / 2)  # what one more sequence adds to a step
+    service = times.prefill.marginal_s / pp
+    share = _between(batching.interference, batching.interference_same, load.same_lengths)
+    weight = _between(batching.wait_weight, batching.wait_same, load.same_lengths)
+    others = share * np.maximum(running - 1.0, 0.0) * service
+    decoding, decode_s = running, times.decode_s
     for _ in range(rounds):
-        service = times.marginal_s / pp
         duration = steps * decode_s
-        # Prefill of the others that falls into this request's decode phase stretches it.
-        stretched = duration + batching.interference * np.maximum(running - 1, 0.0) * service * np.where(
-            duration > 0, 1.0, 0.0
-        ) * _overlap(duration, service, running)
-        response = closed_response(service, stretched, running)
-        cycle = stretched + times.in_batch_s + (response - service) * batching.wait_weight
-        rho = np.minimum(running * service / np.maximum(cycle, 1e-12), 1.0)
-        new_decoding = np.maximum(running * stretched / np.maximum(cycle, 1e-12), np.minimum(running, 1.0))
-        decoding = 0.5 * (decoding + new_decoding)
-        decode_s = decode(decoding)
-    duration = steps * decode_s
-    service = times.marginal_s / pp
-    stretched = duration + batching.interference * np.maximum(running - 1, 0.0) * service * _overlap(
-        duration, service, running
-    )
+        stretched = duration + others * _overlap(duration, service)
+        waiting = (closed_response(service, stretched, running) - service) * weight
+        cycle = np.maximum(stretched + times.prefill.in_batch_s + waiting, INSTANT)
+        busy = np.maximum(running * stretched / cycle, np.minimum(running, 1.0))
+        decoding = 0.5 * (decoding + busy)
+        decode_s = np.maximum(times.decode_s + per_sequence * (decoding - running), INSTANT)
     tpot = stretched / np.maximum(output - 1.0, 1.0)
-    response = closed_response(service, stretched, running)
-    waiting = (response - service) * batching.wait_weight
-    step_wait = np.where(running > 1, batching.ttft_step_share * tpot, 0.0)
-    first = times.in_batch_s + waiting + step_wait + batching.fixed_ttft_s
-    cycle = stretched + times.in_batch_s + waiting
-    rate = running / np.maximum(cycle, 1e-12)  # requests per second of one rank
+    step_wait = np.where(running > 1, batching.ttft_step_share * decode_s, 0.0)
+    first = times.prefill.in_batch_s + waiting + step_wait + batching.fixed_ttft_s
+    rate = running / np.maximum(stretched + first, INSTANT)  # requests per second of one rank
     queue = np.maximum(n - running, 0.0) / rate
+    total_rate = rate * as_float(placement.dp)
     ttft = first + queue
-    dp = as_float(placement.dp)
-    total_rate = rate * dp
     return SteadyState(
         ttft_s=ttft,
         tpot_s=tpot,
@@ -194,16 +209,45 @@ def steady_state(
         output_tokens_per_s=total_rate * output,
         total_tokens_per_s=total_rate * (output + load.input_tokens),
         decode_step_s=decode_s,
-        prefill_s=times.alone_s,
-        marginal_prefill_s=times.marginal_s,
-        prefill_share=rho,
+        prefill_s=times.prefill.alone_s,
+        marginal_prefill_s=times.prefill.marginal_s,
+        prefill_share=np.minimum(rate * service, 1.0),
         running=running,
         decoding=decoding,
         queue_wait_s=queue,
-        end_to_end_s=ttft + tpot * np.maximum(output - 1.0, 0.0),
+        end_to_end_s=ttft + stretched,
     )
 
 
-def _overlap(duration: FloatArray, service: FloatArray, running: FloatArray) -> FloatArray:
-    """Share of the other requests' prefills that fall into a request's decode phase: decode time over the whole cycle."""
-    return duration / np.maximum(duration + service * np.minimum(running, 2.0), 1e-12)
+def steady_state(
+    model: StepModel,
+    placement: Placement,
+    load: Load,
+    batching: Batching,
+    decode_seconds: Callable[[FloatArray, FloatArray], FloatArray] | None = None,
+    rounds: int = 4,
+) -> SteadyState:
+    """The means that ``concurrency`` requests per rank settle to. See the module's text for the formulas.
+
+    decode_seconds(batch, context) may replace the step model's own decode time (tables of the planner).
+    """
+    n = np.maximum(as_float(load.concurrency), 1.0)
+    running = np.minimum(n, np.maximum(as_float(load.running_limit), 1.0))
+    context = as_float(load.input_tokens) + np.maximum(as_float(load.output_tokens), 1.0) / 2
+    pp = as_float(placement.pp)
+
+    def decode(batch: FloatArray) -> FloatArray:
+        if decode_seconds is not None:
+            return decode_seconds(batch, context)
+        shape = StepShape(decode_seqs=batch, decode_context=context, tokens_per_decode=load.verified_tokens)
+        return model.seconds(shape, placement) + load.draft_s
+
+    micro = running / pp  # a pipeline holds pp micro-batches, each passing all stages
+    decode_s = decode(micro)
+    prefill = prefill_times(model, placement, load, batching, micro, decode_s)
+    return settle(StepTimes(decode_s, decode(micro / 2), prefill), placement, load, batching, rounds)
+
+
+def _overlap(duration: FloatArray, service: FloatArray) -> FloatArray:
+    """Share of the others' prefills that can fall into a decode phase: none when there is no decode phase."""
+    return duration / np.maximum(duration + service, INSTANT)

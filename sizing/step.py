@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from sizing import kernels
-from sizing.arrays import FloatArray, as_float, scalar
+from sizing.arrays import FloatArray, Num, as_float, scalar
 from sizing.engine.placement import Placement
 from sizing.kernels import KernelCurves, MachineRates
 from sizing.model.architecture import Architecture
@@ -28,9 +28,13 @@ class Overheads:
     """What an engine adds to the operations, fitted on whole servers.
 
     step_s: host time of a step that is not hidden behind the accelerator [s]. layer_s: small kernels and launch gaps
-    per layer and pass [s]. token_layer_s: element-wise work per token and layer beyond that, as a fraction of the time
-    to move one residual row through memory (dimensionless). sequence_s: host work per running sequence and step [s].
-    gemm, attention, experts, collectives: multipliers on the kernels' own times.
+    per layer and pass [s]. moe_layer_s: the same for routing, per layer with experts [s]. sync_s: what each of a layer's
+    joins costs beyond the collective itself where several ranks run [s per layer]. elementwise: element-wise work per
+    token and layer, as multiples of the time to move one residual row through memory. sequence_s: host work per running
+    sequence and step [s]. prefill_step_s: host time that a step with prompt tokens adds [s].
+    gemm, attention, experts, collectives: multipliers on the kernels' own times in decode; prefill_*: in prefill (a
+    mixed step weighs the two by tokens). prefill_gemm16: on top of prefill_gemm for 16-bit products, which draw the most
+    power and clock down under steady load.
     """
 
     step_s: float = 0.0
@@ -42,11 +46,33 @@ class Overheads:
     experts: float = 1.0
     collectives: float = 1.0
     prefill_step_s: float = 0.0
+    moe_layer_s: float = 0.0
+    sync_s: float = 0.0
+    prefill_gemm: float = 1.0
+    prefill_gemm16: float = 1.0
+    prefill_attention: float = 1.0
+    prefill_experts: float = 1.0
+    prefill_collectives: float = 1.0
+    linear: float = 1.0
+    prefill_linear: float = 1.0
 
-    def multiplier(self, kind: str) -> float:
-        return getattr(self, KIND_GROUP[kind]) if kind in KIND_GROUP else 1.0
+    def multiplier(self, kind: str, prefill_share: Num = 0.0, bits: float = 8.0) -> Num:
+        """The factor on an operation's kernel time in a step of which ``prefill_share`` of the tokens are prompts."""
+        group = KIND_GROUP.get(kind)
+        if group is None:
+            return 1.0
+        decode, prefill = float(getattr(self, group)), float(getattr(self, f"prefill_{group}"))
+        if group == "gemm" and bits >= 16:
+            prefill *= self.prefill_gemm16
+        if kind in PREFILL_ONLY:
+            return prefill
+        if kind in DECODE_ONLY or decode == prefill:
+            return decode
+        return decode + (prefill - decode) * as_float(prefill_share)
 
 
+PREFILL_ONLY = frozenset({"prefill_attention", "linear_prefill"})
+DECODE_ONLY = frozenset({"decode_attention", "linear_decode"})
 ROUTING_SKEW = 0.0
 INDEX_EFFICIENCY = 0.5
 KERNEL_FORMATS: dict[str, str] = {
@@ -69,8 +95,8 @@ KIND_GROUP: dict[str, str] = {
     "gemm": "gemm",
     "prefill_attention": "attention",
     "decode_attention": "attention",
-    "linear_prefill": "attention",
-    "linear_decode": "attention",
+    "linear_prefill": "linear",
+    "linear_decode": "linear",
     "moe": "experts",
     "all_reduce": "collectives",
     "all_gather": "collectives",
@@ -100,8 +126,9 @@ class StepModel:
 
     def working(self, shape: StepShape, placement: Placement) -> list[TimedOperation]:
         """The pass as timed operations, engine overheads as the last lines."""
+        share = prefill_share(shape)
         timed = [
-            TimedOperation(op, self._time(op))
+            TimedOperation(op, self._time(op, share))
             for op in list_operations(self.arch, shape, placement, self.scheme, self.kv_bytes)
         ]
         return timed + self._overhead_lines(shape, placement)
@@ -121,8 +148,25 @@ class StepModel:
             found[group] = found.get(group, as_float(0.0)) + op.count * self._kernel(op)
         return found
 
-    def _time(self, op: Operation) -> FloatArray:
-        return op.count * self.overheads.multiplier(op.kind) * self._kernel(op)
+    def seconds_by_multiplier(self, shape: StepShape, placement: Placement) -> dict[str, FloatArray]:
+        """Kernel time of a pass by the multiplier that it falls under: ``seconds`` is linear in the multipliers.
+
+        Keys: those of ``Overheads`` for decode and prefill attention, and "gemm", "gemm16", "experts", "collectives" for
+        what both kinds of tokens share.
+        """
+        found: dict[str, FloatArray] = {}
+        for op in list_operations(self.arch, shape, placement, self.scheme, self.kv_bytes):
+            group = KIND_GROUP[op.kind]
+            if op.kind in PREFILL_ONLY:
+                group = f"prefill_{group}"
+            elif group == "gemm" and op.format.bits >= 16:
+                group = "gemm16"
+            found[group] = found.get(group, as_float(0.0)) + op.count * self._kernel(op)
+        return found
+
+    def _time(self, op: Operation, share: Num) -> FloatArray:
+        factor = self.overheads.multiplier(op.kind, share, op.format.bits)
+        return as_float(op.count * factor * self._kernel(op))
 
     def _overhead_lines(self, shape: StepShape, placement: Placement) -> list[TimedOperation]:
         layers = float(self.arch.num_layers)
@@ -130,8 +174,11 @@ class StepModel:
         over = self.overheads
         prefilling = as_float(shape.prefill_tokens) > 0
         row_s = self.arch.hidden_size * 2.0 / self.machine.memory_bandwidth
+        experts = float(sum(group.count for group in self.arch.groups if group.feed_forward.experts is not None))
+        joined = (as_float(placement.tp) * placement.dp) > 1
         lines = [
-            ("layer_overhead", layers * over.layer_s + 0.0 * pp),
+            ("layer_overhead", layers * over.layer_s + experts * over.moe_layer_s + 0.0 * pp),
+            ("synchronisation", np.where(joined, layers * over.sync_s, 0.0)),
             ("elementwise", layers * over.elementwise * row_s * shape.tokens),
             ("host_step", over.step_s * pp + np.where(prefilling, over.prefill_step_s, 0.0)),
             ("host_sequences", over.sequence_s * as_float(shape.decode_seqs)),
@@ -316,6 +363,11 @@ def kernel_format(fmt: WeightFormat) -> str:
     if fmt.name in KERNEL_FORMATS:
         return KERNEL_FORMATS[fmt.name]
     return "int4_wo" if fmt.bits < 6 else "int8_wo" if fmt.bits < 12 else "bf16"
+
+
+def prefill_share(shape: StepShape) -> FloatArray:
+    """Share of a step's tokens that are prompt tokens."""
+    return as_float(shape.prefill_tokens) / np.maximum(shape.tokens, 1e-9)
 
 
 def time_by_kind(timed: list[TimedOperation]) -> dict[str, FloatArray]:

@@ -1,6 +1,6 @@
 """The Study: the one input document. Command line, web page and Python all build it; a plan starts from it.
 
-YAML, versioned, every key checked: an unknown key is refused with the nearest known one. ``Study.schema_json()`` is the
+YAML, versioned, every key checked: an unknown key is refused with the nearest known one. ``Study.json_schema()`` is the
 JSON Schema for editors.
 """
 
@@ -145,7 +145,7 @@ class Study(_Part):
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
     @classmethod
-    def schema_json(cls) -> dict[str, Any]:
+    def json_schema(cls) -> dict[str, Any]:
         """The JSON Schema of the document."""
         return cls.model_json_schema()
 

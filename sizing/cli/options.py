@@ -21,9 +21,9 @@ Dp = Annotated[int, typer.Option("--dp", help="Attention data parallel size insi
 Ep = Annotated[int, typer.Option("--ep", help="Expert parallel size.")]
 EngineName = Annotated[
     str | None,
-    typer.Option("--engine", help="vllm, sglang, tensorrt-llm, vllm-ascend, mindie; default: the usual one."),
+    typer.Option("--engine", help="vllm, sglang, tensorrt-llm, vllm-ascend, mindie; else the usual one."),
 ]
-EngineVersion = Annotated[str | None, typer.Option("--engine-version", help="Such as 0.19; default: the latest known.")]
+EngineVersion = Annotated[str | None, typer.Option("--engine-version", help="Such as 0.19; else the latest known.")]
 Weights = Annotated[
     str | None, typer.Option("--weights", help="bf16, fp8, fp8_block, int8, int4_awq, mxfp4, nvfp4, bits4.5, ...")
 ]

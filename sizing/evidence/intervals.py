@@ -1,16 +1,66 @@
-"""Provisional."""
+"""How far predictions of whole servers may be off: factors around the median, from rows that the fit had not seen."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from sizing.errors import unknown_name
+from sizing.evidence.serving_curves import serving_document
+
+QUANTITIES = ("tpot", "ttft", "throughput", "cost")
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
+    """An 80% interval as factors: p10 = p50 * low, p90 = p50 * high. reasons: why it is as wide as it is."""
+
     low: float
     high: float
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[str, ...]
 
 
-def spread(quantity: str, **case: object) -> Spread:
-    return Spread(0.75, 1.33, ("provisional",))
+def spread(
+    quantity: str,
+    *,
+    engine: str,
+    family: str,
+    kind: str = "dense",
+    dtype: str = "fp8",
+    disaggregated: bool = False,
+    uncertain: bool = False,
+) -> Spread:
+    """The interval of a quantity ("tpot", "ttft", "throughput" or "cost").
+
+    engine, family: of the accelerator. kind: of architecture ("dense", "moe", "mla", "hybrid"). dtype: of the weights.
+    uncertain: the placement itself had to be guessed. Each that the measurements do not cover widens the interval:
+    factors multiply in quadrature of their logarithms.
+    """
+    if quantity not in QUANTITIES:
+        raise unknown_name("quantity", quantity, list(QUANTITIES), key="quantity")
+    document = serving_document()
+    intervals = document["intervals"]
+    base, widen = intervals[quantity], intervals["widen"]
+    reasons = ["errors on whole groups of measured servers that the fit had not seen"]
+    extra = 0.0
+
+    def wider(key: str, why: str) -> None:
+        nonlocal extra
+        extra += math.log(float(widen[key])) ** 2
+        reasons.append(why)
+
+    if engine not in document["engines"]:
+        wider("engine", f"no measured servers of {engine}")
+    if family.lower() not in document["families"]:
+        wider("family", f"no measured servers on {family}")
+    if kind not in intervals.get("kinds", ("dense", "moe", "mla")):
+        wider("kind", f"few or no measured servers of {kind} models")
+    if dtype not in intervals.get("dtypes", ("bf16", "fp8", "fp8_block", "nvfp4", "mxfp4")):
+        wider("dtype", f"few or no measured servers with {dtype} weights")
+    if disaggregated:
+        wider("disagg", "prefill and decode pools apart: few rows state both")
+    if uncertain:
+        wider("uncertain", "the placement is not fully stated")
+    low = math.exp(-math.sqrt(math.log(float(base["low"])) ** 2 + extra))
+    high = math.exp(math.sqrt(math.log(float(base["high"])) ** 2 + extra))
+    return Spread(low, high, tuple(reasons))

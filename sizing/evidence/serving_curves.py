@@ -1,21 +1,102 @@
-"""Provisional: replaced by the fitted coefficients."""
+"""The coefficients of whole servers: what engines add to kernel times, and how they mix prefill and decode.
+
+They come from ``serving.yaml``, fitted by ``benchmarks/fit_serving.py``; the file is read once, when first asked for.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any
 
+import yaml
+
+from sizing.errors import SizingError
 from sizing.serving import Batching
 from sizing.step import Overheads
+
+#: Coefficient in the file -> field of Overheads, factor to its unit.
+OVERHEAD_UNITS = {
+    "layer_us": ("layer_s", 1e-6),
+    "moe_layer_us": ("moe_layer_s", 1e-6),
+    "sync_us": ("sync_s", 1e-6),
+    "sequence_us": ("sequence_s", 1e-6),
+    "step_ms": ("step_s", 1e-3),
+    "prefill_step_ms": ("prefill_step_s", 1e-3),
+    **{name: (name, 1.0) for name in ("elementwise", "gemm", "attention", "experts", "collectives", "linear")},
+    **{
+        f"prefill_{name}": (f"prefill_{name}", 1.0)
+        for name in ("gemm", "gemm16", "attention", "experts", "collectives")
+    },
+    "prefill_linear": ("prefill_linear", 1.0),
+}
+BATCHING_UNITS = {
+    "fixed_ttft_ms": ("fixed_ttft_s", 1e-3),
+    **{
+        name: (name, 1.0)
+        for name in ("interference", "interference_same", "wait_weight", "wait_same", "ttft_step_share", "marginal")
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ServingCoefficients:
+    """What one engine does on one family of accelerators. origin: where the figures come from, in words."""
+
     overheads: Overheads
     batching: Batching
-    origin: str = ""
+    origin: str
 
 
+@lru_cache(maxsize=1)
+def serving_document() -> dict[str, Any]:
+    """The whole of serving.yaml."""
+    text = resources.files("sizing.evidence").joinpath("serving.yaml").read_text(encoding="utf-8")
+    document = yaml.safe_load(text)
+    if not isinstance(document, dict) or not {"shared", "engines", "intervals"} <= set(document):
+        raise SizingError("serving.yaml lacks shared, engines or intervals", key="serving.yaml")
+    return document
+
+
+def stand_in(engine: str) -> tuple[str, bool]:
+    """``(the engine whose coefficients apply, whether it is the engine itself)``."""
+    document = serving_document()
+    if engine in document["engines"]:
+        return engine, True
+    return str(document["stand_ins"].get(engine, document["fallback"])), False
+
+
+def mixes_prefill(engine: str) -> bool:
+    """Whether an engine's steps hold prompt chunks beside decoding sequences, in the versions of the fit."""
+    return stand_in(engine)[0] != "sglang"
+
+
+@lru_cache(maxsize=64)
 def serving_coefficients(engine: str, family: str) -> ServingCoefficients:
-    return ServingCoefficients(
-        Overheads(layer_s=15e-6, step_s=3e-4, elementwise=25.0), Batching(mixed=engine != "sglang")
-    )
+    """The coefficients for an engine ("vllm", "sglang", "tensorrt-llm", ...) on a family ("hopper", "blackwell", ...).
+
+    An engine without measurements takes those of its stand-in, a family without takes the shared ones; both are told in
+    ``origin``. The token budget in ``batching`` is the usual one; replace it by the engine's own for a device.
+    """
+    document = serving_document()
+    used, own = stand_in(engine)
+    values = {**document["shared"], **document["engines"][used]}
+    notes = [str(document["origin"])]
+    if not own:
+        notes.append(f"no measured servers of {engine}: coefficients of {used}")
+    if family not in document["families"]:
+        known = " and ".join(document["families"])
+        notes.append(f"no measured servers on {family}: overheads as on {known}")
+    return coefficients_from(values, mixed=mixes_prefill(engine), origin="; ".join(notes))
+
+
+def coefficients_from(values: dict[str, float], *, mixed: bool, origin: str = "") -> ServingCoefficients:
+    """Coefficients from figures in the units of the file."""
+    over = {
+        OVERHEAD_UNITS[key][0]: value * OVERHEAD_UNITS[key][1] for key, value in values.items() if key in OVERHEAD_UNITS
+    }
+    batch = {
+        BATCHING_UNITS[key][0]: value * BATCHING_UNITS[key][1] for key, value in values.items() if key in BATCHING_UNITS
+    }
+    return ServingCoefficients(Overheads(**over), Batching(mixed=mixed, **batch), origin)
