@@ -23,7 +23,7 @@ from sizing.cost import (
     token_cost,
 )
 from sizing.engine.placement import Placement
-from sizing.errors import PlacementError, SizingError
+from sizing.errors import PlacementError, SizingError, UnknownNameError
 from sizing.estimate import Interval, bottleneck, check_context, resolve_price, width
 from sizing.hardware import Catalog, load_catalog
 from sizing.hardware.price_models import Price
@@ -153,7 +153,7 @@ def _targets(
                         )
                         _check_formats(target)
                         _ = target.machine
-                    except PlacementError:
+                    except (PlacementError, UnknownNameError):
                         raise
                     except SizingError as error:
                         rejected.append(
