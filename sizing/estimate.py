@@ -14,12 +14,14 @@ from sizing.cost import TokenCost, token_cost
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
 from sizing.errors import SizingError
+from sizing.evidence.calibration import Calibration
 from sizing.evidence.intervals import Spread, spread
 from sizing.hardware import Accelerator, Catalog
 from sizing.hardware.price_models import Price
 from sizing.hardware.prices import hourly_price
 from sizing.memory import MemoryLedger, memory_ledger, memory_terms
 from sizing.model.architecture import Architecture
+from sizing.model.parts import CoreKind
 from sizing.operations import StepShape
 from sizing.serving import Batching, Load, SteadyState, steady_state
 from sizing.step import TimedOperation
@@ -243,6 +245,7 @@ def estimate(
     draft_tokens: int = 0,
     price: float | Mapping[str, float] | None = None,
     catalog: Catalog | None = None,
+    calibration: Calibration | None = None,
     target: Target | None = None,
 ) -> Estimate:
     """Estimate one replica.
@@ -272,6 +275,7 @@ def estimate(
             weights=weights,
             kv_dtype=kv_dtype,
             catalog=catalog,
+            calibration=calibration,
         )
     place = placement or Placement()
     assumptions = list(target.assumptions) + check_context(target.arch, input_tokens + output_tokens)
@@ -358,16 +362,27 @@ def estimate(
     )
 
 
-def width(target: Target, quantity: str) -> Spread:
-    """How far a figure of this target may be off, from the evidence nearest to it."""
+def width(target: Target, quantity: str, *, disaggregated: bool = False) -> Spread:
+    """How far a figure of this target may be off, from the evidence nearest to it (or the user's own runs)."""
+    if target.calibration is not None:
+        return target.calibration.spread(quantity)
     return spread(
         quantity,
         engine=target.engine.name,
         family=target.accelerator.family,
-        dtype=target.scheme.linear.name,
-        moe=target.arch.is_moe,
-        mla=target.arch.is_mla,
+        kind=architecture_kind(target.arch),
+        dtype=target.scheme.experts.name if target.arch.is_moe else target.scheme.linear.name,
+        disaggregated=disaggregated,
     )
+
+
+def architecture_kind(arch: Architecture) -> str:
+    """ "hybrid" (recurrent layers), "mla", "moe" or "dense": what the evidence is sorted by."""
+    if any(group.mixer.core.kind is CoreKind.LINEAR for group in arch.groups):
+        return "hybrid"
+    if arch.is_mla:
+        return "mla"
+    return "moe" if arch.is_moe else "dense"
 
 
 def does_not_fit(target: Target, place: Placement, memory: MemoryLedger) -> str:

@@ -25,6 +25,7 @@ from sizing.cost import (
 from sizing.engine.placement import Placement
 from sizing.errors import PlacementError, SizingError, UnknownNameError
 from sizing.estimate import Interval, bottleneck, check_context, resolve_price, width
+from sizing.evidence.calibration import Calibration
 from sizing.hardware import Catalog, load_catalog
 from sizing.hardware.price_models import Price
 from sizing.hardware.prices import purchase_price
@@ -56,7 +57,7 @@ class _Priced:
     power_w: float
 
 
-def plan(study: Study, catalog: Catalog | None = None) -> Result:
+def plan(study: Study, catalog: Catalog | None = None, *, calibration: Calibration | None = None) -> Result:
     """Answer a Study. Raises SizingError for unknown names and lengths beyond the model's context.
 
     A part that cannot run, fit or meet the targets is not an error: it is in ``rejected`` with its reason.
@@ -67,7 +68,7 @@ def plan(study: Study, catalog: Catalog | None = None) -> Result:
     rejected: list[Rejection] = []
     found: list[Plan] = []
     evaluated = 0
-    for priced in _targets(study, arch, catalog, rejected, assumptions):
+    for priced in _targets(study, arch, catalog, rejected, assumptions, calibration):
         demand = Demand.of(study.workload, priced.target, study.model.context)
         if not assumptions or not any("context" in item for item in assumptions):
             assumptions += check_context(arch, demand.context, "workload")
@@ -131,7 +132,12 @@ def _draft_choices(study: Study, arch: Architecture) -> list[int]:
 
 
 def _targets(
-    study: Study, arch: Architecture, catalog: Catalog, rejected: list[Rejection], assumptions: list[str]
+    study: Study,
+    arch: Architecture,
+    catalog: Catalog,
+    rejected: list[Rejection],
+    assumptions: list[str],
+    calibration: Calibration | None = None,
 ) -> Iterator[_Priced]:
     """Every accelerator x engine x formats that can run, with its price."""
     for offer in study.hardware:
@@ -150,6 +156,7 @@ def _targets(
                             weights=weights,
                             kv_dtype=kv_dtype,
                             catalog=catalog,
+                            calibration=calibration,
                         )
                         _check_formats(target)
                         _ = target.machine

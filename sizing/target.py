@@ -13,6 +13,7 @@ from sizing.engine.base import Device, Engine
 from sizing.engine.cache import KVFormat, kv_format
 from sizing.engine.registry import get_engine
 from sizing.errors import SizingError
+from sizing.evidence.calibration import Calibration
 from sizing.evidence.serving_curves import ServingCoefficients, serving_coefficients
 from sizing.hardware import Accelerator, Catalog, Server, default_server, load_catalog
 from sizing.kernels import MachineRates, kernel_curves
@@ -38,6 +39,7 @@ class Target:
     catalog: Catalog
     coefficients: ServingCoefficients
     assumptions: tuple[str, ...] = ()
+    calibration: Calibration | None = None
 
     @cached_property
     def device(self) -> Device:
@@ -153,6 +155,7 @@ def resolve_target(
     kv_dtype: str | None = None,
     catalog: Catalog | None = None,
     coefficients: ServingCoefficients | None = None,
+    calibration: Calibration | None = None,
 ) -> Target:
     """Resolve names to objects; raises SizingError (or a subclass) with the key at fault."""
     catalog = catalog or load_catalog()
@@ -174,6 +177,17 @@ def resolve_target(
     assumptions += said
     kv, said = choose_kv(formats, kv_dtype)
     assumptions += said
+    used = coefficients or serving_coefficients(served.name, chosen.family)
+    own: Calibration | None = None
+    if calibration is not None:
+        if calibration.applies(served.name, chosen.id):
+            own, used = calibration, calibration.apply(used)
+            assumptions.append(calibration.describe())
+        else:
+            assumptions.append(
+                f"the calibration is of {calibration.engine} on {calibration.accelerator}: not used for {served.name} "
+                f"on {chosen.id}"
+            )
     return Target(
         arch=arch,
         accelerator=chosen,
@@ -182,8 +196,9 @@ def resolve_target(
         scheme=formats,
         kv=kv,
         catalog=catalog,
-        coefficients=coefficients or serving_coefficients(served.name, chosen.family),
+        coefficients=used,
         assumptions=tuple(assumptions),
+        calibration=own,
     )
 
 
