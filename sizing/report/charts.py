@@ -155,7 +155,7 @@ def cost_chart(ctx: Context) -> Chart | None:
         ends = (float(shares[0] * 100), 100.0)
         series.append(Series(key=f"api:{item.api}", name=item.api, x=ends, y=(level, level), style="dashed"))
     best = ctx.best
-    marks = ()
+    marks: tuple[Mark, ...] = ()
     if best is not None:
         used = min(best.utilization, 1.0) * ctx.study.workload.daily.utilization * 100
         marks = (Mark(axis="x", value=used, label=ctx.m("mark.planned")),)

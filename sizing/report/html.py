@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 from functools import lru_cache
 from importlib import resources
@@ -42,12 +43,15 @@ def _asset(name: str) -> str:
 
 
 def html_text(report: ReportModel, *, pdf: bool = False) -> str:
-    """The report as HTML. ``pdf``: the variant for WeasyPrint, without script, with page boxes and fonts as files."""
+    """The report as HTML. ``pdf``: the variant for WeasyPrint, without script, with page boxes."""
     environment = _environment()
     import markupsafe
 
     style = _asset("style.css")
-    style = file_faces(report) + style + _print_style(report) if pdf else _embedded_faces(report) + style
+    if pdf:
+        style = faces(report) + style + _print_style(report)
+    elif has_chinese(report):
+        style = faces(report) + style
     return str(
         environment.get_template("report.html.j2").render(
             report=report,
@@ -91,49 +95,36 @@ def font_files(report: ReportModel) -> list[tuple[int, Path]]:
     """Weight and file of the fonts that the report needs."""
     kind = "sc" if has_chinese(report) else "latin"
     folder = Path(str(resources.files("sizing.report") / "fonts"))
-    return [(weight, folder / f"NotoSansSC-{kind}-{face}.woff2") for face, weight in FACES]
+    return [(weight, folder / f"NotoSansSC-{kind}-{face}.ttf.gz") for face, weight in FACES]
 
 
-def file_faces(report: ReportModel) -> str:
-    """``@font-face`` rules that point at the package's own files."""
-    return "".join(
-        f'@font-face {{ font-family: "Sizing Sans"; font-weight: {weight}; src: url("{path.as_uri()}"); }}\n'
-        for weight, path in font_files(report)
-    )
-
-
-def _embedded_faces(report: ReportModel) -> str:
-    """For Chinese, the characters that the report uses, inside the file, so that it reads on a machine without them.
-
-    Without fontTools (it comes with the extra) the whole font goes in.
-    """
-    if not has_chinese(report):
-        return ""
+def faces(report: ReportModel) -> str:
+    """``@font-face`` rules with the characters that the report uses, inside the file: it reads on a bare machine."""
     letters = "".join(sorted(set(report.model_dump_json()) | {chr(code) for code in range(0x20, 0x7F)}))
     rules = []
     for weight, path in font_files(report):
         data = base64.b64encode(_subset(str(path), letters)).decode("ascii")
         rules.append(
             f'@font-face {{ font-family: "Sizing Sans"; font-weight: {weight}; '
-            f'src: url("data:font/woff2;base64,{data}") format("woff2"); }}\n'
+            f'src: url("data:font/ttf;base64,{data}") format("truetype"); }}\n'
         )
     return "".join(rules)
 
 
 @lru_cache(maxsize=8)
 def _subset(path: str, letters: str) -> bytes:
+    """The font with these characters only; whole where fontTools (it comes with the extra) is missing."""
+    whole = gzip.decompress(Path(path).read_bytes())
     try:
         from fontTools import subset
         from fontTools.ttLib import TTFont
     except ImportError:
-        return Path(path).read_bytes()
-    options = subset.Options(hinting=False, notdef_outline=True)
-    options.flavor = "woff2"
-    font = TTFont(path, recalcTimestamp=False, lazy=True)
+        return whole
+    options = subset.Options(hinting=False, notdef_outline=True, layout_features=["kern", "locl"])
+    font = TTFont(io.BytesIO(whole), recalcTimestamp=False, lazy=True)
     tool = subset.Subsetter(options)
     tool.populate(text=letters)
     tool.subset(font)
-    font.flavor = "woff2"
     kept = io.BytesIO()
-    font.save(kept, reorderTables=True)
+    font.save(kept)
     return kept.getvalue()

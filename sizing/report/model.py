@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-REPORT_VERSION = 1
+REPORT_VERSION: Literal[1] = 1
 Cell = str | int | float | None
 Language = Literal["en", "zh"]
 

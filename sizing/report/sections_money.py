@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from sizing.cost import ownership_per_accelerator_year
 from sizing.report.blocks import column, table
 from sizing.report.charts import cost_chart
 from sizing.report.context import Context, layout
 from sizing.report.model import Block, Cell, Section, Table, Text
 from sizing.report.money_sheet import ownership_arguments
-from sizing.result import Plan
+from sizing.result import Plan, Rejection
 
 Row = tuple[Cell, ...]
 MOST_REJECTED = 40
@@ -92,14 +95,27 @@ def alternatives_section(ctx: Context) -> Section:
     blocks: list[Block] = [Text(text=m("alt.evaluated", count=f"{result.evaluated:,}"))]
     if result.plans:
         blocks.append(_plans(ctx))
-    rows: list[Row] = []
-    for item in result.rejected[:MOST_REJECTED]:
-        rows.append((m.word("code", item.code), m.phrase(item.candidate), item.count, m.phrase(item.reason)))
-    left = len(result.rejected) - MOST_REJECTED
+    folded = _folded(result.rejected)
+    rows: list[Row] = [
+        (m.word("code", item.code), m.phrase(item.candidate), item.count, m.phrase(item.reason))
+        for item in folded[:MOST_REJECTED]
+    ]
+    left = len(folded) - MOST_REJECTED
     columns = [column(m, "code"), column(m, "candidate"), column(m, "count", "number"), column(m, "reason")]
     note = m("alt.more", count=left) if left > 0 else "" if rows else m("alt.none")
     blocks.append(table(m, "rejected", columns, rows, note=note))
     return Section(id="alternatives", title=m("section.alternatives"), blocks=tuple(blocks))
+
+
+def _folded(items: Sequence[Rejection]) -> list[Rejection]:
+    """One line for all dearer layouts of one accelerator in one format; the first, cheapest, stands for them."""
+    found: dict[tuple[str, ...], Rejection] = {}
+    for item in items:
+        words = item.candidate.split(" ")
+        key = (item.code, *words[2:4]) if item.code == "dearer" else (item.code, item.candidate, item.reason)
+        known = found.get(key)
+        found[key] = item if known is None else replace(known, count=known.count + item.count)
+    return list(found.values())
 
 
 def _plans(ctx: Context) -> Table:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
+
 from sizing.model.counts import kv_bytes, kv_bytes_per_element
 from sizing.model.quantization import QuantScheme
 from sizing.report.blocks import column, facts, table
@@ -12,6 +14,7 @@ from sizing.report.context import Context
 from sizing.report.model import Block, Cell, Section, Table, Text
 from sizing.units import GIB, count
 from sizing.workload import BatchArrival, ConcurrencyArrival, RateArrival, UsersArrival
+from sizing.workload.workload import ImageTokens
 
 Row = tuple[Cell, ...]
 TARGETS = ("ttft_p95", "ttft_p50", "tpot_p95", "tpot_p50", "e2e_p95")
@@ -33,8 +36,8 @@ def _requirements(ctx: Context) -> list[Row]:
     spread_in, spread_out = (int(_p95(values)) for values in work.length_grid(512, image_tokens=_images(ctx)))
     rows: list[Row] = [(m("req.model"), ctx.model_name, "", given)]
     if ctx.best is not None:
-        said = given if study.model.context else m("req.input_spread").split(",")[0] + " + …"
-        rows.append((m("req.context"), ctx.demand(ctx.best).context, m("unit.tokens"), said if study.model.context else basis))
+        said = given if study.model.context else basis
+        rows.append((m("req.context"), ctx.demand(ctx.best).context, m("unit.tokens"), said))
     rows += [
         (m("req.input"), round(inputs, 1), m("unit.tokens"), basis),
         (m("req.input_spread"), spread_in, m("unit.tokens"), basis),
@@ -54,14 +57,12 @@ def _requirements(ctx: Context) -> list[Row]:
     return rows
 
 
-def _images(ctx: Context) -> object:
+def _images(ctx: Context) -> ImageTokens | None:
     vision = ctx.arch.vision
     return vision.image_tokens if vision is not None else None
 
 
 def _p95(values: object) -> float:
-    import numpy as np
-
     return float(np.quantile(np.asarray(values, dtype=float), 0.95))
 
 

@@ -40,7 +40,12 @@ def _open(chart: Chart, height: float) -> list[str]:
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", kind: str = "tick", extra: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}"{extra}>{escape(text)}</text>'
+    size = 12.5 if kind == "label" else 11.5
+    fill = {"inbar": "#ffffff", "marked": "#5a6473"}.get(kind, "#1d2430")
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}" font-size="{size}" fill="{fill}" '
+        f'font-family="Sizing Sans, Noto Sans, Arial, sans-serif"{extra}>{escape(text)}</text>'
+    )
 
 
 def nice_ticks(low: float, high: float, count: int = 6) -> list[float]:
@@ -122,20 +127,20 @@ def _lines(chart: Chart) -> str:
     parts = _open(chart, height)
     for tick in y_axis.ticks:
         y = y_axis(tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<line class="grid" stroke="#e3e7ec" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(_text(LEFT - 7, y + 4, _label(tick), "end"))
     for tick in x_axis.ticks:
         x = x_axis(tick)
-        parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 5}"/>')
+        parts.append(f'<line class="axis" stroke="#5a6473" x1="{x:.1f}" x2="{x:.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 5}"/>')
         parts.append(_text(x, HEIGHT - BOTTOM + 18, _label(tick), "middle"))
-    parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>')
+    parts.append(f'<line class="axis" stroke="#5a6473" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>')
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, chart.x_label, "middle", "label"))
     turn = f' transform="rotate(-90 14 {(TOP + HEIGHT - BOTTOM) / 2:.1f})"'
     parts.append(_text(14, (TOP + HEIGHT - BOTTOM) / 2, chart.y_label, "middle", "label", turn))
     for number, mark in enumerate(chart.marks):
         x = x_axis(mark.value)
         side, shift = ("end", -5) if x > WIDTH * 0.7 else ("start", 5)
-        parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+        parts.append(f'<line class="mark" stroke="#5a6473" stroke-dasharray="4 3" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
         parts.append(_text(x + shift, TOP + 12 + 15 * number, f"{mark.label} {_label(round(mark.value, 1))}", side, "marked"))
     for item in chart.series:
         parts.append(_series(chart, item, x_axis, y_axis, *colours[item.key]))
@@ -179,7 +184,7 @@ def _stack(chart: Chart) -> str:
     parts = _open(chart, end + 10)
     for tick in axis.ticks:
         x = axis(tick)
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{base:.1f}"/>')
+        parts.append(f'<line class="grid" stroke="#e3e7ec" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{base:.1f}"/>')
         parts.append(_text(x, base + 15, _label(tick), "middle"))
     parts.append(_text((8 + WIDTH - RIGHT) / 2, base + 34, chart.y_label, "middle", "label"))
     for row, name in enumerate(chart.categories):

@@ -162,9 +162,9 @@ class _Writer:
         kind = {"type": "bar", "subtype": "stacked"} if chart.kind == "stack" else {"type": "scatter", "subtype": "smooth"}
         native = self.book.add_chart(kind)
         native.set_title({"name": guarded(chart.title), "name_font": {"size": 12}})
-        axis = {"name_font": {"size": 9}, "major_gridlines": {"visible": True, "line": {"color": "#e3e7ec"}}}
-        across = {"name": guarded(chart.x_label), **axis}
-        up = {"name": guarded(chart.y_label), **axis, **({"log_base": 10} if chart.y_log else {})}
+        axis: dict[str, Any] = {"name_font": {"size": 9}, "major_gridlines": {"visible": True, "line": {"color": "#e3e7ec"}}}
+        across: dict[str, Any] = {"name": guarded(chart.x_label), **axis}
+        up: dict[str, Any] = {"name": guarded(chart.y_label), **axis, **({"log_base": 10} if chart.y_log else {})}
         if chart.kind == "stack":
             native.set_y_axis({"name_font": {"size": 9}, "reverse": True})
             native.set_x_axis({**up})
@@ -187,7 +187,7 @@ class _Writer:
             sheet.write_string(row, value_column, guarded(series.name), self.head)
             for offset, y in enumerate(series.y, 1):
                 self._cell(sheet, row + offset, value_column, y, "number")
-            given = {
+            given: dict[str, Any] = {
                 "name": [name, row, value_column],
                 "categories": [name, row + 1, column, row + len(xs), column],
                 "values": [name, row + 1, value_column, row + len(xs), value_column],
