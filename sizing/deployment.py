@@ -109,7 +109,9 @@ def _native(arch: Architecture, plan: Plan) -> str:
     for key in ("fp8_block", "nvfp4", "mxfp4", "w4a8", "awq", "gptq", "int8", "fp8", "bf16", "fp16"):
         if key in text:
             return WEIGHTS.get(key, {"awq": "awq", "gptq": "gptq"}.get(key, key))
-    raise SizingError(f"no engine's launch files know {plan.weights!r} weights", key="weights", hint="plan with bf16 or fp8")
+    raise SizingError(
+        f"no engine's launch files know {plan.weights!r} weights", key="weights", hint="plan with bf16 or fp8"
+    )
 
 
 def checkpoint(arch: Architecture, weights: str, plan: Plan) -> str:

@@ -42,8 +42,10 @@ def report(
 
 def deploy(
     study: StudyFile,
-    kind: Annotated[str, typer.Option("--kind", help="command, compose, kubernetes, lws, kserve, llm-d, dynamo, benchmark, all.")] = "compose",
-    output: Annotated[Path, typer.Option("-o", "--output", help="Directory for the files; made if absent.")] = Path("."),
+    kind: Annotated[
+        str, typer.Option("--kind", help="command, compose, kubernetes, lws, kserve, llm-d, dynamo, benchmark, all.")
+    ] = "compose",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory for the files; made if absent.")] = Path(),
     number: Annotated[int, typer.Option("--plan", min=1, help="Which plan of the answer, best first.")] = 1,
     date: Date = None,
     calibration: opt.Calibration = None,

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from sizing.result import Result
 
 KINDS = ("html", "pdf", "xlsx", "md", "json")
-SUFFIXES = {".html": "html", ".htm": "html", ".pdf": "pdf", ".xlsx": "xlsx", ".md": "md", ".markdown": "md", ".json": "json"}
+SUFFIXES = {
+    ".html": "html",
+    ".htm": "html",
+    ".pdf": "pdf",
+    ".xlsx": "xlsx",
+    ".md": "md",
+    ".markdown": "md",
+    ".json": "json",
+}
 
 __all__ = ["KINDS", "build", "kind_of", "render", "report", "report_bytes"]
 

@@ -1,4 +1,4 @@
-"""The data of the four charts: memory stack, cache growth, throughput against interactivity, cost against utilisation."""
+"""The data of the four charts: memory, cache growth, throughput against interactivity, cost against utilisation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def memory_chart(ctx: Context) -> Chart | None:
     if not plans:
         return None
     series = [
-        Series(key=part, name=ctx.m(f"part.{part}"), y=tuple(max(plan.memory_gib.get(part, 0.0), 0.0) for plan in plans))
+        Series(
+            key=part, name=ctx.m(f"part.{part}"), y=tuple(max(plan.memory_gib.get(part, 0.0), 0.0) for plan in plans)
+        )
         for part in PARTS
     ]
     unused = tuple(

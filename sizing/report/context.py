@@ -112,9 +112,7 @@ class Context:
             "data_parallel": (place.dp,),
             "expert_parallel": (place.ep,),
         }
-        narrowed = self.study.model_copy(
-            update={"constraints": self.study.constraints.model_copy(update=bounds)}
-        )
+        narrowed = self.study.model_copy(update={"constraints": self.study.constraints.model_copy(update=bounds)})
         drafts = plan.speculative_tokens
         ground = survey(target, demand, space_of(narrowed, target), self.study.engine, drafts=drafts)
         if ground is None:

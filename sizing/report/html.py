@@ -81,9 +81,7 @@ def _print_style(report: ReportModel) -> str:
 
 def css_string(text: str) -> str:
     """Text that is safe between the double quotes of a CSS string inside ``<style>``."""
-    return "".join(
-        letter if letter.isalnum() or letter in " .,:;·-–()" else f"\\{ord(letter):x} " for letter in text
-    )
+    return "".join(letter if letter.isalnum() or letter in " .,:;·-–()" else f"\\{ord(letter):x} " for letter in text)
 
 
 def has_chinese(report: ReportModel) -> bool:
@@ -116,8 +114,8 @@ def _subset(path: str, letters: str) -> bytes:
     """The font with these characters only; whole where fontTools (it comes with the extra) is missing."""
     whole = gzip.decompress(Path(path).read_bytes())
     try:
-        from fontTools import subset
-        from fontTools.ttLib import TTFont
+        from fontTools import subset  # type: ignore[import-untyped]
+        from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
     except ImportError:
         return whole
     options = subset.Options(hinting=False, notdef_outline=True, layout_features=["kern", "locl"])

@@ -71,8 +71,7 @@ def _table(table: Table) -> list[str]:
         heads = [safe(c.title) + (f" [{safe(c.unit)}]" if c.unit else "") for c in table.columns]
         lines += [_row(heads), _row(["---" if c.kind == "text" else "---:" for c in table.columns])]
         lines += [
-            _row([_cell(value, column) for value, column in zip(row, table.columns, strict=True)])
-            for row in table.rows
+            _row([_cell(value, column) for value, column in zip(row, table.columns, strict=True)]) for row in table.rows
         ]
     return [*lines, "", safe(table.note)] if table.note else lines
 
@@ -94,7 +93,10 @@ def _chart(report: ReportModel, chart: Chart) -> list[str]:
         for index, name in enumerate(chart.categories):
             lines.append(_row([safe(name), *(show(item.y[index]) for item in chart.series)]))
         return lines
-    lines += [_row([report.labels["chart_data"], safe(chart.x_label), safe(chart.y_label)]), _row(["---", "---:", "---:"])]
+    lines += [
+        _row([report.labels["chart_data"], safe(chart.x_label), safe(chart.y_label)]),
+        _row(["---", "---:", "---:"]),
+    ]
     for item in chart.series:
         size = len(item.x)
         for index in sorted({round(i * (size - 1) / (MOST_POINTS - 1)) for i in range(MOST_POINTS)}):

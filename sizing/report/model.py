@@ -1,6 +1,6 @@
-"""What a report says, whatever its form: sections of tables, charts as data, ledgers, a cost sheet that can be recomputed.
+"""What a report says, whatever its form: sections of tables, charts as data, ledgers, a cost sheet that recomputes.
 
-One ``ReportModel`` is built from one Result; the renderers (HTML, PDF, XLSX, Markdown, JSON) only lay it out. Numbers are
+One ``ReportModel`` is built from one Result; the renderers only lay it out. Numbers are
 plain numbers in the unit that the column or row names; texts are in the report's language.
 """
 

@@ -1,4 +1,4 @@
-"""Cost as a sheet that recomputes: named inputs, and lines as spreadsheet formulas with the core's own values beside."""
+"""Cost as a sheet that recomputes: named inputs, and lines as formulas with the core's own values beside."""
 
 from __future__ import annotations
 
@@ -215,7 +215,9 @@ def _power(ctx: Context, plan: Plan, sheet: _Sheet) -> None:
         "Wh",
     )
     sheet.line("energy_month", f"out_power_kw*pue*{HOURS_PER_MONTH:g}", meter, "kWh")
-    sheet.line("electricity_month", "out_energy_month*electricity", meter * ctx.study.money.own.electricity_usd_per_kwh, "USD")
+    sheet.line(
+        "electricity_month", "out_energy_month*electricity", meter * ctx.study.money.own.electricity_usd_per_kwh, "USD"
+    )
     sheet.line("carbon", "out_energy_wh/1000*grid", plan.carbon_g_per_million_tokens or 0.0, "g CO2e")
 
 

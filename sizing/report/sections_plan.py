@@ -34,7 +34,9 @@ def summary_section(ctx: Context) -> Section:
     m, best = ctx.m, ctx.best
     title = m("section.summary")
     if best is None:
-        return Section(id="summary", title=title, blocks=(Text(text=m("summary.none", model=ctx.model_name), tone="lead"),))
+        return Section(
+            id="summary", title=title, blocks=(Text(text=m("summary.none", model=ctx.model_name), tone="lead"),)
+        )
     text = m(
         "summary.answer", model=ctx.model_name, accelerators=best.accelerators, accelerator=best.accelerator_name,
         servers=best.servers, replicas=best.replicas, layout=layout(best), weights=best.weights, engine=best.engine,
@@ -71,7 +73,9 @@ def _figures(ctx: Context, best: Plan) -> Figures:
     rows = [
         Figure(key="accelerators", label=m("figure.accelerators"), value=best.accelerators, unit=best.accelerator_name),
         Figure(key="usd_per_hour", label=m("figure.usd_per_hour"), value=best.usd_per_hour, unit="USD", kind="money"),
-        Figure(key="usd_per_month", label=m("figure.usd_per_month"), value=best.usd_per_month, unit="USD", kind="money"),
+        Figure(
+            key="usd_per_month", label=m("figure.usd_per_month"), value=best.usd_per_month, unit="USD", kind="money"
+        ),
     ]
     out = best.cost.get("usd_per_million_output_tokens")
     if out is not None:
@@ -191,9 +195,17 @@ def memory_section(ctx: Context) -> Section:
         rows: list[Row] = []
         for line in found.memory.lines:
             size, unit = (line.value / GIB, "GiB") if line.unit == "bytes" else (line.value, m.phrase(line.unit))
-            given = ", ".join(f"{key} {show(value) if not isinstance(value, str) else value}" for key, value in line.inputs.items())
+            given = ", ".join(
+                f"{key} {show(value) if not isinstance(value, str) else value}" for key, value in line.inputs.items()
+            )
             rows.append((m.phrase(line.name), size, unit, m.phrase(line.formula), given))
-        columns = [column(m, "item"), column(m, "value", "number"), column(m, "unit"), column(m, "formula"), column(m, "inputs")]
+        columns = [
+            column(m, "item"),
+            column(m, "value", "number"),
+            column(m, "unit"),
+            column(m, "formula"),
+            column(m, "inputs"),
+        ]
         note = m("memory.pool_note") if ctx.best is not None and ctx.best.pools else ""
         blocks.append(table(m, "memory", columns, rows, note=note))
     return Section(id="memory", title=m("section.memory"), blocks=tuple(blocks))

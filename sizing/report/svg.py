@@ -103,7 +103,9 @@ def _legend(entries: Sequence[tuple[str, str, str]], y: float) -> tuple[list[str
         wide = 34 + sum(12.5 if ord(letter) > 0x2E80 else 6.3 for letter in name)
         if x + wide > WIDTH - RIGHT and x > LEFT:
             x, y = float(LEFT), y + 18
-        shifted = swatch.format(x1=f"{x:.1f}", x2=f"{x + 22:.1f}", xm=f"{x + 11:.1f}", y=f"{y - 4:.1f}", yt=f"{y - 9:.1f}")
+        shifted = swatch.format(
+            x1=f"{x:.1f}", x2=f"{x + 22:.1f}", xm=f"{x + 11:.1f}", y=f"{y - 4:.1f}", yt=f"{y - 9:.1f}"
+        )
         parts.append(f'<g class="legend" data-series="{escape(key, quote=True)}">{shifted}{_text(x + 28, y, name)}</g>')
         x += wide + 12
     return parts, y
@@ -127,21 +129,31 @@ def _lines(chart: Chart) -> str:
     parts = _open(chart, height)
     for tick in y_axis.ticks:
         y = y_axis(tick)
-        parts.append(f'<line class="grid" stroke="#e3e7ec" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(
+            f'<line class="grid" stroke="#e3e7ec" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
         parts.append(_text(LEFT - 7, y + 4, _label(tick), "end"))
     for tick in x_axis.ticks:
         x = x_axis(tick)
-        parts.append(f'<line class="axis" stroke="#5a6473" x1="{x:.1f}" x2="{x:.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 5}"/>')
+        parts.append(
+            f'<line class="axis" stroke="#5a6473" x1="{x:.1f}" x2="{x:.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 5}"/>'
+        )
         parts.append(_text(x, HEIGHT - BOTTOM + 18, _label(tick), "middle"))
-    parts.append(f'<line class="axis" stroke="#5a6473" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>')
+    parts.append(
+        f'<line class="axis" stroke="#5a6473" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>'
+    )
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, chart.x_label, "middle", "label"))
     turn = f' transform="rotate(-90 14 {(TOP + HEIGHT - BOTTOM) / 2:.1f})"'
     parts.append(_text(14, (TOP + HEIGHT - BOTTOM) / 2, chart.y_label, "middle", "label", turn))
     for number, mark in enumerate(chart.marks):
         x = x_axis(mark.value)
         side, shift = ("end", -5) if x > WIDTH * 0.7 else ("start", 5)
-        parts.append(f'<line class="mark" stroke="#5a6473" stroke-dasharray="4 3" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-        parts.append(_text(x + shift, TOP + 12 + 15 * number, f"{mark.label} {_label(round(mark.value, 1))}", side, "marked"))
+        parts.append(
+            f'<line class="mark" stroke="#5a6473" stroke-dasharray="4 3" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+        )
+        parts.append(
+            _text(x + shift, TOP + 12 + 15 * number, f"{mark.label} {_label(round(mark.value, 1))}", side, "marked")
+        )
     for item in chart.series:
         parts.append(_series(chart, item, x_axis, y_axis, *colours[item.key]))
     return "".join([*parts, *legend, "</svg>"])
@@ -176,7 +188,11 @@ def _stack(chart: Chart) -> str:
     body = len(chart.categories) * (BAR + GAP + NAME)
     base = top + body
     entries = [
-        (item.key, item.name, f'<rect x="{{x1}}" y="{{yt}}" width="22" height="11" fill="{_part(item, number)}" class="seg"/>')
+        (
+            item.key,
+            item.name,
+            f'<rect x="{{x1}}" y="{{yt}}" width="22" height="11" fill="{_part(item, number)}" class="seg"/>',
+        )
         for number, item in enumerate(chart.series)
     ]
     legend, end = _legend(entries, base + 58)

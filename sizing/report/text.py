@@ -1,4 +1,4 @@
-"""The words of a report: one message catalog a language, and what the core says in English put into the report's own."""
+"""The words of a report: one message catalog a language, and the core's English put into the report's own."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The XLSX form: native charts, and a cost sheet of live formulas over named inputs, each checked against the report.
 
-User text is never a formula: strings are written as strings, and one that a spreadsheet would take for a formula gets an
+User text is never a formula: strings are written as strings, and one that a sheet would take for a formula gets an
 apostrophe before it.
 """
 
@@ -53,7 +53,9 @@ class _Writer:
         self.bold = make({"bold": True, "font_size": 12})
         self.wrap = make({"text_wrap": True, "valign": "top"})
         self.grey = make({"font_color": "#5a6473", "text_wrap": True, "valign": "top"})
-        self.kinds = {kind: make({"num_format": code, "valign": "top"}) for kind, code in FORMATS.items() if kind != "text"}
+        self.kinds = {
+            kind: make({"num_format": code, "valign": "top"}) for kind, code in FORMATS.items() if kind != "text"
+        }
         self.input = make({"bg_color": "#fff2cc", "border": 1, "num_format": "#,##0.########"})
         self.live = make({"num_format": "#,##0.00######"})
         self.mono = make({"font_name": "Consolas", "valign": "top"})
@@ -87,10 +89,16 @@ class _Writer:
         sheet.set_column(1, 12, 18)
         row = 0
         if first:
-            for text, style in ((self.report.title, self.title), (self.report.subtitle, self.bold), (self.report.status, self.grey)):
+            for text, style in (
+                (self.report.title, self.title),
+                (self.report.subtitle, self.bold),
+                (self.report.status, self.grey),
+            ):
                 sheet.write_string(row, 0, guarded(text), style)
                 row += 1
-            sheet.write_string(row, 0, f"{self.report.labels['date']} {self.report.date}, {guarded(self.report.tool)}", self.grey)
+            sheet.write_string(
+                row, 0, f"{self.report.labels['date']} {self.report.date}, {guarded(self.report.tool)}", self.grey
+            )
             row += 2
         else:
             sheet.write_string(row, 0, guarded(section.title), self.title)
@@ -159,10 +167,15 @@ class _Writer:
     def _chart(self, sheet: Any, row: int, chart: Chart) -> int:
         """The chart's data on the sheet, and a native chart over it."""
         name = sheet.get_name()
-        kind = {"type": "bar", "subtype": "stacked"} if chart.kind == "stack" else {"type": "scatter", "subtype": "smooth"}
+        kind = (
+            {"type": "bar", "subtype": "stacked"} if chart.kind == "stack" else {"type": "scatter", "subtype": "smooth"}
+        )
         native = self.book.add_chart(kind)
         native.set_title({"name": guarded(chart.title), "name_font": {"size": 12}})
-        axis: dict[str, Any] = {"name_font": {"size": 9}, "major_gridlines": {"visible": True, "line": {"color": "#e3e7ec"}}}
+        axis: dict[str, Any] = {
+            "name_font": {"size": 9},
+            "major_gridlines": {"visible": True, "line": {"color": "#e3e7ec"}},
+        }
         across: dict[str, Any] = {"name": guarded(chart.x_label), **axis}
         up: dict[str, Any] = {"name": guarded(chart.y_label), **axis, **({"log_base": 10} if chart.y_log else {})}
         if chart.kind == "stack":

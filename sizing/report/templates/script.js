@@ -23,7 +23,7 @@
   });
   document.querySelectorAll("table").forEach(function (table) {
     table.querySelectorAll("thead th").forEach(function (head, column) {
-      head.title = "↕";
+      
       head.addEventListener("click", function () {
         var body = table.tBodies[0];
         var rows = Array.prototype.slice.call(body.rows);
