@@ -36,17 +36,17 @@ class Space:
 
 
 def enumerate_placements(arch: Architecture, space: Space) -> list[Placement]:
-    """Sizes in powers of two (pipelines also of as many stages as servers): tensor parallelism inside a server,
+    """Sizes in powers of two (pipelines also of as many stages as servers, data parallelism also of whole servers): tensor
+    parallelism inside a server,
     pipelines over servers, attention data parallelism for latent attention and for experts, experts whole over all
     ranks of a stage or cut like everything else."""
     most, node = space.most, space.node_size
     tps = [size for size in POWERS if size <= min(node, most)]
     pps = sorted({size for size in (*POWERS, *range(1, space.max_nodes + 1)) if size <= min(most, arch.num_layers)})
     pps = [size for size in pps if size <= max(space.max_nodes * 2, 4)]
-    dps = [size for size in POWERS if size <= most] if arch.is_moe else [1]
     found: list[Placement] = []
     for tp in _kept(tps, space.tensor_parallel, most):
-        for dp in _kept(dps, space.data_parallel, most):
+        for dp in _kept(_data_parallel_sizes(arch, space, tp), space.data_parallel, most):
             for pp in _kept(pps, space.pipeline_parallel, most):
                 ranks = tp * dp
                 if ranks * pp > most or (ranks > node and ranks % node) or (dp > 1 and pp > 1):
@@ -58,6 +58,14 @@ def enumerate_placements(arch: Architecture, space: Space) -> list[Placement]:
                     if not (dp > 1 and ep == 1 and ranks > node)
                 ]
     return found
+
+
+def _data_parallel_sizes(arch: Architecture, space: Space, tp: int) -> list[int]:
+    """Powers of two, and whatever fills whole servers: 18 servers of 8 are 144 ranks."""
+    if not arch.is_moe:
+        return [1]
+    filling = [servers * space.node_size // tp for servers in range(1, space.max_nodes + 1)]
+    return sorted({size for size in (*POWERS, *filling) if 1 <= size and size * tp <= space.most})
 
 
 def _kept(sizes: list[int], wanted: tuple[int, ...], most: int) -> list[int]:
