@@ -1,0 +1,1 @@
+"""The web calculator. It asks the API for every figure and computes none."""

@@ -1,0 +1,8 @@
+"""The file that ``sizing app`` gives to Streamlit; the same as ``app.py`` at the top of the repository."""
+
+import streamlit as st
+
+from sizing.web.main import main
+
+st.set_page_config(page_title="sizing: hardware for language models", page_icon=":material/memory:", layout="wide")
+main()

@@ -1,0 +1,4 @@
+"""x"""
+from sizing.study import Study
+def show(study: Study) -> None:
+    pass
