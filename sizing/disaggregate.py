@@ -20,7 +20,7 @@ import numpy as np
 
 from sizing.arrays import FloatArray, as_float
 from sizing.engine.placement import Placement
-from sizing.load_curve import EXPONENTIAL_95, Z95, batch_grid
+from sizing.load_curve import EXPONENTIAL_95, Z95, FineGrid, batch_grid
 from sizing.model.counts import kv_bytes
 from sizing.operations import StepShape
 from sizing.placements import Space
@@ -31,6 +31,7 @@ from sizing.workload import Targets
 
 LOADS = np.concatenate([np.linspace(0.02, 0.9, 45), [0.92, 0.94, 0.95]])  # of the prefill pool
 NODES = 32
+POINTS_PER_NODE = 8
 NETWORK_SHARE = 0.8  # of the network cards' bandwidth that transfers may take
 TRANSFER_FIXED_S = 0.005  # setting up a transfer: an assumption
 
@@ -115,7 +116,9 @@ def find_pools(
     ``prefill_only``, ``decode_only``: keep to these placements (to ask what a changed machine would give).
     """
     if demand.kind != "rate":
-        return NoPools("needs_rate", "separate pools are sized for a rate of requests, not for a closed loop or a batch")
+        return NoPools(
+            "needs_rate", "separate pools are sized for a rate of requests, not for a closed loop or a batch"
+        )
     ground = survey(target, demand, space, engine, drafts=drafts)
     if ground is None:
         return NoPools("no_placement", f"{target.engine.name} accepts no placement")
@@ -132,7 +135,9 @@ def find_pools(
     most = np.where(meets, decode_rate, 0.0)
     each = most.max(axis=1)
     row, instances = _fewest(ground, each, rate)
-    decode = _decode_pool(ground, row, instances, float(each[row]), demand.amount, batches[row], steps[row], tpot_95[row])
+    decode = _decode_pool(
+        ground, row, instances, float(each[row]), demand.amount, batches[row], steps[row], tpot_95[row]
+    )
     first = 1.5 * decode.seconds * ground.load.tokens_per_step
     found = _prefill_pool(ground, targets, rate, float(first), prefill_only)
     evaluated += len(ground.placements) * len(LOADS)
@@ -176,7 +181,7 @@ def _fewest(ground: Ground, each: FloatArray, rate: float) -> tuple[int, int]:
     with np.errstate(divide="ignore"):
         instances = np.where(each > 0, np.ceil(rate / np.maximum(each, 1e-300) - 1e-9), np.inf)
     chips = instances * as_float(ground.flat.accelerators)
-    order = np.lexsort((-each * instances, chips))
+    order = np.lexsort((-np.where(each > 0, each, 0.0) / as_float(ground.flat.accelerators), chips))
     row = int(order[0])
     return row, max(int(instances[row]), 1)
 
@@ -184,14 +189,15 @@ def _fewest(ground: Ground, each: FloatArray, rate: float) -> tuple[int, int]:
 def _decode_curve(ground: Ground) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Over placements and load: sequences per rank, TPOT [s], requests/s of an instance, TPOT's 95th percentile."""
     load, places = ground.load, ground.rows(slice(None))
-    batches = batch_grid(ground.limit, NODES, least=1.0)
+    nodes = batch_grid(ground.limit, NODES, least=1.0)
     context = as_float(load.input_tokens) + as_float(load.output_tokens) / 2
     shape = StepShape(
-        decode_seqs=np.maximum(batches / places.pp, 1e-3),
+        decode_seqs=np.maximum(nodes / places.pp, 1e-3),
         decode_context=context,
         tokens_per_decode=load.verified_tokens,
     )
-    step = ground.target.step.seconds(shape, places) + load.draft_s
+    fine = FineGrid.between(nodes, POINTS_PER_NODE)
+    batches, step = fine.points, fine.spread(ground.target.step.seconds(shape, places)) + load.draft_s
     tpot = step / load.tokens_per_step
     made = np.maximum(as_float(load.output_tokens) - 1.0, 1.0)
     rate = batches * places.dp / (made * tpot)

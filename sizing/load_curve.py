@@ -140,21 +140,34 @@ def load_curve(
     return curve_of(times, placement, load, batching, batch, input_scv=input_scv)
 
 
-def refined(times: PhaseTimes, batch: FloatArray, factor: int) -> tuple[PhaseTimes, FloatArray]:
-    """Times tabulated at the nodes ``batch`` (last axis, rising) at ``factor`` points an interval, linear in the batch.
+@dataclass(frozen=True, slots=True)
+class FineGrid:
+    """``factor`` points an interval between the nodes of a batch grid (last axis), in equal ratios, nodes included.
 
     Step times are smooth in the batch, and a table costs a look-up where the step model costs a microsecond a point.
-    The nodes themselves are among the points. Returns times and batches of ``factor * (nodes - 1) + 1`` points.
     """
-    low, high = batch[..., :-1], batch[..., 1:]
-    share = np.arange(factor) / factor
-    points = low[..., None] * (high / low)[..., None] ** share
-    weight = (points - low[..., None]) / np.maximum(high - low, 1e-300)[..., None]
 
-    def spread(table: FloatArray) -> FloatArray:
+    points: FloatArray
+    weight: FloatArray
+
+    @classmethod
+    def between(cls, nodes: FloatArray, factor: int) -> FineGrid:
+        """The grid of ``factor * (nodes - 1) + 1`` points."""
+        low, high = nodes[..., :-1, None], nodes[..., 1:, None]
+        points = low * (high / low) ** (np.arange(factor) / factor)
+        weight = (points - low) / np.maximum(high - low, 1e-300)
+        flat = points.reshape(*nodes.shape[:-1], -1)
+        return cls(np.concatenate([flat, nodes[..., -1:]], axis=-1), weight)
+
+    def spread(self, table: FloatArray) -> FloatArray:
+        """Values at the nodes as values at the points, linear in the batch."""
         left = table[..., :-1, None]
-        inner = left + (table[..., 1:, None] - left) * weight
+        inner = left + (table[..., 1:, None] - left) * self.weight
         return np.concatenate([inner.reshape(*table.shape[:-1], -1), table[..., -1:]], axis=-1)
 
-    fine = PhaseTimes(*(spread(getattr(times, name)) for name in PhaseTimes.__dataclass_fields__))
-    return fine, np.concatenate([points.reshape(*batch.shape[:-1], -1), batch[..., -1:]], axis=-1)
+
+def refined(times: PhaseTimes, batch: FloatArray, factor: int) -> tuple[PhaseTimes, FloatArray]:
+    """Times tabulated at the nodes ``batch`` (last axis, rising), between them too; and the batches of these points."""
+    fine = FineGrid.between(batch, factor)
+    names = PhaseTimes.__dataclass_fields__
+    return PhaseTimes(**{name: fine.spread(getattr(times, name)) for name in names}), fine.points

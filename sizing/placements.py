@@ -49,7 +49,8 @@ def enumerate_placements(arch: Architecture, space: Space) -> list[Placement]:
         for dp in _kept(_data_parallel_sizes(arch, space, tp), space.data_parallel, most):
             for pp in _kept(pps, space.pipeline_parallel, most):
                 ranks = tp * dp
-                if ranks * pp > most or (ranks > node and ranks % node) or (dp > 1 and pp > 1):
+                whole = ranks * pp
+                if whole > most or (whole > node and whole % node) or (dp > 1 and pp > 1):
                     continue
                 eps = [1, ranks] if arch.is_moe and ranks > 1 else [1]
                 found += [
