@@ -23,6 +23,7 @@ from sizing.search import Demand, acceptance_length
 from sizing.serving import Load
 from sizing.study import Study, parse_study
 from sizing.target import Target, resolve_target
+from sizing.web.document import json_of
 
 CURVE_POINTS = 40
 ENTRIES = 200
@@ -40,7 +41,7 @@ def _result(text: str) -> Result:
 
 def result_of(study: Study) -> Result:
     """The answer to a Study: ``sizing.plan``."""
-    return _result(study.to_json())
+    return _result(json_of(study))
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _replica(text: str, row: int) -> Replica:
 
 def replica_of(study: Study, row: int) -> Replica:
     """The replica of the result's plan number ``row``."""
-    return _replica(study.to_json(), row)
+    return _replica(json_of(study), row)
 
 
 @st.cache_data(max_entries=ENTRIES, show_spinner=False)
@@ -97,7 +98,7 @@ def _ledger(text: str, row: int, context: int | None) -> MemoryLedger:
 
 def ledger_of(study: Study, row: int, context: int | None = None) -> MemoryLedger:
     """The memory ledger of one accelerator of a plan, for the plan's context or another."""
-    return _ledger(study.to_json(), row, context)
+    return _ledger(json_of(study), row, context)
 
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False)
@@ -129,7 +130,7 @@ def _estimate(text: str, row: int) -> Estimate | str:
 
 def estimate_of(study: Study, row: int) -> Estimate | str:
     """One replica of a plan at its planned concurrency: ``sizing.estimate``; the reason where it can't be made."""
-    return _estimate(study.to_json(), row)
+    return _estimate(json_of(study), row)
 
 
 def _load(one: Replica, input_tokens: Any) -> Load:
@@ -162,7 +163,7 @@ def _curve(text: str, row: int) -> LoadCurve:
 
 def curve_of(study: Study, row: int) -> LoadCurve:
     """What a replica of a plan does as its load grows to all that its cache holds: ``load_curve``."""
-    return _curve(study.to_json(), row)
+    return _curve(json_of(study), row)
 
 
 @st.cache_data(max_entries=ENTRIES, show_spinner=False)
@@ -182,7 +183,7 @@ def _first_token(text: str, row: int, lengths: tuple[float, ...], batch: float) 
 
 def first_token_of(study: Study, row: int, lengths: tuple[float, ...], batch: float) -> tuple[FloatArray, FloatArray]:
     """TTFT [s], mean and 95th percentile, over prompt lengths with ``batch`` sequences decoding on each rank."""
-    return _first_token(study.to_json(), row, lengths, batch)
+    return _first_token(json_of(study), row, lengths, batch)
 
 
 @st.cache_data(max_entries=ENTRIES, show_spinner=False)
@@ -193,4 +194,4 @@ def _cache_growth(text: str, row: int, tokens: tuple[float, ...]) -> FloatArray:
 
 def cache_growth_of(study: Study, row: int, tokens: tuple[float, ...]) -> FloatArray:
     """Cache of one sequence over its length, unsharded [bytes]: ``kv_bytes``."""
-    return _cache_growth(study.to_json(), row, tokens)
+    return _cache_growth(json_of(study), row, tokens)

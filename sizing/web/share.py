@@ -9,6 +9,7 @@ import zlib
 
 from sizing.errors import SizingError
 from sizing.study import Study, parse_study
+from sizing.web.document import json_of
 
 LINK_VERSION = "1"
 MAX_LINK = 400_000  # characters; browsers and proxies end long before
@@ -17,7 +18,7 @@ MAX_PLAIN = 1_000_000  # bytes after inflating
 
 def encode(study: Study) -> str:
     """``1.<data>``: everything that the answer depends on, defaults left out."""
-    packed = zlib.compress(study.to_json().encode(), 9)
+    packed = zlib.compress(json_of(study).encode(), 9)
     return f"{LINK_VERSION}." + base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 

@@ -13,6 +13,7 @@ import streamlit as st
 from sizing.result import Result
 from sizing.study import Study
 from sizing.web import share as links
+from sizing.web.document import data_of, yaml_of
 from sizing.web.messages import t
 
 REPORTS = {
@@ -27,7 +28,7 @@ COMMAND = "sizing plan study.yaml --json"
 
 def python_snippet(study: Study) -> str:
     """Python that gives this very page's answer, the Study inside it."""
-    data = pprint.pformat(study.model_dump(mode="json", exclude_defaults=True), width=100, sort_dicts=False)
+    data = pprint.pformat(data_of(study), width=100, sort_dicts=False)
     return (
         "from sizing import plan\nfrom sizing.study import parse_study\n\n"
         f"study = parse_study(\n{textwrap.indent(data, '    ')}\n)\n"
@@ -42,7 +43,7 @@ def share(study: Study, result: Result) -> None:
     one, two = st.columns(2)
     with one:
         st.download_button(
-            t("share.yaml"), study.to_yaml(), "study.yaml", "application/yaml", key="download_study",
+            t("share.yaml"), yaml_of(study), "study.yaml", "application/yaml", key="download_study",
             on_click="ignore", icon=":material/download:", width="stretch",
         )  # fmt: skip
     with two:
@@ -56,7 +57,7 @@ def share(study: Study, result: Result) -> None:
         st.markdown(t("share.python_run"))
         st.code(python_snippet(study), language="python")
         st.markdown("`study.yaml`")
-        st.code(study.to_yaml(), language="yaml")
+        st.code(yaml_of(study), language="yaml")
     _reports(study, result)
 
 
