@@ -10,9 +10,13 @@ import numpy as np
 import streamlit as st
 
 from sizing.arrays import FloatArray
+from sizing.breakeven import BreakEven, break_even
+from sizing.claims import Examination, examine, parse_claim
+from sizing.compare import Comparison, compare
 from sizing.engine.placement import Placement
 from sizing.errors import SizingError
 from sizing.estimate import Estimate, batching_of, estimate, mean_held_tokens, running_limit
+from sizing.hardware import load_catalog
 from sizing.load_curve import LoadCurve, batch_grid, load_curve
 from sizing.memory import MemoryLedger, memory_ledger
 from sizing.model.counts import kv_bytes, kv_bytes_per_element
@@ -195,3 +199,69 @@ def _cache_growth(text: str, row: int, tokens: tuple[float, ...]) -> FloatArray:
 def cache_growth_of(study: Study, row: int, tokens: tuple[float, ...]) -> FloatArray:
     """Cache of one sequence over its length, unsharded [bytes]: ``kv_bytes``."""
     return _cache_growth(json_of(study), row, tokens)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def _priced_as(text: str, row: int, mode: str) -> Plan | None:
+    study, item = study_of(text), _result(text).plans[row]
+    offer = next((one for one in study.hardware if _same(one.accelerator, item.accelerator)), study.hardware[0])
+    only = {f"{name}_parallel": (item.placement[axis],) for name, axis in PARALLEL.items()}
+    found = plan(
+        study.model_copy(
+            update={
+                "hardware": (offer if mode == "rent" else offer.model_copy(update={"usd_per_hour": None}),),
+                "model": study.model.model_copy(
+                    update={
+                        "weights": (item.weights,) if item.weights in SCHEMES else (),
+                        "kv_dtype": (item.kv_dtype,),
+                    }
+                ),
+                "money": study.money.model_copy(update={"mode": mode}),
+                "constraints": study.constraints.model_copy(update=only),
+            }
+        )
+    )
+    return next((one for one in found.plans if one.placement == item.placement and one.mode == item.mode), None)
+
+
+PARALLEL = {"tensor": "tp", "pipeline": "pp", "data": "dp", "expert": "ep"}
+
+
+def _same(name: str, key: str) -> bool:
+    return accelerator_id(name) == key
+
+
+def priced_as(study: Study, row: int, mode: str) -> Plan | None:
+    """The same placement planned once more, rented or owned; None where that has no answer."""
+    return _priced_as(json_of(study), row, mode)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def _break_even(text: str, row: int) -> list[BreakEven]:
+    return break_even(_result(text).plans[row], study_of(text))
+
+
+def break_even_of(study: Study, row: int) -> list[BreakEven]:
+    """A plan against the API price lists: ``break_even``."""
+    return _break_even(json_of(study), row)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def comparison_of(
+    models: tuple[str, ...], accelerators: tuple[str, ...], input_tokens: float, output_tokens: float, most_tpot_s: float
+) -> Comparison:
+    """Models and machines side by side: ``compare``."""
+    return compare(
+        models, accelerators, input_tokens=input_tokens, output_tokens=output_tokens, most_tpot_s=most_tpot_s
+    )
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def examination_of(text: str) -> Examination:
+    """A claim examined: ``examine(parse_claim(text))``."""
+    return examine(parse_claim(text))
+
+
+def accelerator_id(name: str) -> str:
+    """The catalog's id of an accelerator's name."""
+    return load_catalog().resolve(name)[0].id

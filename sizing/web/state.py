@@ -28,6 +28,7 @@ DEFAULT: dict[str, Any] = {
 }
 LINK_KEY, LANGUAGE_KEY = "s", "lang"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+USUAL_TPOT_S = 0.05
 PLAN_KEY = "shown_plan"
 CONTEXTS = (0, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144, 524_288, 1_048_576)
 
