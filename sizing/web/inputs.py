@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from sizing.errors import SizingError
-from sizing.hardware import load_catalog
+from sizing.hardware import hourly_price, load_catalog
 from sizing.model.quantization import SCHEMES
 from sizing.model.sources import CatalogModel, catalog_models, load_model
 from sizing.units import count
@@ -203,6 +203,15 @@ def _hardware() -> None:
     _offers(st.session_state["accelerators"], names)
 
 
+@st.cache_data(show_spinner=False)
+def catalog_price(name: str, term: str) -> float | None:
+    """The catalog's USD per accelerator-hour, None where there is none."""
+    try:
+        return hourly_price(name, term).usd
+    except SizingError:
+        return None
+
+
 def _new_offers() -> None:
     st.session_state["generation"] += 1
 
@@ -214,14 +223,17 @@ def _offers(chosen: list[str], names: dict[str, str]) -> None:
     if state_.get("offers_key") != key:
         state_["offers_key"] = key
         state_["offers_start"] = {
-            name: (state_["prices"].get(name), state_["terms"].get(name, "on-demand"), state_["limits"].get(name))
+            name: (
+                state_["prices"].get(name), state_["terms"].get(name, "on-demand"), state_["limits"].get(name),
+                catalog_price(name, state_["terms"].get(name, "on-demand")),
+            )
             for name in chosen
         }
     start = state_["offers_start"]
     frame = pd.DataFrame(
         {
             "name": [names.get(name, name) for name in start],
-            "price": pd.Series([row[0] for row in start.values()], dtype="float64"),
+            "price": pd.Series([row[3] if row[0] is None else row[0] for row in start.values()], dtype="float64"),
             "term": [row[1] for row in start.values()],
             "limit": pd.Series([row[2] for row in start.values()], dtype="Int64"),
         }
@@ -229,18 +241,26 @@ def _offers(chosen: list[str], names: dict[str, str]) -> None:
     edited = st.data_editor(
         frame, key=key, hide_index=True, width="stretch", num_rows="fixed",
         column_config={
-            "name": st.column_config.TextColumn(t("col.accelerator"), disabled=True),
+            "name": st.column_config.TextColumn(t("col.accelerator"), disabled=True, width=120),
             "price": st.column_config.NumberColumn(
-                t("col.price_hour"), min_value=0.0, max_value=1e6, format="dollar", help=t("input.price_help")
+                t("col.price_hour"), min_value=0.0, max_value=1e6, format="$%.3f", width=85, help=t("input.price_help")
             ),
             "term": st.column_config.SelectboxColumn(t("col.term"), options=list(TERMS), required=True),
             "limit": st.column_config.NumberColumn(t("col.limit"), min_value=1, step=1, help=t("input.limit_help")),
         },
     )  # fmt: skip
+    before = state_["generation"]
     for name, (_, row) in zip(start, edited.iterrows(), strict=True):
-        state_["prices"][name] = None if pd.isna(row["price"]) else float(row["price"])
-        state_["terms"][name] = str(row["term"])
+        price, term, known = row["price"], str(row["term"]), start[name]
+        given = None if pd.isna(price) else float(price)
+        state_["prices"][name] = given if given != known[3] else None
+        if term != known[1]:
+            state_["prices"][name] = None
+            state_["generation"] += 1  # the table starts anew, with this term's catalog price
+        state_["terms"][name] = term
         state_["limits"][name] = None if pd.isna(row["limit"]) else int(row["limit"])
+    if state_["generation"] != before:
+        st.rerun()
 
 
 def _search() -> None:

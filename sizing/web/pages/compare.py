@@ -95,7 +95,7 @@ def _table(rows: list[ComparisonRow], names: dict[str, str]) -> None:
                 "ttft": row.ttft_s,
                 "tpot": None if row.tpot_s is None else row.tpot_s * 1e3,
                 "cost": row.usd_per_million_output_tokens,
-                "met": "" if row.meets_tpot is None else t("yes") if row.meets_tpot else t("no"),
+                "met": "" if row.meets_tpot is None else t("answer.yes") if row.meets_tpot else t("answer.no"),
                 "reason": row.reason,
             }
             for row in rows

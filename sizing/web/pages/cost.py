@@ -155,7 +155,7 @@ def _break_even(study: Study, row: int) -> None:
                 "request": one.api_usd_per_request * 1e3,
                 "month": one.api_usd_per_month,
                 "verdict": one.verdict if one.requests_per_month is not None else t("cost.never"),
-                "now": t("yes") if one.cheaper_at_planned_volume else t("no"),
+                "now": t("answer.yes") if one.cheaper_at_planned_volume else t("answer.no"),
                 "reason": one.reason,
             }
             for one in found

@@ -118,10 +118,10 @@ def _growth(study: Study, row: int, item: Plan, found: MemoryLedger) -> None:
     style.frame(figure, t("axis.context"), t("axis.cache_replica"))
     ticks = [2**power for power in range(10, 21, 2)] + [131_072]
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{n // 1024}K" if n < 2**20 else "1M" for n in ticks])
-    figure.update_yaxes(type="log", exponentformat="none")
+    figure.update_yaxes(type="log", dtick=1, exponentformat="none")
     style.chart(figure, "memory_growth")
-    limit = max(one_arch := calc.replica_of(study, row).target.arch.extended_context, 0)
-    if one_arch:
+    limit = calc.replica_of(study, row).target.arch.extended_context
+    if limit:
         st.caption(t("memory.growth_help", context=f"{limit:,}"))
     ui.under(
         [{"tokens": int(n), "one": size, "many": size * running} for n, size in zip(GROWTH, one, strict=True)],

@@ -210,11 +210,12 @@ def _alternatives(result: Result) -> None:
 
 def _pareto(result: Result) -> None:
     st.subheader(t("plan.pareto"), anchor=False)
-    priced = [item for item in result.plans if OUT in item.cost]
+    every = [*result.plans, *(item for item in result.pareto if item not in result.plans)]
+    priced = [item for item in every if OUT in item.cost]
     if not priced:
         st.caption(t("plan.no_price"))
         return
-    looks = style.accelerator_colours([item.accelerator_name for item in result.plans])
+    looks = style.accelerator_colours([item.accelerator_name for item in every])
     figure = go.Figure()
     front = [item for item in result.pareto if OUT in item.cost]
     figure.add_trace(

@@ -19,6 +19,7 @@ from sizing.web import show as ui
 from sizing.web.messages import known, plain, t
 
 PROMPTS = tuple(float(2**power) for power in range(7, 18))
+IDLE_BATCH = 1e-3  # sequences that decode beside the prompt: next to none
 PHASES = ("decode", "prefill")
 
 
@@ -52,7 +53,7 @@ def _cards(item: Plan) -> None:
                 ui.between(item.output_tokens_per_s, digits),
                 t("card.interval_help"),
             ),
-            (t("speed.end"), seconds(item.end_to_end_s), None, None),
+            (t("speed.end"), seconds(item.end_to_end_s), t("speed.end_how"), None),
             (
                 t("speed.rate"),
                 f"{digits(item.rate_per_replica)} /s",
@@ -234,7 +235,7 @@ def _first_token(study: Study, row: int, item: Plan) -> None:
     st.subheader(t("speed.ttft"), anchor=False)
     context = calc.replica_of(study, row).target.arch.extended_context or PROMPTS[-1]
     lengths = tuple(n for n in PROMPTS if n <= context)
-    idle, _ = calc.first_token_of(study, row, lengths, 0.25)
+    idle, _ = calc.first_token_of(study, row, lengths, IDLE_BATCH)
     busy, busy95 = calc.first_token_of(study, row, lengths, max(item.batch_per_rank, 0.25))
     figure = go.Figure()
     hover = "%{x:,} tokens<br>%{y:.3g} s<extra>%{fullData.name}</extra>"
@@ -255,7 +256,7 @@ def _first_token(study: Study, row: int, item: Plan) -> None:
         )  # fmt: skip
     style.frame(figure, t("axis.prompt"), t("axis.ttft"))
     figure.update_xaxes(type="log", tickvals=lengths, ticktext=[f"{n / 1024:g}K" if n >= 1024 else f"{n:g}" for n in lengths])
-    figure.update_yaxes(type="log", exponentformat="none")
+    figure.update_yaxes(type="log", dtick=1, exponentformat="none")
     style.chart(figure, "speed_ttft")
     ui.under(
         [{"n": int(n), "idle": a, "busy": b, "p95": c} for n, a, b, c in zip(lengths, idle, busy, busy95, strict=True)],
