@@ -2,7 +2,8 @@
 
 import streamlit as st
 
+from sizing.web import ICON
 from sizing.web.main import main
 
-st.set_page_config(page_title="sizing: hardware for language models", page_icon=":material/memory:", layout="wide")
+st.set_page_config(page_title="sizing: hardware for language models", page_icon=ICON, layout="wide")
 main()

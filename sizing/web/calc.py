@@ -71,7 +71,9 @@ def _replica(text: str, row: int) -> Replica:
         weights=item.weights if item.weights in SCHEMES else None,
         kv_dtype=item.kv_dtype,
     )
-    return Replica(target, Placement(**item.placement), Demand.of(study.workload, target, study.model.context), item, study)
+    return Replica(
+        target, Placement(**item.placement), Demand.of(study.workload, target, study.model.context), item, study
+    )
 
 
 def replica_of(study: Study, row: int) -> Replica:
@@ -248,7 +250,11 @@ def break_even_of(study: Study, row: int) -> list[BreakEven]:
 
 @st.cache_data(max_entries=ENTRIES, show_spinner=False)
 def comparison_of(
-    models: tuple[str, ...], accelerators: tuple[str, ...], input_tokens: float, output_tokens: float, most_tpot_s: float
+    models: tuple[str, ...],
+    accelerators: tuple[str, ...],
+    input_tokens: float,
+    output_tokens: float,
+    most_tpot_s: float,
 ) -> Comparison:
     """Models and machines side by side: ``compare``."""
     return compare(
@@ -265,3 +271,8 @@ def examination_of(text: str) -> Examination:
 def accelerator_id(name: str) -> str:
     """The catalog's id of an accelerator's name."""
     return load_catalog().resolve(name)[0].id
+
+
+def offered_names(study: Study) -> list[str]:
+    """Names of the accelerators on offer, in the study's order: what colours follow."""
+    return [load_catalog().resolve(offer.accelerator)[0].name for offer in study.hardware]

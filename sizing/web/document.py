@@ -1,4 +1,4 @@
-"""A Study as a document: JSON for links and cache keys, YAML for files. Defaults left out, except what tells kinds apart."""
+"""A Study as a document: JSON for links and cache keys, YAML for files. Defaults are left out, kinds are kept."""
 
 from __future__ import annotations
 

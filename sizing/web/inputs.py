@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pandas as pd
+import math
+
 import streamlit as st
 
 from sizing.errors import SizingError
@@ -50,9 +51,13 @@ def sidebar() -> None:
 
 def _language() -> None:
     st.segmented_control(
-        t("input.language"), list(LANGUAGES), format_func=LANGUAGES.__getitem__, key="language", required=True,
+        t("input.language"),
+        list(LANGUAGES),
+        format_func=LANGUAGES.__getitem__,
+        key="language",
+        required=True,
         label_visibility="collapsed",
-    )  # fmt: skip
+    )
 
 
 def _model() -> None:
@@ -66,15 +71,23 @@ def _model() -> None:
     if current not in names:
         names.insert(0, current)
     st.selectbox(
-        t("input.model_name"), names, key="model", format_func=lambda name: labels.get(name, name),
-        on_change=state.choose_model, help=t("input.model_help"),
-    )  # fmt: skip
+        t("input.model_name"),
+        names,
+        key="model",
+        format_func=lambda name: labels.get(name, name),
+        on_change=state.choose_model,
+        help=t("input.model_help"),
+    )
     if st.session_state["config"] is not None:
         st.caption(t("input.model_own"))
     with st.expander(t("input.model_more")):
         st.selectbox(
-            t("input.family"), families, key="family", index=None, placeholder=t("input.family_all"),
-        )  # fmt: skip
+            t("input.family"),
+            families,
+            key="family",
+            index=None,
+            placeholder=t("input.family_all"),
+        )
         st.text_input(t("input.hub"), key="hub_id", placeholder="org/name", max_chars=200)
         st.button(t("input.hub_use"), key="hub_use", on_click=_use_hub, width="stretch")
         st.text_input(t("input.config_name"), key="config_name", placeholder="my-model", max_chars=200)
@@ -83,18 +96,26 @@ def _model() -> None:
         st.button(t("input.config_use"), key="config_use", on_click=_use_config_text, width="stretch")
     with st.expander(t("input.formats")):
         st.multiselect(
-            t("input.weights"), sorted({*SCHEMES, *st.session_state["weights"]}), key="weights",
-            placeholder=t("input.usual"), help=t("input.weights_help"),
-        )  # fmt: skip
-        st.multiselect(
-            t("input.kv_dtype"), sorted({*KV_DTYPES, *st.session_state["kv_dtype"]}), key="kv_dtype",
+            t("input.weights"),
+            sorted({*SCHEMES, *st.session_state["weights"]}),
+            key="weights",
             placeholder=t("input.usual"),
-        )  # fmt: skip
+            help=t("input.weights_help"),
+        )
+        st.multiselect(
+            t("input.kv_dtype"),
+            sorted({*KV_DTYPES, *st.session_state["kv_dtype"]}),
+            key="kv_dtype",
+            placeholder=t("input.usual"),
+        )
         contexts = sorted({*state.CONTEXTS, st.session_state["context"]})
         st.select_slider(
-            t("input.context"), contexts, key="context", help=t("input.context_help"),
+            t("input.context"),
+            contexts,
+            key="context",
+            help=t("input.context_help"),
             format_func=lambda n: t("input.context_auto") if n == 0 else f"{n:,}",
-        )  # fmt: skip
+        )
 
 
 def _use_hub() -> None:
@@ -116,12 +137,19 @@ def _workload() -> None:
     st.subheader(t("input.workload"), anchor=False)
     names = [*PRESETS, "custom"]
     st.selectbox(
-        t("input.preset"), names, key="preset", on_change=state.choose_preset, format_func=lambda n: t(f"preset.{n}"),
-    )  # fmt: skip
+        t("input.preset"),
+        names,
+        key="preset",
+        on_change=state.choose_preset,
+        format_func=lambda n: t(f"preset.{n}"),
+    )
     st.selectbox(
-        t("input.arrival"), ["rate", "users", "concurrency", "batch"], key="arrival", on_change=_custom,
+        t("input.arrival"),
+        ["rate", "users", "concurrency", "batch"],
+        key="arrival",
+        on_change=_custom,
         format_func=lambda kind: t(f"arrival.{kind}"),
-    )  # fmt: skip
+    )
     kind = st.session_state["arrival"]
     if kind == "rate":
         _number("rate", 0.001, 1e7, step=0.5, form="%.4g")
@@ -137,9 +165,15 @@ def _workload() -> None:
             _lengths(side)
         _number("thinking", 1.0, 1000.0, step=0.5, form="%.4g")
     st.slider(
-        t("input.hit_rate"), 0.0, 100.0, key="hit_rate", step=1.0, format="%.0f %%", on_change=_custom,
+        t("input.hit_rate"),
+        0.0,
+        100.0,
+        key="hit_rate",
+        step=1.0,
+        format="%.0f %%",
+        on_change=_custom,
         help=t("input.hit_rate_help"),
-    )  # fmt: skip
+    )
 
 
 def _lengths(side: str) -> None:
@@ -157,9 +191,14 @@ def _lengths(side: str) -> None:
         label = f"{t(f'side.{side}')}: {t(f'lengths.{name}')}"
         if kind == "lognormal":
             st.number_input(
-                label, 0.0 if name == "sigma" else 1.0, 1e7, key=f"{side}_{name}", on_change=_custom, format="%.6g",
+                label,
+                0.0 if name == "sigma" else 1.0,
+                1e7,
+                key=f"{side}_{name}",
+                on_change=_custom,
+                format="%.6g",
                 step=0.1 if name == "sigma" else 100.0,
-            )  # fmt: skip
+            )
         else:
             st.number_input(label, 1, 10_000_000, key=f"{side}_{name}", step=100, on_change=_custom)
 
@@ -177,9 +216,17 @@ def _targets() -> None:
     with st.expander(t("input.targets"), expanded=True):
         for name in ("ttft_ms", "tpot_ms"):
             st.number_input(
-                t(f"input.{name}"), 0.1, 1e7, key=name, step=10.0 if name == "ttft_ms" else 1.0, format="%.6g",
-                on_change=_custom, placeholder=t("input.none"), help=t(f"input.{name}_help"), value=None,
-            )  # fmt: skip
+                t(f"input.{name}"),
+                0.1,
+                1e7,
+                key=name,
+                step=10.0 if name == "ttft_ms" else 1.0,
+                format="%.6g",
+                on_change=_custom,
+                placeholder=t("input.none"),
+                help=t(f"input.{name}_help"),
+                value=None,
+            )
         st.slider(t("input.headroom"), 0.0, 90.0, key="headroom", step=5.0, format="%.0f %%", on_change=_custom)
         st.number_input(t("input.spares"), 0, 1000, key="spares", on_change=_custom)
 
@@ -196,9 +243,12 @@ def _hardware() -> None:
     chosen = st.session_state["accelerators"]
     options = [*names, *(item for item in chosen if item not in names)]
     st.multiselect(
-        t("input.accelerators"), options, key="accelerators", format_func=lambda key: names.get(key, key),
+        t("input.accelerators"),
+        options,
+        key="accelerators",
+        format_func=lambda key: names.get(key, key),
         on_change=_new_offers,
-    )  # fmt: skip
+    )
     st.caption(t("input.prices_help"))
     _offers(st.session_state["accelerators"], names)
 
@@ -224,22 +274,26 @@ def _offers(chosen: list[str], names: dict[str, str]) -> None:
         state_["offers_key"] = key
         state_["offers_start"] = {
             name: (
-                state_["prices"].get(name), state_["terms"].get(name, "on-demand"), state_["limits"].get(name),
+                state_["prices"].get(name),
+                state_["terms"].get(name, "on-demand"),
+                state_["limits"].get(name),
                 catalog_price(name, state_["terms"].get(name, "on-demand")),
             )
             for name in chosen
         }
     start = state_["offers_start"]
-    frame = pd.DataFrame(
-        {
-            "name": [names.get(name, name) for name in start],
-            "price": pd.Series([row[3] if row[0] is None else row[0] for row in start.values()], dtype="float64"),
-            "term": [row[1] for row in start.values()],
-            "limit": pd.Series([row[2] for row in start.values()], dtype="Int64"),
-        }
-    )
+    frame = {
+        "name": [names.get(name, name) for name in start],
+        "price": [_or_nan(row[3] if row[0] is None else row[0]) for row in start.values()],
+        "term": [row[1] for row in start.values()],
+        "limit": [_or_nan(row[2]) for row in start.values()],
+    }
     edited = st.data_editor(
-        frame, key=key, hide_index=True, width="stretch", num_rows="fixed",
+        frame,
+        key=key,
+        hide_index=True,
+        width="stretch",
+        num_rows="fixed",
         column_config={
             "name": st.column_config.TextColumn(t("col.accelerator"), disabled=True, width=120),
             "price": st.column_config.NumberColumn(
@@ -248,19 +302,27 @@ def _offers(chosen: list[str], names: dict[str, str]) -> None:
             "term": st.column_config.SelectboxColumn(t("col.term"), options=list(TERMS), required=True),
             "limit": st.column_config.NumberColumn(t("col.limit"), min_value=1, step=1, help=t("input.limit_help")),
         },
-    )  # fmt: skip
+    )
     before = state_["generation"]
-    for name, (_, row) in zip(start, edited.iterrows(), strict=True):
-        price, term, known = row["price"], str(row["term"]), start[name]
-        given = None if pd.isna(price) else float(price)
-        state_["prices"][name] = given if given != known[3] else None
+    for at, (name, known) in enumerate(start.items()):
+        price, term = _or_none(edited["price"][at]), str(edited["term"][at])
+        state_["prices"][name] = price if price != known[3] else None
         if term != known[1]:
             state_["prices"][name] = None
             state_["generation"] += 1  # the table starts anew, with this term's catalog price
         state_["terms"][name] = term
-        state_["limits"][name] = None if pd.isna(row["limit"]) else int(row["limit"])
+        most = _or_none(edited["limit"][at])
+        state_["limits"][name] = None if most is None else int(most)
     if state_["generation"] != before:
         st.rerun()
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _or_none(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)
 
 
 def _search() -> None:

@@ -21,7 +21,7 @@ def arguments(port: int, address: str, headless: bool) -> list[str]:
     """The command line for Streamlit, the theme and limits among it."""
     page = Path(__file__).with_name("app_file.py")
     found = ["run", str(page), f"--server.port={port}", f"--server.address={address}"]
-    if headless or not os.environ.get("DISPLAY") and sys.platform.startswith("linux"):
+    if headless or (not os.environ.get("DISPLAY") and sys.platform.startswith("linux")):
         found.append("--server.headless=true")
     return [*found, *options()]
 

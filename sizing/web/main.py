@@ -49,12 +49,17 @@ def main() -> None:
         problem = str(error)
     page = st.navigation(
         [
-            st.Page(_shown(entry, study, problem), title=t(f"page.{entry.key}"), icon=entry.icon, url_path=entry.key,
-                    default=entry.key == "plan")
+            st.Page(
+                _shown(entry, study, problem),
+                title=t(f"page.{entry.key}"),
+                icon=entry.icon,
+                url_path=entry.key,
+                default=entry.key == "plan",
+            )
             for entry in PAGES
         ],
         position="top",
-    )  # fmt: skip
+    )
     _notices()
     page.run()
     st.caption(t("footer"))

@@ -6,6 +6,7 @@ import importlib
 import pprint
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -43,14 +44,26 @@ def share(study: Study, result: Result) -> None:
     one, two = st.columns(2)
     with one:
         st.download_button(
-            t("share.yaml"), yaml_of(study), "study.yaml", "application/yaml", key="download_study",
-            on_click="ignore", icon=":material/download:", width="stretch",
-        )  # fmt: skip
+            t("share.yaml"),
+            yaml_of(study),
+            "study.yaml",
+            "application/yaml",
+            key="download_study",
+            on_click="ignore",
+            icon=":material/download:",
+            width="stretch",
+        )
     with two:
         st.download_button(
-            t("share.python"), python_snippet(study), "sizing_study.py", "text/x-python", key="download_python",
-            on_click="ignore", icon=":material/code:", width="stretch",
-        )  # fmt: skip
+            t("share.python"),
+            python_snippet(study),
+            "sizing_study.py",
+            "text/x-python",
+            key="download_python",
+            on_click="ignore",
+            icon=":material/code:",
+            width="stretch",
+        )
     with st.expander(t("share.code")):
         st.markdown(t("share.cli"))
         st.code(COMMAND, language="bash")
@@ -78,6 +91,11 @@ def _reports(study: Study, result: Result) -> None:
     for column, (kind, mime) in zip(st.columns(len(REPORTS)), REPORTS.items(), strict=True):
         with column:
             st.download_button(
-                kind.upper(), lambda kind=kind: make(result, kind), f"sizing-report.{kind}", mime, key=f"report_{kind}",
-                on_click="ignore", width="stretch",
-            )  # fmt: skip
+                kind.upper(),
+                partial(make, result, kind),
+                f"sizing-report.{kind}",
+                mime,
+                key=f"report_{kind}",
+                on_click="ignore",
+                width="stretch",
+            )

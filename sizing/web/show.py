@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from sizing.estimate import Interval
@@ -38,18 +37,31 @@ def figure_value(value: float, unit: str) -> str:
 def metrics(rows: Sequence[tuple[str, str, str | None, str | None]], columns: int = 3) -> None:
     """Cards: label, value, small text, help. They wrap on a narrow screen."""
     for start in range(0, len(rows), columns):
-        for column, (label, value, small, help_text) in zip(st.columns(columns), rows[start : start + columns], strict=False):
+        for column, (label, value, small, help_text) in zip(
+            st.columns(columns), rows[start : start + columns], strict=False
+        ):
             with column:
-                st.metric(label, value.replace("$", "\\$"), small and small.replace("$", "\\$"), delta_color="off",
-                          delta_arrow="off", help=help_text, border=True)  # fmt: skip
+                st.metric(
+                    label,
+                    value.replace("$", "\\$"),
+                    small and small.replace("$", "\\$"),
+                    delta_color="off",
+                    delta_arrow="off",
+                    help=help_text,
+                    border=True,
+                )
 
 
-def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Any] | None = None, key: str | None = None) -> None:
+def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Any], key: str | None = None) -> None:
     """A sortable table; ``columns`` maps field names to Streamlit column settings."""
-    frame = pd.DataFrame(list(rows))
-    if columns:
-        frame = frame[[name for name in columns if name in frame.columns]]
-    st.dataframe(frame, hide_index=True, width="stretch", column_config=dict(columns or {}), key=key)
+    st.dataframe(
+        [{name: row.get(name) for name in columns} for row in rows],
+        hide_index=True,
+        width="stretch",
+        column_config=dict(columns),
+        column_order=list(columns),
+        key=key,
+    )
 
 
 def under(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Any], key: str) -> None:
@@ -60,6 +72,8 @@ def under(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Any], key: st
 
 def ledger(lines: Iterable[LedgerLine]) -> None:
     """Working, line by line: name, figure, formula in words, inputs."""
+    lines = list(lines)
+    inputs = any(line.inputs for line in lines)
     table(
         [
             {
@@ -74,7 +88,7 @@ def ledger(lines: Iterable[LedgerLine]) -> None:
             "name": st.column_config.TextColumn(t("col.line"), width="medium"),
             "value": st.column_config.TextColumn(t("col.value")),
             "formula": st.column_config.TextColumn(t("col.formula"), width="large"),
-            "inputs": st.column_config.TextColumn(t("col.inputs"), width="large"),
+            **({"inputs": st.column_config.TextColumn(t("col.inputs"), width="large")} if inputs else {}),
         },
     )
 

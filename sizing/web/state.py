@@ -132,7 +132,9 @@ def _apply_lengths(side: str, lengths: LengthDistribution) -> None:
     state[f"{side}_value"] = data["value"] or round(lengths.mean_tokens)
     for name in state[f"{side}_names"]:
         given = data[name]
-        state[f"{side}_{name}"] = float(given if given is not None else lengths.mean_tokens * (2 if name == "p95" else 1))
+        state[f"{side}_{name}"] = float(
+            given if given is not None else lengths.mean_tokens * (2 if name == "p95" else 1)
+        )
     state[f"{side}_low"] = data["low"] or 1
     state[f"{side}_high"] = data["high"] or max(2, round(lengths.mean_tokens * 2))
 

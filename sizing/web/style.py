@@ -12,9 +12,18 @@ RED, SKY, GREY, OLIVE = "#D55E00", "#56B4E9", "#8C8C8C", "#B8A800"
 SERIES = (BLUE, ORANGE, GREEN, PINK, RED, SKY, OLIVE, GREY)
 MEMORY = {"weights": BLUE, "activation": ORANGE, "runtime": PINK, "graphs": OLIVE, "kv_pool": GREEN, "left": GREY}
 KINDS = {
-    "gemm": BLUE, "moe": SKY, "prefill_attention": ORANGE, "decode_attention": ORANGE, "linear_prefill": OLIVE,
-    "linear_decode": OLIVE, "all_reduce": PINK, "all_gather": PINK, "all_to_all": PINK, "send": PINK, "host": GREY,
-}  # fmt: skip
+    "gemm": BLUE,
+    "moe": SKY,
+    "prefill_attention": ORANGE,
+    "decode_attention": ORANGE,
+    "linear_prefill": OLIVE,
+    "linear_decode": OLIVE,
+    "all_reduce": PINK,
+    "all_gather": PINK,
+    "all_to_all": PINK,
+    "send": PINK,
+    "host": GREY,
+}
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "pentagon")
 DASH = {"p95": "dash", "limit": "dot"}
 

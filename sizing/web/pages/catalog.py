@@ -17,11 +17,16 @@ from sizing.web import inputs
 from sizing.web import show as ui
 from sizing.web.messages import plain, t
 
+COMMANDS = """sizing hardware check my-accelerators.yaml
+sizing plan study.yaml --catalog my-accelerators.yaml"""
+
 
 def show(study: Study) -> None:
     """Draw the page."""
     st.title(t("catalog.title"), anchor=False)
-    one, two, three, four = st.tabs([t("catalog.accelerators"), t("catalog.models"), t("catalog.apis"), t("catalog.own")])
+    one, two, three, four = st.tabs(
+        [t("catalog.accelerators"), t("catalog.models"), t("catalog.apis"), t("catalog.own")]
+    )
     with one:
         _accelerators()
     with two:
@@ -129,8 +134,13 @@ def _apis() -> None:
     ui.table(
         [
             {
-                "model": one.model, "provider": one.provider, "currency": one.currency, "in": one.input_per_million,
-                "cached": one.cached_input_per_million, "out": one.output_per_million, "date": one.date,
+                "model": one.model,
+                "provider": one.provider,
+                "currency": one.currency,
+                "in": one.input_per_million,
+                "cached": one.cached_input_per_million,
+                "out": one.output_per_million,
+                "date": one.date,
                 "source": one.source,
             }
             for one in load_catalog().api_prices
@@ -146,7 +156,7 @@ def _apis() -> None:
             "source": text(t("catalog.source"), width="large"),
         },
         key="catalog_apis",
-    )  # fmt: skip
+    )
 
 
 def entry_yaml(item: Accelerator) -> str:
@@ -161,13 +171,21 @@ def _own() -> None:
     names = inputs.accelerator_names()
     chosen = st.selectbox(t("catalog.template"), list(names), key="catalog_template", format_func=names.__getitem__)
     st.download_button(
-        t("catalog.download"), entry_yaml(load_catalog().accelerators[chosen]), f"{chosen}.yaml", "application/yaml",
-        key="catalog_download", on_click="ignore", icon=":material/download:",
-    )  # fmt: skip
+        t("catalog.download"),
+        entry_yaml(load_catalog().accelerators[chosen]),
+        f"{chosen}.yaml",
+        "application/yaml",
+        key="catalog_download",
+        on_click="ignore",
+        icon=":material/download:",
+    )
     file = st.file_uploader(t("catalog.check"), type=["yaml", "yml"], key="catalog_file")
     if file is not None:
         _check(file.getvalue())
-    st.code("sizing hardware check my-accelerators.yaml\nsizing plan study.yaml --catalog my-accelerators.yaml", language="bash")
+    st.code(
+        COMMANDS,
+        language="bash",
+    )
 
 
 def _check(data: bytes) -> None:

@@ -19,9 +19,12 @@ EXAMPLES = (
 )
 BOXES = {"holds": st.success, "holds only if": st.warning, "cannot be judged": st.info}
 ICONS = {
-    "holds": ":material/check_circle:", "holds only if": ":material/rule:", "cannot be judged": ":material/help:",
-    "no batch reaches it": ":material/block:", "does not hold": ":material/cancel:",
-}  # fmt: skip
+    "holds": ":material/check_circle:",
+    "holds only if": ":material/rule:",
+    "cannot be judged": ":material/help:",
+    "no batch reaches it": ":material/block:",
+    "does not hold": ":material/cancel:",
+}
 
 
 def show(study: Study) -> None:
@@ -31,8 +34,13 @@ def show(study: Study) -> None:
     memory = st.session_state
     memory.setdefault("claim", EXAMPLES[0])
     st.text_input(t("claim.text"), key="claim", max_chars=2000)
-    st.pills(t("claim.examples"), EXAMPLES, key="claim_example", on_change=_use_example,
-             format_func=lambda text: text.replace("$", "\\$"))  # fmt: skip
+    st.pills(
+        t("claim.examples"),
+        EXAMPLES,
+        key="claim_example",
+        on_change=_use_example,
+        format_func=lambda text: text.replace("$", "\\$"),
+    )
     if not memory["claim"].strip():
         return
     try:

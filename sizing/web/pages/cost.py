@@ -40,9 +40,13 @@ def show(study: Study) -> None:
 
 def _cards(item: Plan) -> None:
     rows: list[tuple[str, str, str | None, str | None]] = [
-        (t("card.month"), ui.money(item.usd_per_month), t("card.per_hour", value=ui.money(item.usd_per_accelerator_hour)),
-         t("card.month_help")),
-    ]  # fmt: skip
+        (
+            t("card.month"),
+            ui.money(item.usd_per_month),
+            t("card.per_hour", value=ui.money(item.usd_per_accelerator_hour)),
+            t("card.month_help"),
+        ),
+    ]
     for key in ("output", "input", "blend"):
         name = {"blend": "usd_per_million_tokens"}.get(key, f"usd_per_million_{key}_tokens")
         each = item.cost[name]
@@ -98,28 +102,49 @@ def _use(study: Study, row: int, item: Plan) -> None:
     most = item.max_rate_per_replica * (item.replicas - item.spare_replicas)
     shares = np.asarray(USES)
     found = token_cost(
-        item.usd_per_hour or 0.0, most * shares, one.demand.input_tokens, one.demand.output_tokens, item.prefill_share,
+        item.usd_per_hour or 0.0,
+        most * shares,
+        one.demand.input_tokens,
+        one.demand.output_tokens,
+        item.prefill_share,
         study.workload.prefix_cache_hit_rate,
-    )  # fmt: skip
+    )
     out = np.asarray(found.usd_per_million_output_tokens)
     low = item.cost["usd_per_million_output_tokens"].p10 / item.cost["usd_per_million_output_tokens"].p50
     high = item.cost["usd_per_million_output_tokens"].p90 / item.cost["usd_per_million_output_tokens"].p50
     x = shares * 100
     figure = go.Figure()
     figure.add_trace(
-        go.Scatter(x=np.concatenate([x, x[::-1]]), y=np.concatenate([out * high, (out * low)[::-1]]), fill="toself",
-                   fillcolor=style.faded(style.BLUE), line={"width": 0}, name=t("speed.band"), hoverinfo="skip")
-    )  # fmt: skip
+        go.Scatter(
+            x=np.concatenate([x, x[::-1]]),
+            y=np.concatenate([out * high, (out * low)[::-1]]),
+            fill="toself",
+            fillcolor=style.faded(style.BLUE),
+            line={"width": 0},
+            name=t("speed.band"),
+            hoverinfo="skip",
+        )
+    )
     figure.add_trace(
-        go.Scatter(x=x, y=out, mode="lines", line={"color": style.BLUE}, name="p50",
-                   hovertemplate="%{x:.3g} %<br>$%{y:.3g}<extra></extra>")
-    )  # fmt: skip
+        go.Scatter(
+            x=x,
+            y=out,
+            mode="lines",
+            line={"color": style.BLUE},
+            name="p50",
+            hovertemplate="%{x:.3g} %<br>$%{y:.3g}<extra></extra>",
+        )
+    )
     figure.add_trace(
-        go.Scatter(x=[item.utilization * study.workload.daily.utilization * 100],
-                   y=[item.cost["usd_per_million_output_tokens"].p50], mode="markers", name=t("speed.here"),
-                   marker={"color": style.RED, "symbol": "star", "size": 13},
-                   hovertemplate="%{x:.3g} %<br>$%{y:.3g}<extra></extra>")
-    )  # fmt: skip
+        go.Scatter(
+            x=[item.utilization * study.workload.daily.utilization * 100],
+            y=[item.cost["usd_per_million_output_tokens"].p50],
+            mode="markers",
+            name=t("speed.here"),
+            marker={"color": style.RED, "symbol": "star", "size": 13},
+            hovertemplate="%{x:.3g} %<br>$%{y:.3g}<extra></extra>",
+        )
+    )
     style.frame(figure, t("axis.use"), t("axis.usd_output"))
     figure.update_yaxes(type="log", exponentformat="none", dtick="D2")
     style.chart(figure, "cost_use")
@@ -180,20 +205,36 @@ def _break_even_chart(found: list[BreakEven]) -> None:
     x = np.geomspace(max(top / 1e4, 1.0), top, 40)
     figure = go.Figure()
     figure.add_trace(
-        go.Scatter(x=[x[0], top], y=[found[0].plan_usd_per_month] * 2, mode="lines", name=t("cost.this_plan"),
-                   line={"color": style.BLUE, "width": 3}, hovertemplate="$%{y:,.0f}<extra>%{fullData.name}</extra>")
-    )  # fmt: skip
+        go.Scatter(
+            x=[x[0], top],
+            y=[found[0].plan_usd_per_month] * 2,
+            mode="lines",
+            name=t("cost.this_plan"),
+            line={"color": style.BLUE, "width": 3},
+            hovertemplate="$%{y:,.0f}<extra>%{fullData.name}</extra>",
+        )
+    )
     ordered = sorted(found, key=lambda one: one.api_usd_per_request)
     step = max(1, (len(ordered) - 1) // max(SHOWN_APIS - 1, 1))
     dashes = ("solid", "dash", "dot", "dashdot")
     for number, one in enumerate(ordered[::step][:SHOWN_APIS]):
         figure.add_trace(
-            go.Scatter(x=x, y=x * one.api_usd_per_request, mode="lines", name=one.api,
-                       line={"color": style.SERIES[1:][number], "dash": dashes[number]},
-                       hovertemplate="%{x:,.0f} requests<br>$%{y:,.0f}<extra>%{fullData.name}</extra>")
-        )  # fmt: skip
+            go.Scatter(
+                x=x,
+                y=x * one.api_usd_per_request,
+                mode="lines",
+                name=one.api,
+                line={"color": style.SERIES[1:][number], "dash": dashes[number]},
+                hovertemplate="%{x:,.0f} requests<br>$%{y:,.0f}<extra>%{fullData.name}</extra>",
+            )
+        )
     now = found[0].planned_requests_per_month
-    figure.add_vline(x=now, line={"color": style.GREY, "dash": "dot"}, annotation_text=t("cost.planned", n=count(now)))
+    figure.add_vline(
+        x=now,
+        line={"color": style.GREY, "dash": "dot"},
+        annotation_text=t("cost.planned", n=count(now)),
+        annotation_position="bottom left",
+    )
     style.frame(figure, t("axis.requests_month"), t("axis.usd_month"))
     figure.update_xaxes(type="log", dtick=1, exponentformat="SI")
     figure.update_yaxes(type="log", dtick=1, tickprefix="$", exponentformat="SI")

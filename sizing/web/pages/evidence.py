@@ -31,9 +31,16 @@ def show(study: Study) -> None:
         }
         ui.table(
             [
-                {"figure": name, "p10": one.p10, "p50": one.p50, "p90": one.p90, "low": one.p10 / one.p50 - 1,
-                 "high": one.p90 / one.p50 - 1}
-                for name, one in figures.items() if one.p50
+                {
+                    "figure": name,
+                    "p10": one.p10,
+                    "p50": one.p50,
+                    "p90": one.p90,
+                    "low": one.p10 / one.p50 - 1,
+                    "high": one.p90 / one.p50 - 1,
+                }
+                for name, one in figures.items()
+                if one.p50
             ],
             {
                 "figure": st.column_config.TextColumn(t("col.value")),
@@ -44,7 +51,7 @@ def show(study: Study) -> None:
                 "high": st.column_config.NumberColumn(t("evidence.high"), format="percent"),
             },
             key="evidence_intervals",
-        )  # fmt: skip
+        )
         for text in item.confidence:
             st.markdown(f"- {plain(text)}")
     st.subheader(t("evidence.validation"), anchor=False)

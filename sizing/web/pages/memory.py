@@ -69,18 +69,24 @@ def _stack(result: Result) -> None:
     for part in PARTS:
         figure.add_trace(
             go.Bar(
-                y=labels, x=[chosen[label].memory_gib[part] for label in labels], name=t(f"memory.part_{part}"),
-                orientation="h", marker_color=style.MEMORY[part],
+                y=labels,
+                x=[chosen[label].memory_gib[part] for label in labels],
+                name=t(f"memory.part_{part}"),
+                orientation="h",
+                marker_color=style.MEMORY[part],
                 hovertemplate="%{y}<br>%{fullData.name}: %{x:.3g} GiB<extra></extra>",
             )
-        )  # fmt: skip
+        )
     figure.add_trace(
         go.Scatter(
-            y=labels, x=[chosen[label].memory_gib["usable"] for label in labels], mode="markers", name=t("memory.capacity"),
+            y=labels,
+            x=[chosen[label].memory_gib["usable"] for label in labels],
+            mode="markers",
+            name=t("memory.capacity"),
             marker={"symbol": "line-ns", "size": 26, "line": {"width": 3, "color": style.RED}},
             hovertemplate="%{x:.3g} GiB<extra></extra>",
         )
-    )  # fmt: skip
+    )
     style.frame(figure, t("axis.gib_accelerator"), "", barmode="stack", height=150 + 44 * len(labels))
     figure.update_layout(legend={"traceorder": "normal"})
     style.chart(figure, "memory_stack")
@@ -104,17 +110,36 @@ def _growth(study: Study, row: int, item: Plan, found: MemoryLedger) -> None:
     figure = go.Figure()
     hover = "%{x:,} tokens<br>%{y:.4g} GiB<extra>%{fullData.name}</extra>"
     figure.add_trace(
-        go.Scatter(x=GROWTH, y=one, name=t("memory.one"), mode="lines+markers", line={"color": style.GREEN},
-                   hovertemplate=hover)
-    )  # fmt: skip
+        go.Scatter(
+            x=GROWTH,
+            y=one,
+            name=t("memory.one"),
+            mode="lines+markers",
+            line={"color": style.GREEN},
+            hovertemplate=hover,
+        )
+    )
     figure.add_trace(
-        go.Scatter(x=GROWTH, y=one * running, name=t("memory.many", count=f"{running:,.0f}"), mode="lines+markers",
-                   line={"color": style.BLUE}, marker={"symbol": "square"}, hovertemplate=hover)
-    )  # fmt: skip
+        go.Scatter(
+            x=GROWTH,
+            y=one * running,
+            name=t("memory.many", count=f"{running:,.0f}"),
+            mode="lines+markers",
+            line={"color": style.BLUE},
+            marker={"symbol": "square"},
+            hovertemplate=hover,
+        )
+    )
     figure.add_trace(
-        go.Scatter(x=[GROWTH[0], GROWTH[-1]], y=[pool, pool], name=t("memory.end", size=gib(pool * GIB)), mode="lines",
-                   line={"color": style.RED, "dash": style.DASH["limit"]}, hoverinfo="skip")
-    )  # fmt: skip
+        go.Scatter(
+            x=[GROWTH[0], GROWTH[-1]],
+            y=[pool, pool],
+            name=t("memory.end", size=gib(pool * GIB)),
+            mode="lines",
+            line={"color": style.RED, "dash": style.DASH["limit"]},
+            hoverinfo="skip",
+        )
+    )
     style.frame(figure, t("axis.context"), t("axis.cache_replica"))
     ticks = [2**power for power in range(10, 21, 2)] + [131_072]
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{n // 1024}K" if n < 2**20 else "1M" for n in ticks])
@@ -147,13 +172,22 @@ def _grid(study: Study, row: int, item: Plan) -> None:
     scale = [[i / 3 + step, colour] for i, colour in enumerate(colours) for step in (0, 1 / 3)]
     figure = go.Figure(
         go.Heatmap(
-            x=contexts, y=[f"{n:,}" for n in GRID_REQUESTS], z=level, zmin=-0.5, zmax=2.5, colorscale=scale,
-            showscale=False, xgap=2, ygap=2, text=np.where(level == 2, "×", np.where(level == 1, "~", "✓")),
-            texttemplate="%{text}", textfont={"color": "white"},
+            x=contexts,
+            y=[f"{n:,}" for n in GRID_REQUESTS],
+            z=level,
+            zmin=-0.5,
+            zmax=2.5,
+            colorscale=scale,
+            showscale=False,
+            xgap=2,
+            ygap=2,
+            text=np.where(level == 2, "×", np.where(level == 1, "~", "✓")),
+            texttemplate="%{text}",
+            textfont={"color": "white"},
             customdata=np.dstack([share * 100, marks]),
             hovertemplate="%{x} tokens × %{y}: %{customdata[1]} (%{customdata[0]:.3g} %)<extra></extra>",
         )
-    )  # fmt: skip
+    )
     style.frame(figure, t("axis.context"), t("axis.requests_replica"), height=420)
     figure.update_xaxes(type="category")
     figure.update_yaxes(type="category")

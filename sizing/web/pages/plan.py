@@ -10,7 +10,8 @@ from sizing.memory import LedgerLine
 from sizing.result import Plan, Result
 from sizing.study import Study
 from sizing.units import count, digits, seconds
-from sizing.web import calc, show as ui, sharing, style
+from sizing.web import calc, sharing, style
+from sizing.web import show as ui
 from sizing.web.messages import known, plain, t
 
 OUT = "usd_per_million_output_tokens"
@@ -30,9 +31,7 @@ def show(study: Study) -> None:
         return
     st.success(_sentence(result, best), icon=":material/check_circle:")
     _cards(best)
-    st.caption(
-        t("plan.limits", binding=known("binding", best.binding), bottleneck=plain(best.bottleneck))
-    )
+    st.caption(t("plan.limits", binding=known("binding", best.binding), bottleneck=plain(best.bottleneck)))
     _working(study, best)
     _alternatives(result)
     _pareto(result)
@@ -174,11 +173,12 @@ def plan_columns() -> dict[str, object]:
         "ttft95": number(t("col.ttft95"), format="%.3g"),
         "tpot": number(t("col.tpot"), format="%.3g", help=t("card.tpot_help")),
         "tpot95": number(t("col.tpot95"), format="%.3g"),
-        "use": st.column_config.ProgressColumn(t("col.use"), min_value=0.0, max_value=1.0, format="percent",
-                                               help=t("help.use")),
+        "use": st.column_config.ProgressColumn(
+            t("col.use"), min_value=0.0, max_value=1.0, format="percent", help=t("help.use")
+        ),
         "binding": text(t("col.binding"), help=t("help.binding")),
         "engine": text(t("col.engine")),
-    }  # fmt: skip
+    }
 
 
 def plan_row(rank: int, item: Plan) -> dict[str, object]:
@@ -215,37 +215,58 @@ def _pareto(result: Result) -> None:
     if not priced:
         st.caption(t("plan.no_price"))
         return
-    looks = style.accelerator_colours([item.accelerator_name for item in every])
+    looks = style.accelerator_colours([*calc.offered_names(result.study), *(item.accelerator_name for item in every)])
     figure = go.Figure()
     front = [item for item in result.pareto if OUT in item.cost]
     figure.add_trace(
         go.Scatter(
-            x=[1 / item.tpot_s.p50 for item in front], y=[item.cost[OUT].p50 for item in front], mode="lines",
-            line={"color": style.GREY, "dash": "dot"}, name=t("plan.front"), hoverinfo="skip",
+            x=[1 / item.tpot_s.p50 for item in front],
+            y=[item.cost[OUT].p50 for item in front],
+            mode="lines",
+            line={"color": style.GREY, "dash": "dot"},
+            name=t("plan.front"),
+            hoverinfo="skip",
         )
-    )  # fmt: skip
+    )
     for name, (colour, symbol) in looks.items():
         of = [item for item in priced if item.accelerator_name == name]
+        if not of:
+            continue
         figure.add_trace(
             go.Scatter(
-                x=[1 / item.tpot_s.p50 for item in of], y=[item.cost[OUT].p50 for item in of], mode="markers", name=name,
+                x=[1 / item.tpot_s.p50 for item in of],
+                y=[item.cost[OUT].p50 for item in of],
+                mode="markers",
+                name=name,
                 marker={"color": colour, "symbol": symbol, "size": 11, "line": {"width": 1, "color": "white"}},
                 error_y={
-                    "type": "data", "symmetric": False, "thickness": 1, "width": 3, "color": style.faded(colour, 0.6),
+                    "type": "data",
+                    "symmetric": False,
+                    "thickness": 1,
+                    "width": 3,
+                    "color": style.faded(colour, 0.6),
                     "array": [item.cost[OUT].p90 - item.cost[OUT].p50 for item in of],
                     "arrayminus": [item.cost[OUT].p50 - item.cost[OUT].p10 for item in of],
                 },
                 text=[ui.plan_label(item) for item in of],
                 hovertemplate="%{text}<br>%{x:.3g} tokens/s<br>$%{y:.3g} / M tokens<extra></extra>",
             )
-        )  # fmt: skip
+        )
     style.frame(figure, t("axis.interactivity"), t("axis.usd_output"))
     figure.update_yaxes(rangemode="tozero")
     style.chart(figure, "pareto")
     st.caption(t("plan.pareto_help"))
     ui.under(
-        [{"plan": ui.plan_label(item), "x": 1 / item.tpot_s.p50, "low": item.cost[OUT].p10, "y": item.cost[OUT].p50,
-          "high": item.cost[OUT].p90} for item in priced],
+        [
+            {
+                "plan": ui.plan_label(item),
+                "x": 1 / item.tpot_s.p50,
+                "low": item.cost[OUT].p10,
+                "y": item.cost[OUT].p50,
+                "high": item.cost[OUT].p90,
+            }
+            for item in priced
+        ],
         {
             "plan": st.column_config.TextColumn(t("col.plan"), width="large"),
             "x": st.column_config.NumberColumn(t("axis.interactivity"), format="%.3g"),
@@ -254,7 +275,7 @@ def _pareto(result: Result) -> None:
             "high": st.column_config.NumberColumn("p90 [$]", format="%.3g"),
         },
         "pareto_table",
-    )  # fmt: skip
+    )
 
 
 def _rejected(result: Result) -> None:

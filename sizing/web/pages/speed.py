@@ -68,9 +68,7 @@ def _cards(item: Plan) -> None:
             ),
         ]
     )
-    st.caption(
-        t("plan.limits", binding=known("binding", item.binding), bottleneck=plain(item.bottleneck))
-    )
+    st.caption(t("plan.limits", binding=known("binding", item.binding), bottleneck=plain(item.bottleneck)))
 
 
 def _steps(found: Estimate) -> dict[str, tuple[TimedOperation, ...]]:
@@ -93,21 +91,29 @@ def _step(found: Estimate) -> None:
             go.Bar(
                 y=[labels[phase] for phase in PHASES[::-1]],
                 x=[sums[phase][kind] / totals[phase] * 100 for phase in PHASES[::-1]],
-                name=known("kind", kind), orientation="h", marker_color=style.KINDS.get(kind, style.RED),
+                name=known("kind", kind),
+                orientation="h",
+                marker_color=style.KINDS.get(kind, style.RED),
                 marker_pattern_shape="/" if kind in ("prefill_attention", "linear_prefill", "all_to_all") else "",
                 customdata=[seconds(sums[phase][kind]) for phase in PHASES[::-1]],
                 hovertemplate="%{fullData.name}: %{customdata} (%{x:.3g} %)<extra></extra>",
             )
-        )  # fmt: skip
+        )
     style.frame(figure, t("axis.share_step"), "", barmode="stack", height=260)
     style.chart(figure, "speed_step")
     rows = [
-        {"phase": t(f"speed.{phase}"), "name": item.operation.name, "kind": known("kind", item.operation.kind),
-         "calls": item.operation.count, "us": scalar(item.seconds) * 1e6,
-         "flops": scalar(item.operation.flops) * item.operation.count / 1e9,
-         "bytes": _bytes(item) * item.operation.count / 1e6}
-        for phase, items in _steps(found).items() for item in items
-    ]  # fmt: skip
+        {
+            "phase": t(f"speed.{phase}"),
+            "name": item.operation.name,
+            "kind": known("kind", item.operation.kind),
+            "calls": item.operation.count,
+            "us": scalar(item.seconds) * 1e6,
+            "flops": scalar(item.operation.flops) * item.operation.count / 1e9,
+            "bytes": _bytes(item) * item.operation.count / 1e6,
+        }
+        for phase, items in _steps(found).items()
+        for item in items
+    ]
     ui.under(
         rows,
         {
@@ -138,33 +144,46 @@ def _roofline(found: Estimate) -> None:
     for number, (name, peak) in enumerate(item for item in roofs.items() if item[1] > 0):
         figure.add_trace(
             go.Scatter(
-                x=intensity, y=np.minimum(peak, intensity * machine.memory_bandwidth) / 1e12, mode="lines",
+                x=intensity,
+                y=np.minimum(peak, intensity * machine.memory_bandwidth) / 1e12,
+                mode="lines",
                 name=t("speed.roof", format=name, peak=digits(peak / 1e12)),
-                line={"color": style.GREY, "dash": ("solid", "dash", "dot", "dashdot")[number]}, hoverinfo="skip",
+                line={"color": style.GREY, "dash": ("solid", "dash", "dot", "dashdot")[number]},
+                hoverinfo="skip",
             )
-        )  # fmt: skip
+        )
     rows = []
     for phase, symbol, colour in (("decode", "circle", style.BLUE), ("prefill", "diamond", style.ORANGE)):
         points = [item for item in _steps(found)[phase] if scalar(item.operation.flops) > 0 and _bytes(item) > 0]
         xs = [scalar(item.operation.flops) / _bytes(item) for item in points]
         ys = [scalar(item.operation.flops) * item.operation.count / scalar(item.seconds) / 1e12 for item in points]
         names = [item.operation.name for item in points]
-        rows += [{"phase": t(f"speed.{phase}"), "name": n, "x": x, "y": y} for n, x, y in zip(names, xs, ys, strict=True)]
+        rows += [
+            {"phase": t(f"speed.{phase}"), "name": n, "x": x, "y": y} for n, x, y in zip(names, xs, ys, strict=True)
+        ]
         figure.add_trace(
             go.Scatter(
-                x=xs, y=ys, mode="markers", name=t(f"speed.{phase}"), text=names,
+                x=xs,
+                y=ys,
+                mode="markers",
+                name=t(f"speed.{phase}"),
+                text=names,
                 marker={"color": colour, "symbol": symbol, "size": 10, "line": {"width": 1, "color": "white"}},
                 hovertemplate="%{text}<br>%{x:.3g} FLOP/byte<br>%{y:.3g} TFLOP/s<extra>%{fullData.name}</extra>",
             )
-        )  # fmt: skip
+        )
     style.frame(figure, t("axis.intensity"), t("axis.tflops"), height=430)
     figure.update_xaxes(type="log", dtick=1, exponentformat="none")
     figure.update_yaxes(type="log", dtick=1, exponentformat="none")
     style.chart(figure, "speed_roofline")
     st.caption(
-        t("speed.roofline_help", name=plain(found.target.accelerator.name),
-          bandwidth=digits(machine.memory_bandwidth / 1e9), ridge=digits(machine.bf16_flops / machine.memory_bandwidth))
-    )  # fmt: skip
+        t(
+            "speed.roofline_help",
+            name=plain(found.target.accelerator.name),
+            bandwidth=digits(machine.memory_bandwidth / 1e9),
+            ridge=digits(machine.bf16_flops / machine.memory_bandwidth),
+        )
+    )
     ui.under(
         rows,
         {
@@ -189,24 +208,38 @@ def _curve(study: Study, row: int, item: Plan) -> None:
     figure = go.Figure()
     figure.add_trace(
         go.Scatter(
-            x=np.concatenate([x, x[::-1]]), y=np.concatenate([y * wide.high, (y * wide.low)[::-1]]), fill="toself",
-            fillcolor=style.faded(style.BLUE), line={"width": 0}, name=t("speed.band"), hoverinfo="skip",
+            x=np.concatenate([x, x[::-1]]),
+            y=np.concatenate([y * wide.high, (y * wide.low)[::-1]]),
+            fill="toself",
+            fillcolor=style.faded(style.BLUE),
+            line={"width": 0},
+            name=t("speed.band"),
+            hoverinfo="skip",
         )
-    )  # fmt: skip
+    )
     figure.add_trace(
         go.Scatter(
-            x=x, y=y, mode="lines+markers", name="p50", line={"color": style.BLUE}, customdata=held, marker={"size": 5},
-            hovertemplate="%{x:.3g} tokens/s/user<br>%{y:.4g} tokens/s/accelerator<br>%{customdata:.4g} in flight<extra></extra>",
+            x=x,
+            y=y,
+            mode="lines+markers",
+            name="p50",
+            line={"color": style.BLUE},
+            customdata=held,
+            marker={"size": 5},
+            hovertemplate="%{x:.3g} | %{y:.4g} tokens/s<br>" + t("speed.flight") + ": %{customdata:.4g}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     if item.mode != "disaggregated":
         figure.add_trace(
             go.Scatter(
-                x=[1.0 / item.tpot_s.p50], y=[item.rate_per_replica * one.demand.output_tokens / chips], mode="markers",
-                name=t("speed.here"), marker={"color": style.RED, "size": 13, "symbol": "star"},
-                hovertemplate="%{x:.3g} tokens/s/user<br>%{y:.4g} tokens/s/accelerator<extra></extra>",
+                x=[1.0 / item.tpot_s.p50],
+                y=[item.rate_per_replica * one.demand.output_tokens / chips],
+                mode="markers",
+                name=t("speed.here"),
+                marker={"color": style.RED, "size": 13, "symbol": "star"},
+                hovertemplate="%{x:.3g} | %{y:.4g} tokens/s<extra></extra>",
             )
-        )  # fmt: skip
+        )
     style.frame(figure, t("axis.interactivity"), t("axis.output_accelerator"))
     figure.update_xaxes(rangemode="tozero")
     figure.update_yaxes(rangemode="tozero")
@@ -245,17 +278,31 @@ def _first_token(study: Study, row: int, item: Plan) -> None:
         (busy95, t("speed.busy95"), style.BLUE, style.DASH["p95"]),
     ):
         figure.add_trace(
-            go.Scatter(x=lengths, y=values, name=name, mode="lines+markers", line={"color": colour, "dash": dash},
-                       hovertemplate=hover)
-        )  # fmt: skip
+            go.Scatter(
+                x=lengths,
+                y=values,
+                name=name,
+                mode="lines+markers",
+                line={"color": colour, "dash": dash},
+                hovertemplate=hover,
+            )
+        )
     target = study.workload.targets.ttft_p95_s
     if target:
         figure.add_trace(
-            go.Scatter(x=[lengths[0], lengths[-1]], y=[target, target], mode="lines", name=t("speed.target"),
-                       line={"color": style.RED, "dash": style.DASH["limit"]}, hoverinfo="skip")
-        )  # fmt: skip
+            go.Scatter(
+                x=[lengths[0], lengths[-1]],
+                y=[target, target],
+                mode="lines",
+                name=t("speed.target"),
+                line={"color": style.RED, "dash": style.DASH["limit"]},
+                hoverinfo="skip",
+            )
+        )
     style.frame(figure, t("axis.prompt"), t("axis.ttft"))
-    figure.update_xaxes(type="log", tickvals=lengths, ticktext=[f"{n / 1024:g}K" if n >= 1024 else f"{n:g}" for n in lengths])
+    figure.update_xaxes(
+        type="log", tickvals=lengths, ticktext=[f"{n / 1024:g}K" if n >= 1024 else f"{n:g}" for n in lengths]
+    )
     figure.update_yaxes(type="log", dtick=1, exponentformat="none")
     style.chart(figure, "speed_ttft")
     ui.under(
