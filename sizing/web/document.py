@@ -14,7 +14,8 @@ def data_of(study: Study) -> dict[str, Any]:
     """Plain data that ``parse_study`` reads back to an equal Study."""
     data: dict[str, Any] = {"version": STUDY_VERSION, **study.model_dump(mode="json", exclude_defaults=True)}
     work = data["workload"]
-    work["arrival"] = {"kind": study.workload.arrival.kind, **work.get("arrival", {})}
+    if "arrival" in work:
+        work["arrival"] = {"kind": study.workload.arrival.kind, **work["arrival"]}
     return data
 
 

@@ -44,7 +44,6 @@ def main() -> None:
     problem = ""
     try:
         study = collect.study_of_session()
-        state.write_link(study)
     except SizingError as error:
         problem = str(error)
     page = st.navigation(
@@ -60,6 +59,8 @@ def main() -> None:
         ],
         position="top",
     )
+    if study is not None:
+        state.write_link(study)  # after st.navigation, which empties the address on a change of page
     _notices()
     page.run()
     st.caption(t("footer"))

@@ -12,7 +12,7 @@ from sizing.web.messages import known, plain, t
 
 EXAMPLES = (
     "$0.07 per million input tokens, 1.2T/78B, Ascend 910B",
-    "97.3% below GPT-4 Turbo output price",
+    "97.3% below GPT-4 Turbo",
     "Qwen3-32B with a context of 128K",
     "$0.20 per million output tokens, Qwen3-235B-A22B, H100",
     "82% utilisation of an Ascend 910B cluster with 512 PFLOPS",
