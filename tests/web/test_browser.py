@@ -107,7 +107,9 @@ class Window:
     def settle(self) -> None:
         """Wait until the script has run."""
         self.page.wait_for_timeout(300)
-        expect(self.page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=WAIT)
+        expect(self.page.get_by_test_id("stApp")).to_have_attribute(
+            "data-test-script-state", "notRunning", timeout=WAIT
+        )
 
     def metric(self, label: str) -> str:
         card = self.page.get_by_test_id("stMetric").filter(has_text=label).first
@@ -142,7 +144,9 @@ def test_default_plan_model_change_and_link(browser: Browser, server: str, windo
     assert "s=1." in link
     page.reload()
     window.settle()
-    expect(page.get_by_test_id("stMetric").filter(has_text="Cost per month").first).to_contain_text(month_of(changed), timeout=WAIT)
+    expect(page.get_by_test_id("stMetric").filter(has_text="Cost per month").first).to_contain_text(
+        month_of(changed), timeout=WAIT
+    )
     other = Window(browser, server)
     other.go(link)
     assert other.metric("Cost per month") == month_of(changed)
@@ -235,7 +239,9 @@ def test_phone_width_has_no_overflow(browser: Browser, server: str, scheme: str)
 
 
 def test_accessibility(window: Window) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="AXE SKIPPED: axe-playwright-python").Axe()
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="AXE SKIPPED: axe-playwright-python"
+    ).Axe()
     found = []
     for name in ("plan", "memory", "cost", "claim"):
         page = window.go(f"/{'' if name == 'plan' else name}")

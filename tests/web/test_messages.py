@@ -46,7 +46,9 @@ def test_every_family_of_keys_is_complete() -> None:
     keys = set(messages.catalog())
     wanted = {f"page.{page.key}" for page in PAGES} | {f"preset.{name}" for name in (*PRESETS, "custom")}
     wanted |= {f"arrival.{kind}" for kind in ("rate", "users", "concurrency", "batch")}
-    wanted |= {f"lengths.{name}" for name in "fixed lognormal uniform empirical value mean median p95 sigma low high".split()}
+    wanted |= {
+        f"lengths.{name}" for name in ["fixed", "lognormal", "uniform", "empirical", "value", "mean", "median", "p95", "sigma", "low", "high"]
+    }
     assert wanted <= keys
 
 

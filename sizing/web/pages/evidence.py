@@ -70,19 +70,44 @@ def validation_file() -> Path | None:
 
 
 def _document() -> None:
-    """The report, its pictures drawn from beside it."""
+    """The report: its sections folded, its tables as tables that scroll, its pictures drawn from beside it."""
     file = validation_file()
     if file is None:
         st.info(t("evidence.none"))
         return
-    text: list[str] = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        match = PICTURE.match(line.strip())
-        picture = file.parent / match[2] if match else None
-        if match is None or picture is None or not picture.is_file():
-            text.append(f"#{line}" if line.startswith("#") else line)
-            continue
-        st.markdown("\n".join(text))
-        text = []
-        st.image(str(picture), caption=match[1])
-    st.markdown("\n".join(text))
+    sections = re.split(r"^(?=#{2,3} )", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    for number, section in enumerate(sections):
+        head, _, body = section.partition("\n")
+        if not head.startswith("#"):
+            head, body = "", section
+        title = head.lstrip("# ")
+        if head.startswith("## "):
+            st.markdown(f"#### {title}")
+        if head.startswith("### "):
+            with st.expander(title):
+                _section(body, file.parent, number)
+        elif not head.startswith("# "):
+            _section(body, file.parent, number)
+
+
+def _section(text: str, folder: Path, number: int) -> None:
+    """Paragraphs, tables and pictures of one section."""
+    for at, block in enumerate(re.split(r"\n\s*\n", text.strip())):
+        lines = block.splitlines()
+        picture = PICTURE.match(block.strip())
+        if picture and (folder / picture[2]).is_file():
+            st.image(str(folder / picture[2]), caption=picture[1])
+        elif len(lines) > 2 and all(line.startswith("|") for line in lines):
+            names, rows = _cells(lines[0]), [_cells(line) for line in lines[2:]]
+            st.dataframe(
+                {name: [row[column] for row in rows] for column, name in enumerate(names)},
+                hide_index=True,
+                width="stretch",
+                key=f"validation_{number}_{at}",
+            )
+        elif block:
+            st.markdown(block)
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
