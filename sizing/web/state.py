@@ -30,6 +30,13 @@ LINK_KEY, LANGUAGE_KEY = "s", "lang"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 USUAL_TPOT_S = 0.05
 PLAN_KEY = "shown_plan"
+LENGTH_FIELDS = ("kind", "value", "mean", "median", "p95", "sigma", "low", "high")
+WIDGETS = (
+    *("language", "model", "family", "weights", "kv_dtype", "context", "preset", "arrival", "rate", "users", "think_s"),
+    *("concurrency", "requests", "hit_rate", "thinking", "ttft_ms", "tpot_ms", "headroom", "spares", "accelerators"),
+    *("max_nodes", "money_mode", "speculative", "disaggregated"),
+    *(f"{side}_{field}" for side in ("input", "output") for field in LENGTH_FIELDS),
+)
 CONTEXTS = (0, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144, 524_288, 1_048_576)
 
 
@@ -42,6 +49,7 @@ def start() -> None:
     """Fill the session on its first run: from the link where there is one, else with the default."""
     state = st.session_state
     if "base" in state:
+        _bring_back()
         return
     chosen = st.query_params.get(LANGUAGE_KEY)
     if chosen in LANGUAGES:
@@ -55,6 +63,20 @@ def start() -> None:
         except SizingError as error:
             state["notice"] = t("share.bad", reason=str(error))
     apply(default_study())
+
+
+def keep() -> None:
+    """Remember every input's value, once they have all been drawn."""
+    state = st.session_state
+    state["kept"] = {name: state[name] for name in WIDGETS if name in state}
+
+
+def _bring_back() -> None:
+    """Streamlit forgets inputs that a run which was cut short (a quick second click) did not draw: set them again."""
+    state = st.session_state
+    for name, value in state.get("kept", {}).items():
+        if name not in state:
+            state[name] = value
 
 
 def write_link(study: Study) -> None:

@@ -25,19 +25,24 @@ if not CHROMIUM:
     pytest.skip("BROWSER TESTS SKIPPED: no chromium (apt-get install chromium)", allow_module_level=True)
 pytest.importorskip("streamlit", reason="the web calculator needs the extra 'web'")
 
-from sizing.planner import plan
-from sizing.study import load_study, parse_study
-from sizing.units import usd
-from sizing.web.pages.claim import EXAMPLES
-from sizing.web.state import default_study
-from tests.web.conftest import PAGES
-from tests.web.test_share import QWEN
+from sizing.planner import plan  # noqa: E402
+from sizing.study import load_study, parse_study  # noqa: E402
+from sizing.units import usd  # noqa: E402
+from sizing.web.pages.claim import EXAMPLES  # noqa: E402
+from sizing.web.state import default_study  # noqa: E402
+from tests.web.conftest import PAGES  # noqa: E402
+from tests.web.test_share import QWEN  # noqa: E402
 
 pytestmark = [pytest.mark.browser]
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 WAIT = 20_000  # ms
 # Streamlit asks beside the page's own path first, and asks again at the root when that is not there.
 EXPECTED = ("/_stcore/health", "/_stcore/host-config")
@@ -50,8 +55,17 @@ def server() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     app = Path(__file__).parents[2] / "app.py"
-    command = [sys.executable, "-m", "streamlit", "run", str(app), f"--server.port={port}", "--server.address=127.0.0.1",
-               "--server.headless=true", "--server.fileWatcherType=none"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(app),
+        f"--server.port={port}",
+        "--server.address=127.0.0.1",
+        "--server.headless=true",
+        "--server.fileWatcherType=none",
+    ]
     process = subprocess.Popen(command, cwd=app.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     for _ in range(150):
@@ -231,8 +245,9 @@ def test_phone_width_has_no_overflow(browser: Browser, server: str, scheme: str)
     window = Window(browser, server, viewport={"width": 390, "height": 844}, color_scheme=scheme)
     for name in PAGES:
         page = window.go(f"/{'' if name == 'plan' else name}")
-        wide = page.evaluate("() => [document.documentElement, document.querySelector('[data-testid=stMain]')]"
-                             ".map(e => e.scrollWidth)")  # fmt: skip
+        wide = page.evaluate(
+            "() => [document.documentElement, document.querySelector('[data-testid=stMain]')].map(e => e.scrollWidth)"
+        )
         assert max(wide) <= 390, (name, wide)
     assert window.errors == []
     window.context.close()

@@ -15,6 +15,7 @@ from sizing.web import messages
 from sizing.web.main import PAGES
 from sizing.workload import PRESETS
 
+LENGTHS = ("fixed", "lognormal", "uniform", "empirical", "value", "mean", "median", "p95", "sigma", "low", "high")
 FOLDER = Path(sizing.web.__file__).parent
 SOURCES = [path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.py")]
 
@@ -46,15 +47,13 @@ def test_every_family_of_keys_is_complete() -> None:
     keys = set(messages.catalog())
     wanted = {f"page.{page.key}" for page in PAGES} | {f"preset.{name}" for name in (*PRESETS, "custom")}
     wanted |= {f"arrival.{kind}" for kind in ("rate", "users", "concurrency", "batch")}
-    wanted |= {
-        f"lengths.{name}" for name in ["fixed", "lognormal", "uniform", "empirical", "value", "mean", "median", "p95", "sigma", "low", "high"]
-    }
+    wanted |= {f"lengths.{name}" for name in LENGTHS}
     assert wanted <= keys
 
 
 def test_no_text_is_left_unused() -> None:
     every = "\n".join(SOURCES)
-    prefixes = {prefix for prefix in re.findall(r"""f["']([a-z_.]+)\{""", every)}
+    prefixes = set(re.findall(r"""f["']([a-z_.]+)\{""", every))
     prefixes |= {f"{name}." for name in re.findall(r"""known\(["']([a-z]+)["']""", every)}
     for key in messages.catalog():
         assert f'"{key}"' in every or f"'{key}'" in every or any(key.startswith(prefix) for prefix in prefixes), key

@@ -83,7 +83,8 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"\xff\xfe\x00", b"[]", b"{", BOMB.encode(), b"x" * 2_000_000, b"[" * 5000, b"!!python/object/apply:os.system [id]",
+        b"", b"\xff\xfe\x00", b"[]", b"{", BOMB.encode(), b"x" * 2_000_000, b"[" * 5000,
+        b"!!python/object/apply:os.system [id]",
         b"model: x\nworkload: chat\nhardware: [h100-sxm]\nunknown: 1\n",
     ],
 )  # fmt: skip
