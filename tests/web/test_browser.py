@@ -28,6 +28,8 @@ pytest.importorskip("streamlit", reason="the web calculator needs the extra 'web
 from sizing.planner import plan  # noqa: E402
 from sizing.study import load_study, parse_study  # noqa: E402
 from sizing.units import usd  # noqa: E402
+from sizing.web import share  # noqa: E402
+from sizing.web.document import json_of  # noqa: E402
 from sizing.web.pages.claim import EXAMPLES  # noqa: E402
 from sizing.web.state import default_study  # noqa: E402
 from tests.web.conftest import PAGES  # noqa: E402
@@ -170,13 +172,13 @@ def test_default_plan_model_change_and_link(browser: Browser, server: str, windo
 
 def test_all_pages_in_one_session(window: Window) -> None:
     page = window.go()
-    link = page.url.split("s=")[1]
     for name in ("Memory", "Speed", "Cost", "Compare", "Check a claim", "Evidence", "Catalog", "Plan"):
         page.get_by_test_id("stTopNavLink").filter(has_text=name).first.click()
         window.settle()
         expect(page.locator("h1").first).to_be_visible()
         assert page.get_by_test_id("stException").count() == 0, name
-        assert link.split("&")[0] in page.url, name
+        shown = share.decode(page.url.split("s=")[1].split("&")[0])
+        assert json_of(shown) == json_of(default_study()), name
     assert window.errors == []
 
 
