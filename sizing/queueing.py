@@ -19,9 +19,10 @@ fixed time is shared by those that came during the step before: with x = r * (me
 2W^2 + r E[X^3]/(3(1-rho))), the residual of the step in progress and, as a batch's requests end together, the
 prompts behind in the same batch; it is taken as gamma-distributed with these two moments, for intervals that are
 not Poisson scaled by (ca^2 + cs^2)/(1 + cs^2) (Allen-Cunneen). Own prefill has the distribution of the prompts.
-The slot wait is that of a birth-death chain in the number of requests n with state-dependent rates n/S(n),
-S(n) = prefill + (O-1) h(n)/(1-rho) (processor sharing: insensitive to the distribution of O), n > slots waits; the
-wait is exponential, scaled by (1 + cs^2)/2 for a service that is not (Allen-Cunneen).
+The slot wait is that of a birth-death chain in the number of requests n with the completion rate n/S(n) of a closed
+loop of n requests (flow-equivalent server), S(n) = O h(n) + n d p: processor sharing, insensitive to the
+distribution of O. Arrivals that find all slots taken wait exponentially, scaled by (ca^2 + cs^2)/2
+(Allen-Cunneen). Where the cache sets the slots their number is itself random; the chain is averaged over it.
 
 **TPOT** has the mean h(B seen)/(1-rho); its variance is that of B over a request's life and that of the prefill
 that falls among its O-1 steps, r h E[X^2]/((1-rho)^3 (O-1)), per output length, then mixed over output lengths.
@@ -47,7 +48,7 @@ Array = npt.NDArray[np.float64]
 ArrayLike = float | npt.NDArray[np.float64]
 
 _GRID = (np.arange(32) + 0.5) / 32
-_TAIL = (np.arange(64) + 0.5) / 64
+_TAIL = (np.arange(128) + 0.5) / 128
 _LIFE = 0.74  # share of Var[B] left after averaging over a request's life: 2/e for an exponential correlation
 
 
@@ -303,13 +304,13 @@ class _Slots:
     wait_mean: Array  # seconds, of those that wait
 
 
-def _slots(x: _Inputs, rate: Array, share: Array, prefill_s: Array, behind: Array) -> _Slots:
+def _slots(x: _Inputs, rate: Array, work: Array) -> _Slots:
     """The chain, averaged over what the cache holds at the time (three-point Gauss-Hermite)."""
     if not np.any(x.slots_scv):
-        return _chain(x, rate, share, prefill_s, behind)
+        return _chain(x, rate, work)
     spread = np.sqrt(3 * x.slots_scv * x.slots)
     parts = [
-        _chain(replace(x, slots=np.maximum(np.floor(x.slots + z * spread), 1.0)), rate, share, prefill_s, behind)
+        _chain(replace(x, slots=np.maximum(np.floor(x.slots + z * spread), 1.0)), rate, work)
         for z in (-1.0, 0.0, 1.0)
     ]
     weights = (1 / 6, 2 / 3, 1 / 6)
@@ -327,15 +328,14 @@ def _slots(x: _Inputs, rate: Array, share: Array, prefill_s: Array, behind: Arra
     )
 
 
-def _chain(x: _Inputs, rate: Array, share: Array, prefill_s: Array, behind: Array) -> _Slots:
+def _chain(x: _Inputs, rate: Array, work: Array) -> _Slots:
+    """S(n) = O h(n) + n * work: what n requests in a closed loop take each, with ``work`` seconds of prefill."""
     most = int(min(x.slots.max(), 4096))
     n = np.arange(1, most + 1, dtype=np.float64)
     scale = np.maximum(x.slots / most, 1.0)[..., None]  # thousands of slots: in coarser units
     units = n * scale
-    steps = np.maximum(x.output - 1, 0)[..., None]
-    free = np.maximum(1 - share, 1e-6)[..., None]
-    decode = steps * (x.fixed[..., None] + x.slope[..., None] * units) + behind[..., None]
-    service = prefill_s[..., None] + decode / free
+    step = x.fixed[..., None] + x.slope[..., None] * units
+    service = x.output[..., None] * step + units * work[..., None]
     inside = units <= x.slots[..., None] + 1e-9
     with np.errstate(divide="ignore"):
         log = np.cumsum(np.log(rate[..., None] * service / units) * scale, axis=-1)
@@ -416,7 +416,8 @@ def estimate_latency(
     share = np.minimum(prefill.share, 0.999)
     own = prefill.own + (prefill.step if x.mixed else prefill.overhead)[..., None]
     prefill_s = wait.queue + wait.residual + wait.behind + own_mean
-    slots = _slots(x, rate, share, own_mean, behind)
+    work = x.per_token * x.tokens.mean(axis=-1) if x.mixed else prefill.first
+    slots = _slots(x, rate, work)
 
     queue = gamma_quantile(_GRID, wait.queue[..., None], wait.queue_variance[..., None])
     queue = queue * (wait.queue / np.maximum(queue.mean(axis=-1), 1e-300))[..., None]
