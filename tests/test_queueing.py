@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from sizing.errors import SizingError
-from sizing.queueing import Demand, ReplicaService, estimate_latency, gamma_quantile, lognormal_grid
+from sizing.normal import gamma_quantile, lognormal_grid
+from sizing.queueing import Demand, ReplicaService, estimate_latency
 from sizing.simulate import AffineStepTimes, ClusterConfig, SchedulerConfig, simulate
 from sizing.workload import BatchArrival, LengthDistribution, RateArrival, Workload, preset
 
