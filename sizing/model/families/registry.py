@@ -10,7 +10,20 @@ from typing import cast
 from sizing.model import vision
 from sizing.model.architecture import VisionTower
 from sizing.model.body import Body
-from sizing.model.families import decoder, google_meta, hybrid, latent, mixtures, older, recurrent
+from sizing.model.families import (
+    classic,
+    crossed,
+    decoder,
+    gemma,
+    hybrid,
+    latent,
+    llama4,
+    longcat,
+    mixtures,
+    older,
+    recurrent,
+    state_space,
+)
 from sizing.model.families.dialects import DIALECTS
 from sizing.model.keys import Keys
 
@@ -39,8 +52,28 @@ BUILDERS: dict[str, Builder] = {
     "qwen2_vl_text": _dialect("qwen2"),
     "qwen2_5_vl_text": _dialect("qwen2"),
     "nemotron_h": hybrid.build_nemotron_h,
-    "llama4_text": google_meta.build_llama4,
-    "gemma4_text": google_meta.build_gemma4,
+    "llama4_text": llama4.build_llama4,
+    "gemma4_text": gemma.build_gemma4,
+    "gemma3n_text": gemma.build_gemma3n,
+    "mllama_text_model": crossed.build_mllama,
+    "gpt2": classic.build_gpt2,
+    "gpt_bigcode": classic.build_gpt_bigcode,
+    "gptj": classic.build_gptj,
+    "gpt_neox": classic.build_gpt_neox,
+    "opt": classic.build_opt,
+    "bloom": classic.build_bloom,
+    "mpt": classic.build_mpt,
+    "dbrx": classic.build_dbrx,
+    "stablelm": classic.build_stablelm,
+    "stablelm_epoch": classic.build_stablelm,
+    "qwen": classic.build_qwen1,
+    "nemotron-nas": classic.build_nemotron_nas,
+    "deci": classic.build_nemotron_nas,
+    "mamba": state_space.build_mamba,
+    "falcon_mamba": state_space.build_mamba,
+    "mamba2": state_space.build_mamba2,
+    "falcon_h1": state_space.build_falcon_h1,
+    "longcat_flash": longcat.build_longcat,
     "falcon": older.build_falcon,
     "chatglm": older.build_chatglm,
     "kimi_linear": recurrent.build_kimi_linear,
