@@ -27,7 +27,9 @@ def build_mllama(keys: Keys) -> Body:
     cross = Mixer("cross_attention", image.linears, image.vectors, NO_CORE, NO_CACHE)
     gates = Vector("cross_attn_gates", 2, Component.OTHER)
     layers = [
-        Layer(cross, block, (*norm(hidden, count=2), gates)) if index in crossed else Layer(own, block, norm(hidden, count=2))
+        Layer(cross, block, (*norm(hidden, count=2), gates))
+        if index in crossed
+        else Layer(own, block, norm(hidden, count=2))
         for index in range(count)
     ]
     vocab = keys.integer("vocab_size", maximum=2**27)
@@ -43,7 +45,7 @@ def build_mllama(keys: Keys) -> Body:
     number = sum(index in crossed for index in range(count))
     if number:
         body.notes.append(
-            f"{number} cross-attention layers cache {2 * kv_heads * head_dim} elements for each image token, and nothing "
-            "of the text: the cache and the steps are counted for text alone"
+            f"{number} cross-attention layers cache {2 * kv_heads * head_dim} elements for each image token, and "
+            "nothing of the text: the cache and the steps are counted for text alone"
         )
     return body

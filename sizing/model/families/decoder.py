@@ -352,6 +352,15 @@ def build(keys: Keys, dialect: Dialect) -> Body:
     return body
 
 
+def build_plain_heads(keys: Keys, dialect: Dialect) -> Body:
+    """As ``build``, where implementations disagree on a head_dim that is not hidden_size / heads: refuse it."""
+    hidden, heads = keys.optional_integer("hidden_size"), keys.optional_integer("num_attention_heads")
+    given = keys.optional_integer("head_dim")
+    if given is not None and hidden is not None and heads is not None and given * heads != hidden:
+        raise keys.error("head_dim", f"{given} is not hidden_size / num_attention_heads, which this family needs")
+    return build(keys, dialect)
+
+
 def add_mtp(
     keys: Keys,
     body: Body,

@@ -160,9 +160,7 @@ def build_gemma4(keys: Keys) -> Body:
     )
 
 
-def _gemma4_attention(
-    keys: Keys, hidden: int, window: int | None, shared: bool, extra: tuple[Linear, ...]
-) -> Mixer:
+def _gemma4_attention(keys: Keys, hidden: int, window: int | None, shared: bool, extra: tuple[Linear, ...]) -> Mixer:
     heads = keys.integer("num_attention_heads", maximum=2**16)
     kv_heads = read_kv_heads(keys, heads, 4)
     head_dim = keys.integer("head_dim", default=256, maximum=2**16)

@@ -41,7 +41,7 @@ def read_mla(keys: Keys, hidden: int, heads: int, *, index_topk: int | None, own
         q_lora_rank=read_q_lora_rank(keys),
         kv_lora_rank=keys.integer("kv_lora_rank", maximum=2**20),
         qk_nope_head_dim=keys.integer("qk_nope_head_dim", maximum=2**16),
-        qk_rope_head_dim=keys.integer("qk_rope_head_dim", maximum=2**16),
+        qk_rope_head_dim=keys.integer("qk_rope_head_dim", minimum=0, maximum=2**16),
         v_head_dim=keys.integer("v_head_dim", maximum=2**16),
         bias=keys.boolean("attention_bias", default=False),
         index_heads=keys.integer("index_n_heads", maximum=2**16) if sparse else 0,

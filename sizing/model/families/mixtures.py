@@ -209,3 +209,92 @@ def build_laguna(keys: Keys) -> Body:
         for number, kind, block in zip(heads, types, kinds, strict=True)
     ]
     return finish(keys, hidden, layers)
+
+
+def build_step3(keys: Keys) -> Body:
+    """Step 3.5 and 3.7: more heads on sliding layers, one gate a head, experts with a shared one."""
+    hidden = keys.integer("hidden_size", maximum=2**20)
+    count = layer_count(keys)
+    modules = keys.integer("num_nextn_predict_layers", default=0, minimum=0, maximum=64)
+    types = keys.names("layer_types", ("full_attention", "sliding_attention"), count, at_least=modules > 0)
+    if types is None:
+        raise keys.error("layer_types", "required key is missing")
+    heads = keys.integer("num_attention_heads", maximum=2**16)
+    other = keys.child("attention_other_setting")
+    if other is not None:
+        few = other.integer("num_attention_heads", maximum=2**16)
+        _same_elsewhere(other, keys, "num_attention_groups", "num_key_value_heads")
+        _same_elsewhere(other, keys, "head_dim")
+    else:
+        few = keys.integer("num_sliding_attention_heads", maximum=2**16)
+    if not keys.boolean("use_head_wise_attn_gate", default=True) or not keys.boolean("use_qk_norm", default=True):
+        raise keys.error("use_head_wise_attn_gate", "only models with a gate and a norm of every head are supported")
+    keys.refuse(("sink", "sparse_attention"), "is not supported in this family")
+    window = keys.integer("sliding_window")
+    bias = keys.boolean("attention_bias", default=False)
+    mixers = {
+        kind: _step_attention(keys, hidden, number, limit, bias)
+        for kind, number, limit in (("full_attention", heads, None), ("sliding_attention", few, window))
+    }
+    number = keys.integer("moe_num_experts", "n_routed_experts", "num_experts", maximum=10**6)
+    keys.unused("num_local_experts", "num_experts")
+    mlp_bias = keys.boolean("mlp_bias", default=False)
+    experts = moe(
+        hidden=hidden,
+        num_experts=number,
+        num_experts_per_tok=keys.integer("moe_top_k", "num_experts_per_tok", maximum=number),
+        intermediate=keys.integer("moe_intermediate_size"),
+        shared_intermediate=keys.integer("share_expert_dim", "share_expert_dims"),
+        shared_bias=mlp_bias,
+    )
+    plain = dense(hidden, keys.integer("intermediate_size"), bias=mlp_bias)
+    sparse = _step_expert_layers(keys, count, modules)
+    layers = [
+        Layer(mixers[kind], experts if is_moe else plain, norm(hidden, count=2))
+        for kind, is_moe in zip(types, sparse, strict=True)
+    ]
+    body = finish(keys, hidden, layers)
+    if modules:
+        body.notes.append("the multi-token-prediction modules that the config states are not counted")
+    return body
+
+
+def _same_elsewhere(other: Keys, keys: Keys, *names: str) -> None:
+    """Refuse sliding layers that differ from the others in more than their number of heads."""
+    given = other.optional_integer(*names)
+    if given is not None and given != keys.integer(*names):
+        raise other.error(names[0], f"{given} differs from the full layers' number")
+
+
+def _step_attention(keys: Keys, hidden: int, heads: int, window: int | None, bias: bool) -> Mixer:
+    kv_heads = keys.integer("num_attention_groups", "num_key_value_heads", maximum=2**16)
+    if heads % kv_heads:
+        raise keys.error("num_attention_groups", f"{kv_heads} does not divide the {heads} attention heads")
+    return gqa(
+        hidden=hidden,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=keys.integer("head_dim", default=128, maximum=2**16),
+        q_bias=bias,
+        o_bias=bias,
+        qk_norm="head",
+        window=window,
+        extra_linears=(Linear("g_proj", hidden, heads, ATTENTION, Sharding.COLUMN, quantizable=False),),
+    )
+
+
+def _step_expert_layers(keys: Keys, count: int, modules: int) -> list[bool]:
+    kinds = keys.names("mlp_layer_types", ("dense", "sparse"), count, at_least=modules > 0)
+    if kinds is not None:
+        return [kind == "sparse" for kind in kinds]
+    listed = keys.data.get("moe_layers_enum")
+    if listed is None:
+        raise keys.error("moe_layers_enum", "required key is missing")
+    if isinstance(listed, str):
+        parts = [part.strip() for part in listed.split(",") if part.strip()]
+        if not all(part.isdecimal() and len(part) < 6 for part in parts):
+            raise keys.error("moe_layers_enum", "must be layer numbers with commas")
+        chosen = {int(part) for part in parts}
+    else:
+        chosen = set(keys.integers("moe_layers_enum") or [])
+    return [index in chosen for index in range(count)]

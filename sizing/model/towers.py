@@ -1,0 +1,194 @@
+"""More towers: GLM-4.xV, GLM-5.3, MiniMax-M3, Llama 3.2 Vision, Step 3.7, LLaVA-NeXT, and the audio encoders of
+Qwen-Omni and Gemma 4.
+"""
+
+from __future__ import annotations
+
+from sizing.model.architecture import VisionTower
+from sizing.model.keys import Keys
+from sizing.model.vision import check_width, layer_norm, linear, plain_block, qwen_grid, siglip_tower
+
+
+def glm4v(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
+    """GLM-4.1V and later: RMSNorm blocks with a gated MLP of the output's width, a strided convolution, a merger."""
+    width = keys.integer("hidden_size", default=1536)
+    depth = keys.integer("depth", default=24, maximum=1000)
+    out = keys.integer("out_hidden_size", default=4096)
+    image = keys.integer("image_size", default=336, maximum=2**16)
+    context = keys.integer("intermediate_size", default=13696)
+    patch, merge, temporal, channels = qwen_grid(keys, 14)
+    bias = keys.boolean("attention_bias", default=False)
+    block = 2 * width + linear(width, 3 * width, bias) + width * width + 3 * width * out
+    params = linear(channels * temporal * patch * patch, width) + (image // patch) ** 2 * width
+    params += depth * block + 2 * width
+    params += linear(width * merge * merge, out) + out * out + layer_norm(out) + 3 * out * context
+    check_width(keys, "out_hidden_size", out, text_hidden)
+    heads = keys.integer("num_heads", default=12)
+    return VisionTower(params, depth, width, heads, out, patch, merge, temporal_patch_size=temporal)
+
+
+def glm5(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
+    """GLM-5.3: as GLM-4.xV without learned positions, with norms of q and k and an MLP of its own width."""
+    width = keys.integer("hidden_size", default=1024)
+    depth = keys.integer("depth", default=24, maximum=1000)
+    heads = keys.integer("num_heads", default=16)
+    intermediate = keys.integer("intermediate_size", default=4096)
+    out = keys.integer("out_hidden_size", default=1536)
+    context = keys.integer("projection_intermediate_size", default=10240)
+    patch, merge, temporal, channels = qwen_grid(keys, 14)
+    bias = keys.boolean("attention_bias", default=True)
+    block = 2 * width + 2 * (width // heads) + linear(width, 3 * width, bias) + linear(width, width, bias)
+    block += 2 * linear(width, intermediate, bias) + linear(intermediate, width, bias)
+    params = linear(channels * temporal * patch * patch, width) + depth * block + width
+    params += linear(width * merge * merge, out) + out * out + layer_norm(out) + 3 * out * context
+    check_width(keys, "out_hidden_size", out, text_hidden)
+    return VisionTower(params, depth, width, heads, intermediate, patch, merge, temporal_patch_size=temporal)
+
+
+def minimax_m3(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
+    """MiniMax-M3: CLIP blocks behind one norm, two projections, then two more over merged patches."""
+    width = keys.integer("hidden_size", default=1280)
+    depth = keys.integer("num_hidden_layers", default=32, maximum=1000)
+    intermediate = keys.integer("intermediate_size", default=5120)
+    patch, merge, temporal, channels = qwen_grid(keys, 14)
+    channels = keys.integer("num_channels", default=channels, maximum=64)
+    compression = top.child("img_token_compression_config")
+    if compression is not None:
+        merge = compression.integer("spatial_merge_size", default=merge, maximum=64)
+        temporal = compression.integer("temporal_patch_size", default=temporal, maximum=64)
+    middle = top.integer("projector_hidden_size", default=6144)
+    params = channels * temporal * patch * patch * width + layer_norm(width)
+    params += depth * plain_block(width, intermediate)
+    params += linear(width, middle) + linear(middle, text_hidden)
+    params += linear(text_hidden * merge * merge, middle) + linear(middle, text_hidden)
+    heads = keys.integer("num_attention_heads", default=16)
+    return VisionTower(params, depth, width, heads, intermediate, patch, merge, temporal_patch_size=temporal)
+
+
+def mllama(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
+    """Llama 3.2 Vision: tiles with gated position tables, local and gated global blocks, one projection.
+
+    Its tokens stand in no prompt: cross-attention layers look at them.
+    """
+    width = keys.integer("hidden_size", default=1280)
+    depth = keys.integer("num_hidden_layers", default=32, maximum=1000)
+    gated = keys.integer("num_global_layers", default=8, maximum=1000, minimum=0)
+    intermediate = keys.integer("intermediate_size", default=5120)
+    patch = keys.integer("patch_size", default=14, maximum=1024)
+    image = keys.integer("image_size", default=448, maximum=2**16)
+    channels = keys.integer("num_channels", default=3, maximum=64)
+    tiles = keys.integer("max_num_tiles", default=4, maximum=1024)
+    ratios = keys.sequence("supported_aspect_ratios")
+    rows = (8 if ratios is None else len(ratios)) + 1
+    out = keys.integer("vision_output_dim", default=7680)
+    cells = (image // patch) ** 2 + 1
+    attention = 4 * width * width
+    block = 2 * layer_norm(width) + attention + linear(width, intermediate) + linear(intermediate, width)
+    params = channels * patch * patch * width + width + 2 * layer_norm(width)
+    params += 1 + cells * width + rows * tiles * cells * width + 2 * (rows * tiles * width + 1)
+    params += depth * block + gated * (block + 2) + linear(out, text_hidden)
+    heads = keys.integer("attention_heads", default=16)
+    return VisionTower(params, depth + gated, width, heads, intermediate, patch, 1, 0)
+
+
+def step3p7(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
+    """Step 3.7: blocks with layer scales, two strided convolutions that double the width, one projection."""
+    width = keys.integer("width", "hidden_size", default=1536)
+    depth = keys.integer("layers", "num_hidden_layers", default=47, maximum=1000)
+    heads = keys.integer("heads", "num_attention_heads", default=16)
+    ratio = keys.number("mlp_ratio", default=8960 / 1536)
+    intermediate = keys.integer("intermediate_size", default=round(width * ratio))
+    if intermediate != round(width * ratio):
+        raise keys.error("intermediate_size", f"{intermediate} is not mlp_ratio times the width")
+    patch = keys.integer("patch_size", default=14, maximum=1024)
+    image = keys.integer("image_size", default=728, maximum=2**16)
+    channels = keys.integer("num_channels", default=3, maximum=64)
+    keys.refuse(("use_cls_token", "use_ln_post"), "true is not supported")
+    params = channels * patch * patch * width + (image // patch) ** 2 * width + layer_norm(width)
+    params += depth * (plain_block(width, intermediate) + 2 * width)
+    params += linear(9 * width, 2 * width) + linear(18 * width, 4 * width)
+    params += linear(4 * width, text_hidden, top.boolean("projector_bias", default=False))
+    side = image // patch
+    return VisionTower(params, depth, width, heads, intermediate, patch, 4, ((side + 3) // 4) ** 2)
+
+
+def llava_next(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
+    """LLaVA-NeXT (Granite Vision): SigLIP or CLIP, two projections of one or more feature layers, a newline token."""
+    layers = top.data.get("vision_feature_layer", -2)
+    features = len(layers) if isinstance(layers, list) else 1
+    kind = keys.text("model_type", default="clip_vision_model")
+    if kind == "siglip_vision_model":
+        tower = siglip_tower(keys, head=True)
+    elif kind == "clip_vision_model":
+        tower = clip_tower(keys)
+    else:
+        raise keys.error("model_type", f"{kind!r} is not supported")
+    bias = top.boolean("multimodal_projector_bias", default=True)
+    params = tower.params + linear(tower.hidden_size * features, text_hidden, bias)
+    params += linear(text_hidden, text_hidden, bias) + text_hidden
+    return VisionTower(
+        params, tower.layers, tower.hidden_size, tower.num_heads, tower.intermediate_size, tower.patch_size
+    )
+
+
+def clip_tower(keys: Keys) -> VisionTower:
+    """CLIP's image encoder with both of its norms."""
+    width = keys.integer("hidden_size", default=768)
+    depth = keys.integer("num_hidden_layers", default=12, maximum=1000)
+    intermediate = keys.integer("intermediate_size", default=3072)
+    patch = keys.integer("patch_size", default=32, maximum=1024)
+    image = keys.integer("image_size", default=224, maximum=2**16)
+    grid = (image // patch) ** 2
+    params = 3 * patch * patch * width + width + (grid + 1) * width + 2 * layer_norm(width)
+    params += depth * plain_block(width, intermediate)
+    return VisionTower(params, depth, width, keys.integer("num_attention_heads", default=12), intermediate, patch)
+
+
+# ---- audio encoders: parameters only ----
+
+
+def qwen2_5_audio(keys: Keys, text_hidden: int) -> int:
+    """Qwen2.5-Omni: a Whisper encoder, two special tokens, one projection."""
+    width, depth, inner, mels, out = _whisper(keys, text_hidden)
+    block = 2 * layer_norm(width) + 4 * width * width + 3 * width + linear(width, inner) + linear(inner, width)
+    params = linear(3 * mels, width) + linear(3 * width, width) + 2 * out
+    return params + depth * block + layer_norm(width) + linear(width, out)
+
+
+def qwen3_audio(keys: Keys, text_hidden: int) -> int:
+    """Qwen3-Omni: three strided convolutions, blocks with biases, two projections."""
+    width, depth, inner, mels, out = _whisper(keys, text_hidden)
+    narrow = keys.integer("downsample_hidden_size", default=480)
+    bins = (((mels + 1) // 2 + 1) // 2 + 1) // 2
+    params = linear(9, narrow) + 2 * linear(9 * narrow, narrow) + narrow * bins * width
+    params += depth * plain_block(width, inner) + layer_norm(width)
+    return params + linear(width, width) + linear(width, out)
+
+
+def _whisper(keys: Keys, text_hidden: int) -> tuple[int, int, int, int, int]:
+    out = keys.integer("output_dim", default=3584)
+    check_width(keys, "output_dim", out, text_hidden)
+    return (
+        keys.integer("d_model", default=1280),
+        keys.integer("encoder_layers", default=32, maximum=1000),
+        keys.integer("encoder_ffn_dim", default=5120),
+        keys.integer("num_mel_bins", default=128),
+        out,
+    )
+
+
+def gemma4_audio(keys: Keys, text_hidden: int) -> int:
+    """Gemma 4: conformer blocks behind two strided convolutions, a projection out and one into the model."""
+    width = keys.integer("hidden_size", default=1024)
+    depth = keys.integer("num_hidden_layers", default=12, maximum=1000)
+    heads = keys.integer("num_attention_heads", default=8)
+    kernel = keys.integer("conv_kernel_size", default=5, maximum=1024)
+    first, second = keys.integers("subsampling_conv_channels", 2, minimum=1) or [128, 32]
+    out = keys.integer("output_proj_dims", default=1536)
+    feed = 8 * width * width + 2 * width
+    attention = 5 * width * width + width // heads
+    convolution = 3 * width * width + kernel * width + 2 * width
+    params = 9 * first + first + 9 * first * second + second
+    params += (first // 4) * second * width
+    params += depth * (2 * feed + attention + convolution + 3 * width)
+    return params + linear(width, out) + out * text_hidden
