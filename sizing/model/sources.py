@@ -113,7 +113,8 @@ def _names() -> dict[str, CatalogModel]:
         for alias in entry.aliases:
             table.setdefault(alias.lower(), entry)
     for entry in entries:
-        table.setdefault(entry.name.lower().rsplit("/", 1)[-1], entry)
+        for full in (entry.name, *entry.aliases):
+            table.setdefault(full.lower().rsplit("/", 1)[-1], entry)
     return table
 
 

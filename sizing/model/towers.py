@@ -8,6 +8,8 @@ from sizing.model.architecture import VisionTower
 from sizing.model.keys import Keys
 from sizing.model.vision import check_width, layer_norm, linear, plain_block, qwen_grid, siglip_tower
 
+MOBILENET_V5_300M = 294_126_912  # parameters of the image encoder that Gemma 3n names
+
 
 def glm4v(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     """GLM-4.1V and later: RMSNorm blocks with a gated MLP of the output's width, a strided convolution, a merger."""
@@ -192,3 +194,39 @@ def gemma4_audio(keys: Keys, text_hidden: int) -> int:
     params += (first // 4) * second * width
     params += depth * (2 * feed + attention + convolution + 3 * width)
     return params + linear(width, out) + out * text_hidden
+
+
+def gemma3n(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
+    """Gemma 3n: MobileNet-V5, which the config names instead of describing, a table of hard tokens, a projection."""
+    name = keys.text("architecture", default="mobilenetv5_300m_enc")
+    width = keys.integer("hidden_size", default=2048)
+    if name != "mobilenetv5_300m_enc" or width != 2048:
+        raise keys.error("architecture", "only mobilenetv5_300m_enc of 2048 channels is supported")
+    params = MOBILENET_V5_300M + _gemma3n_embedder(keys, width, 128, text_hidden)
+    tokens = top.integer("vision_soft_tokens_per_image", default=256)
+    return VisionTower(params, 1, width, 1, width, 48, 1, tokens)
+
+
+def _gemma3n_embedder(keys: Keys, width: int, rows: int, text_hidden: int) -> int:
+    rows = keys.integer("vocab_size", default=rows, maximum=2**20)
+    return rows * width + 2 * width + width * text_hidden
+
+
+def gemma3n_audio(keys: Keys, text_hidden: int) -> int:
+    """Gemma 3n: conformer blocks behind two strided convolutions, a table of hard tokens, a projection."""
+    width = keys.integer("hidden_size", default=1536)
+    depth = keys.integer("conf_num_hidden_layers", default=12, maximum=1000)
+    heads = keys.integer("conf_num_attention_heads", default=8)
+    kernel = keys.integer("conf_conv_kernel_size", default=5, maximum=1024)
+    bins = keys.integer("input_feat_size", default=128, maximum=2**16)
+    first, second = keys.integers("sscp_conv_channel_size", 2, minimum=1) or [128, 32]
+    for key, usual in (("sscp_conv_kernel_size", [[3, 3], [3, 3]]), ("sscp_conv_stride_size", [[2, 2], [2, 2]])):
+        if keys.data.get(key, usual) != usual:
+            raise keys.error(key, f"only {usual} is supported")
+    left = ((bins + 1) // 2 + 1) // 2
+    feed = 8 * width * width + 2 * width
+    attention = 5 * width * width + width // heads + 2 * width
+    convolution = 3 * width * width + kernel * width + 2 * width
+    params = 9 * first + first + 9 * first * second + second + left * second * width
+    params += depth * (2 * feed + attention + convolution + width)
+    return params + _gemma3n_embedder(keys, width, 128, text_hidden)

@@ -71,7 +71,7 @@ def test_the_name_of_a_variant_states_its_format() -> None:
 
 
 def test_a_different_model_is_not_taken_for_its_neighbour() -> None:
-    for name in ("GLM-5.3-Flash", "Qwen3.8-27B", "MiniMaxAI/MiniMax-M3", "EleutherAI/gpt-j-6b", "qwen"):
+    for name in ("GLM-5.4-Flash", "Qwen3.9-27B", "MiniMaxAI/MiniMax-M4", "EleutherAI/gpt-k-6b", "qwen"):
         with pytest.raises(UnknownNameError):
             load_model(name, allow_hub=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sizing.model.body import Body, Layer, layer_count, norm
-from sizing.model.families.decoder import read_kv_heads
+from sizing.model.families.decoder import add_mtp, read_kv_heads
 from sizing.model.families.latent import hyper_connections, indexer_layers, read_experts, read_mla
 from sizing.model.families.recurrent import finish, kda
 from sizing.model.feedforward import dense, moe
@@ -156,8 +156,8 @@ def build_glm5_next(keys: Keys) -> Body:
         for kind, own, mlp in zip(types, owns, kinds, strict=True)
     ]
     body = finish(keys, hidden, layers)
-    if keys.integer("num_nextn_predict_layers", default=0, minimum=0, maximum=64):
-        body.notes.append("the multi-token-prediction modules that the config states are not counted")
+    made.setdefault(True, _pooled_mla(keys, hidden, heads, topk, True))
+    add_mtp(keys, body, layer=Layer(made[True], blocks["sparse"], norm(hidden, count=2)))
     body.notes.append("index keys are pooled, one for index_kpool tokens, and counted at 2 bytes an element")
     return body
 

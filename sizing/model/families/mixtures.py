@@ -216,9 +216,11 @@ def build_step3(keys: Keys) -> Body:
     hidden = keys.integer("hidden_size", maximum=2**20)
     count = layer_count(keys)
     modules = keys.integer("num_nextn_predict_layers", default=0, minimum=0, maximum=64)
-    types = keys.names("layer_types", ("full_attention", "sliding_attention"), count, at_least=modules > 0)
+    kinds = ("full_attention", "sliding_attention")
+    types = keys.names("layer_types", kinds, count, at_least=modules > 0)
     if types is None:
         raise keys.error("layer_types", "required key is missing")
+    beyond = (keys.names("layer_types", kinds) or [])[count:]
     heads = keys.integer("num_attention_heads", maximum=2**16)
     other = keys.child("attention_other_setting")
     if other is not None:
@@ -254,8 +256,11 @@ def build_step3(keys: Keys) -> Body:
         for kind, is_moe in zip(types, sparse, strict=True)
     ]
     body = finish(keys, hidden, layers)
-    if modules:
-        body.notes.append("the multi-token-prediction modules that the config states are not counted")
+    if modules and len(beyond) != modules:
+        body.notes.append("the multi-token-prediction modules are not counted: layer_types leaves them out")
+    elif modules:
+        body.mtp_layers = [Layer(mixers[kind], plain, norm(hidden, count=2)) for kind in beyond]
+        body.mtp_extra_params = modules * (2 * hidden * hidden + 3 * hidden + body.vocab_size * hidden)
     return body
 
 

@@ -131,6 +131,8 @@ OUTER: dict[str, Outer] = {
     "minimax_m3_vl": Outer("minimax_m3_vl_text", towers.minimax_m3),
     "mllama": Outer("mllama_text_model", towers.mllama),
     "step3p7": Outer("step3p7_text", towers.step3p7),
+    "kimi_vl": Outer("deepseek_v3", vision.moonvit),
+    "gemma3n": Outer("gemma3n_text", towers.gemma3n, audio=towers.gemma3n_audio),
     "llava_next": Outer("llama", towers.llava_next),
     "qwen2_5_omni": Outer("qwen2", vision.qwen2_5_vl, audio=towers.qwen2_5_audio, inside="thinker_config"),
     "qwen2_5_omni_thinker": Outer("qwen2", vision.qwen2_5_vl, audio=towers.qwen2_5_audio),
