@@ -102,6 +102,8 @@ class Architecture:
     dialect: dict[str, object] = field(default_factory=dict, compare=False)
     layer_order: tuple[int, ...] = ()  # index into ``groups`` of every layer, first to last
     yarn_context: int | None = None  # context that the publisher documents with YaRN switched on [tokens]
+    stored_bytes: int | None = None  # bytes of the tensors of a local checkpoint, scales and packing included
+    stored_dtypes: tuple[tuple[str, int], ...] = ()  # bytes of them by stored dtype
 
     @property
     def native_context(self) -> int:
