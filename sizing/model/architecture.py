@@ -43,10 +43,10 @@ class LayerGroup:
     @property
     def inactive_params(self) -> int:
         """Parameters of one layer that a token does not pass through (experts it is not routed to)."""
-        experts = self.feed_forward.experts
+        experts, idle = self.feed_forward.experts, self.feed_forward.idle_params
         if experts is None:
-            return 0
-        return round((experts.num_experts - experts.num_experts_per_tok) * experts.params_per_expert)
+            return idle
+        return idle + round((experts.num_experts - experts.num_experts_per_tok) * experts.params_per_expert)
 
 
 @dataclass(frozen=True, slots=True)

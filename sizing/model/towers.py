@@ -146,6 +146,124 @@ def clip_tower(keys: Keys) -> VisionTower:
     return VisionTower(params, depth, width, keys.integer("num_attention_heads", default=12), intermediate, patch)
 
 
+def internvit(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
+    """InternVL: InternViT with layer scales, pixel shuffle, a norm and two projections."""
+    width = keys.integer("hidden_size", default=1024)
+    depth = keys.integer("num_hidden_layers", default=24, maximum=1000)
+    intermediate = keys.integer("intermediate_size", default=4096)
+    patch, image = _square(keys, "patch_size", 14), _square(keys, "image_size", 448)
+    channels = keys.integer("num_channels", default=3, maximum=64)
+    bias = keys.boolean("attention_bias", "qkv_bias", default=False)
+    normed = keys.boolean("use_qk_norm", "qk_normalization", default=False)
+    kind = keys.text("norm_type", default="layer_norm")
+    if kind not in ("layer_norm", "rms_norm"):
+        raise keys.error("norm_type", f"{kind!r} is not supported")
+    keys.refuse(("use_mask_token",), "true is not supported")
+    if not keys.boolean("use_absolute_position_embeddings", default=True):
+        raise keys.error("use_absolute_position_embeddings", "false is not supported")
+    if "tie_word_embeddings" not in top.data:
+        raise top.error("tie_word_embeddings", "required key is missing", "classes of this family differ in it")
+    ratio = top.number("downsample_ratio", default=0.5)
+    if ratio not in (0.5, 1.0):
+        raise top.error("downsample_ratio", "only 0.5 and 1 are supported")
+    shuffle = 2 if ratio == 0.5 else 1
+    grid = (image // patch) ** 2
+    attention = linear(width, 3 * width, bias) + linear(width, width) + (2 * width if normed else 0)
+    norms = 2 * (layer_norm(width) if kind == "layer_norm" else width)
+    block = attention + norms + 2 * width + linear(width, intermediate) + linear(intermediate, width)
+    params = linear(channels * patch * patch, width) + width + (grid + 1) * width + depth * block
+    if not keys.boolean("use_mean_pooling", default=True):
+        params += layer_norm(width)
+    merged = width * shuffle * shuffle
+    params += layer_norm(merged) + linear(merged, text_hidden) + linear(text_hidden, text_hidden)
+    heads = keys.integer("num_attention_heads", default=16)
+    return VisionTower(params, depth, width, heads, intermediate, patch, shuffle, grid // shuffle**2)
+
+
+def deepseek_vl2(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
+    """DeepSeek-VL2: SigLIP with its pooling head, two projections of four merged patches, newline and separator."""
+    name = keys.text("model_name", default="siglip_so400m_patch14_384")
+    if name == "deeplip_b_l":
+        return _deeplip(keys, text_hidden, top)
+    if name != "siglip_so400m_patch14_384":
+        raise keys.error("model_name", f"{name!r} is not supported")
+    width = keys.integer("width", default=1152)
+    depth = keys.integer("layers", default=27, maximum=1000)
+    intermediate = int(width * keys.number("mlp_ratio", default=3.7362))
+    patch = keys.integer("patch_size", default=14, maximum=1024)
+    image = keys.integer("image_size", default=384, maximum=2**16)
+    projector = top.child("projector_config") or Keys({}, "projector_config.")
+    usual = (("projector_type", "downsample_mlp_gelu"), ("depth", 2), ("mlp_ratio", 1), ("downsample_ratio", 2))
+    for key, value in (*usual, ("input_dim", width), ("n_embed", text_hidden)):
+        if projector.data.get(key, value) != value:
+            raise projector.error(key, f"only {value} is supported")
+    if top.data.get("tile_tag", "2D") != "2D":
+        raise top.error("tile_tag", "only 2D is supported")
+    grid = image // patch
+    params = linear(3 * patch * patch, width) + grid**2 * width
+    params += depth * plain_block(width, intermediate) + layer_norm(width)
+    params += width + plain_block(width, intermediate) - layer_norm(width)
+    params += linear(4 * width, text_hidden) + linear(text_hidden, text_hidden) + 2 * text_hidden
+    return VisionTower(params, depth, width, keys.integer("heads", default=16), intermediate, patch, 2)
+
+
+DEEPLIP: dict[str, dict[str, object]] = {
+    "clip-l-14-224": {"heads": 16, "image_size": 224, "layers": 24, "patch_size": 14, "width": 1024},
+    "sam_vit_b": {
+        "downsample_channels": [512, 1024],
+        "global_attn_indexes": [2, 5, 8, 11],
+        "heads": 12,
+        "layers": 12,
+        "width": 768,
+    },
+}
+
+
+def _deeplip(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
+    """DeepSeek-OCR: SAM's image encoder with two strided convolutions, CLIP behind it, one projection of both."""
+    if keys.data.get("width", DEEPLIP) != DEEPLIP or keys.data.get("image_size", 1024) != 1024:
+        raise keys.error("width", "only the encoders of DeepSeek-OCR are supported")
+    projector = top.child("projector_config") or Keys({}, "projector_config.")
+    for key, value in (("projector_type", "linear"), ("input_dim", 2048), ("n_embed", text_hidden)):
+        if projector.data.get(key) != value:
+            raise projector.error(key, f"only {value} is supported")
+    wide, narrow = 1024, 768
+    clip = 3 * 14 * 14 * wide + wide + 257 * wide + layer_norm(wide) + 24 * plain_block(wide, 4 * wide)
+    relative = 4 * 2 * 127 * 64 + 8 * 2 * 27 * 64  # of the global and of the windowed blocks, heads of 64
+    sam = linear(3 * 16 * 16, narrow) + 64 * 64 * narrow + 12 * plain_block(narrow, 4 * narrow) + relative
+    sam += narrow * 256 + 9 * 256 * 256 + 2 * layer_norm(256) + 9 * 256 * 512 + 9 * 512 * 1024
+    params = clip + sam + linear(2048, text_hidden) + 2 * text_hidden
+    return VisionTower(params, 36, wide, 16, 4 * wide, 16, 4)
+
+
+def ernie_vl(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
+    """ERNIE 4.5 VL: plain blocks, a resampler over space and time, one projection."""
+    width = keys.integer("hidden_size", "embed_dim", default=1280)
+    depth = keys.integer("depth", default=32, maximum=1000)
+    ratio = keys.integer("mlp_ratio", default=4, maximum=1024)
+    intermediate = keys.integer("intermediate_size", default=ratio * width)
+    patch = keys.integer("patch_size", default=14, maximum=1024)
+    channels = keys.integer("in_channels", "in_chans", default=3, maximum=64)
+    merge = keys.integer("spatial_merge_size", default=2, maximum=64)
+    temporal = keys.integer("temporal_merge_size", default=top.integer("temporal_conv_size", default=2), maximum=64)
+    space = width * merge * merge
+    params = channels * patch * patch * width + depth * plain_block(width, intermediate) + layer_norm(width)
+    params += linear(space, space) + linear(temporal * space, space) + 2 * (linear(space, space) + layer_norm(space))
+    params += linear(space, text_hidden) + text_hidden
+    heads = keys.integer("num_heads", default=16)
+    return VisionTower(params, depth, width, heads, intermediate, patch, merge, temporal_patch_size=1)
+
+
+def _square(keys: Keys, key: str, default: int) -> int:
+    """A size that may be written once or as two equal sides."""
+    if isinstance(keys.data.get(key), list):
+        sides = keys.integers(key, 2, minimum=1) or []
+        if len(set(sides)) != 1:
+            raise keys.error(key, "sides that differ are not supported")
+        return sides[0]
+    return keys.integer(key, default=default, maximum=2**16)
+
+
 # ---- audio encoders: parameters only ----
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sizing.model.body import Body, Layer, layer_count, norm
 from sizing.model.families.decoder import add_mtp, moe_after_first, read_head_dim, read_kv_heads
 from sizing.model.families.recurrent import finish, read_gqa
 from sizing.model.feedforward import dense, moe
 from sizing.model.keys import Keys
 from sizing.model.mixers import ATTENTION, gqa
-from sizing.model.parts import Linear, Mixer, Sharding
+from sizing.model.parts import Component, Linear, Mixer, Sharding, Vector
 
 
 def build_ernie_moe(keys: Keys) -> Body:
@@ -50,6 +52,52 @@ def build_ernie_moe(keys: Keys) -> Body:
     return body
 
 
+def build_ernie_vl(keys: Keys) -> Body:
+    """ERNIE 4.5 VL MoE: experts for text and others for images side by side in one layer, shared experts."""
+    hidden = keys.integer("hidden_size", maximum=2**20)
+    count = layer_count(keys)
+    bias = keys.boolean("use_bias", default=False)
+    attention = read_gqa(keys, hidden, bias=bias)
+    widths = keys.integers("moe_intermediate_size", 2, minimum=1)
+    if widths is None:
+        raise keys.error("moe_intermediate_size", "must be two numbers, of the experts for text and for images")
+    number = same_everywhere(keys, "moe_num_experts")
+    images = number * (3 * hidden * widths[1]) + number * hidden + number
+    chosen = keys.integer("moe_k", maximum=number)
+    experts = moe(
+        hidden=hidden,
+        num_experts=number,
+        num_experts_per_tok=chosen,
+        intermediate=widths[0],
+        router_params=number,
+        shared_intermediate=widths[0] * keys.integer("moe_num_shared_experts", minimum=0),
+        shared_bias=bias,
+        extra_vectors=(Vector("image_experts", images, Component.ROUTED_EXPERTS, sharded=True),),
+    )
+    experts = replace(experts, idle_params=images)
+    plain = dense(hidden, keys.integer("intermediate_size"), bias=bias)
+    sparse = _ernie_vl_layers(keys, count)
+    layers = [Layer(attention, experts if is_moe else plain, norm(hidden, count=2)) for is_moe in sparse]
+    if keys.integer("num_nextn_predict_layers", default=0, minimum=0):
+        raise keys.error("num_nextn_predict_layers", "is not supported in this family")
+    body = finish(keys, hidden, layers, tie=True)
+    body.lm_head_bias = keys.boolean("weight_share_add_bias", default=False) and bias
+    body.notes.append("text tokens pass by the experts for images: they are counted, but not as active")
+    return body
+
+
+def _ernie_vl_layers(keys: Keys, count: int) -> list[bool]:
+    kinds = keys.names("mlp_layer_types", ("dense", "sparse"), count)
+    if kinds is not None:
+        return [kind == "sparse" for kind in kinds]
+    starts = keys.data.get("moe_layer_start_index")
+    start = same_everywhere(keys, "moe_layer_start_index") if starts is not None else 1
+    ends = keys.integers("moe_layer_end_index") or [] if isinstance(keys.data.get("moe_layer_end_index"), list) else []
+    if any(end < count - 1 for end in ends) or keys.integer("moe_layer_interval", default=1) != 1:
+        raise keys.error("moe_layer_end_index", "layers of experts that end before the last are not supported")
+    return [index >= start for index in range(count)]
+
+
 def same_everywhere(keys: Keys, *names: str) -> int:
     """A whole number that may be written once, or as an equal entry for each layer."""
     name = keys.first(names)
@@ -74,10 +122,13 @@ def build_hunyuan_moe(keys: Keys) -> Body:
     if keys.has("num_shared_expert") and same_everywhere(keys, "num_shared_expert") != 1:
         raise keys.error("num_shared_expert", "must be 1")
     number = same_everywhere(keys, "num_experts")
+    chosen = same_everywhere(keys, "moe_topk")
+    if chosen > number:
+        raise keys.error("moe_topk", f"{chosen} is more than num_experts ({number})")
     block = moe(
         hidden=hidden,
         num_experts=number,
-        num_experts_per_tok=same_everywhere(keys, "moe_topk"),
+        num_experts_per_tok=chosen,
         intermediate=width,
         shared_intermediate=width,
     )
