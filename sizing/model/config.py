@@ -16,6 +16,7 @@ from sizing.model.families.registry import BUILDERS, OUTER, TEXT_KEYS, Outer
 from sizing.model.keys import Keys, describe
 from sizing.model.quantization import BF16, QuantScheme, from_quantization_config
 
+WITH_HEAD = ("LMHeadModel", "DoubleHeadsModel", "ChatModel", "ChatGLMModel")  # "Models" that do have a head
 MAX_FILE_BYTES = 4 * 2**20
 MAX_DEPTH = 32
 MAX_KEYS = 200_000
@@ -238,7 +239,7 @@ def _headless(config: Mapping[str, object]) -> bool:
     if not isinstance(architectures, list) or not architectures:
         return False
     first = architectures[0]
-    return isinstance(first, str) and first.endswith("Model") and first != "ChatGLMModel"
+    return isinstance(first, str) and first.endswith("Model") and not first.endswith(WITH_HEAD)
 
 
 def _context(top: Keys, text: Keys, given: int | None) -> int:
