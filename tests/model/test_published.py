@@ -13,6 +13,7 @@ PUBLISHED = [
     ("MiniMaxAI/MiniMax-M3", 427040140160, False, 57 * 128),
     ("zai-org/GLM-5.3-Flash", 321323031390, True, 42 * 288),
     ("stepfun-ai/Step-3.5-Flash", 199384301376, True, 42 * 288),
+    ("stepfun-ai/Step-3.7-Flash", 201365316160, True, 42 * 288),
     ("tencent/Hy3", 298786155776, True, 79 * 192),
     ("Qwen/Qwen3.8-27B", 27781427952, True, 0),
     ("moonshotai/Kimi-VL-A3B-Instruct", 16407657776, False, 26 * 64 + 27 * 64),  # and rotary frequencies
