@@ -290,6 +290,8 @@ def read_moe(keys: Keys, dialect: MoeDialect, hidden: int, mlp_bias: bool = Fals
     width = keys.integer(*dialect.width)
     experts = keys.integer(*dialect.experts, maximum=10**6)
     top_k = keys.integer(*dialect.top_k, default=dialect.default_top_k, maximum=experts)
+    if top_k > experts:
+        raise keys.error(dialect.top_k[0], f"the family's default, {top_k}, is more than the {experts} experts")
     shared = 0
     if dialect.shared_count:
         shared = width * keys.integer(*dialect.shared_count, default=dialect.shared_count_default or 0, minimum=0)
