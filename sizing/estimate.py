@@ -28,6 +28,8 @@ from sizing.step import TimedOperation
 from sizing.target import Target, resolve_target
 
 MAX_TOKENS = 100_000_000  # lengths beyond this are a mistake
+MAX_RATE = 1e7  # requests/s
+MAX_DRAFT_TOKENS = 64
 GRID_POINTS = 48
 
 
@@ -165,6 +167,13 @@ def check_length(value: float | None, key: str, *, least: float = 1.0) -> float:
     return float(value)
 
 
+def check_drafts(tokens: int, key: str = "--draft-tokens") -> int:
+    """A number of draft tokens that an engine could verify in a step; raises SizingError otherwise."""
+    if not 0 <= tokens <= MAX_DRAFT_TOKENS:
+        raise SizingError(f"must be from 0 to {MAX_DRAFT_TOKENS}, not {tokens}", key=key)
+    return tokens
+
+
 def check_context(arch: Architecture, tokens: float, key: str = "--input") -> list[str]:
     """Refuse lengths beyond the model's context; say so where they need a scaled (YaRN) context."""
     native, extended = arch.native_context, arch.extended_context
@@ -252,7 +261,8 @@ def estimate(
         raise SizingError("give either a concurrency or a rate, not both", key="--rate")
     if not 0.0 <= cached_fraction <= 1.0:
         raise SizingError(f"must be between 0 and 1, not {cached_fraction}", key="--prefix-hit")
-    if draft_tokens < 0 or not 1.0 <= acceptance_length <= draft_tokens + 1:
+    check_drafts(draft_tokens)
+    if not 1.0 <= acceptance_length <= draft_tokens + 1:
         raise SizingError(
             f"must be from 1 to draft tokens + 1 = {draft_tokens + 1}, not {acceptance_length}", key="--acceptance"
         )
@@ -413,8 +423,8 @@ def _per_rank_concurrency(
         return check_length(concurrency, "--concurrency") / dp
     if rate is None:
         return limit
-    if not np.isfinite(rate) or rate <= 0:
-        raise SizingError(f"must be a number above 0, not {rate}", key="--rate")
+    if not 0 < rate <= MAX_RATE:
+        raise SizingError(f"must be above 0 and at most {MAX_RATE:,.0f} requests/s, not {rate:g}", key="--rate")
     grid = np.geomspace(1.0, max(limit, 1.0), GRID_POINTS)
     carried = steady_state(target.step, place, _with(load, grid), batching).requests_per_s
     best = float(np.max(carried))

@@ -26,6 +26,7 @@ from sizing.errors import SizingError
 from sizing.model.architecture import Architecture
 from sizing.model.quantization import QuantScheme
 
+MAX_COUNT = 100_000_000  # tokens or sequences beyond this are a mistake
 FALLBACK_CONTEXT = 4096  # tokens, for a config that states none
 USER_FIELDS = ("utilization", "max_num_seqs", "max_num_batched_tokens")
 
@@ -132,13 +133,13 @@ def resolve_load(
 ) -> Load:
     """The flags with the engine's own defaults, by version and device, where none is given.
 
-    Raises SizingError for a utilization outside (0, 1] or counts below 1.
+    Raises SizingError for a utilization outside (0, 1] or counts below 1 or beyond all sense.
     """
     length = (context if context is not None else 0) or arch.max_position_embeddings or FALLBACK_CONTEXT
     for key, value in (("--context", context), ("--max-num-seqs", max_num_seqs),
                        ("--max-num-batched-tokens", max_num_batched_tokens)):  # fmt: skip
-        if value is not None and value < 1:
-            raise SizingError(f"must be at least 1, not {value}", key=key)
+        if value is not None and not 1 <= value <= MAX_COUNT:
+            raise SizingError(f"must be from 1 to {MAX_COUNT:,}, not {value}", key=key)
     if utilization is not None and not 0.0 < utilization <= 1.0:
         raise SizingError(f"must be above 0 and at most 1, not {utilization}", key="--memory-utilization")
     tokens = max_num_batched_tokens or engine.default_batched_tokens(device, length)

@@ -18,7 +18,7 @@ from sizing.cost import (
     ownership_per_accelerator_year,
 )
 from sizing.engine.placement import Placement
-from sizing.errors import PlacementError, SizingError
+from sizing.errors import PlacementError, SizingError, UnknownNameError
 from sizing.estimate import Interval, bottleneck, check_context, resolve_price, width
 from sizing.evidence.calibration import Calibration
 from sizing.hardware import Catalog, load_catalog
@@ -213,7 +213,7 @@ def _targets(
                         )
                         _check_formats(target)
                         _ = target.machine
-                    except PlacementError:
+                    except (PlacementError, UnknownNameError):
                         raise
                     except SizingError as error:
                         rejected.append(

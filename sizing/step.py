@@ -376,3 +376,64 @@ def time_by_kind(timed: list[TimedOperation]) -> dict[str, FloatArray]:
     for item in timed:
         found[item.operation.kind] = found.get(item.operation.kind, as_float(0.0)) + item.seconds
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class PassParts:
+    """A pass as what ``Overheads`` multiply and add: ``seconds(overheads)`` equals ``StepModel.seconds``.
+
+    Lets many coefficients be tried, or many rows of different models be timed at once, without asking the kernels again.
+    kernels: seconds by key of ``StepModel.seconds_by_multiplier``. share: of prompt tokens. row_s: seconds to move one
+    residual row through memory, times layers. joined: layers whose ranks are joined (0 on one accelerator).
+    """
+
+    kernels: dict[str, FloatArray]
+    share: FloatArray
+    tokens: FloatArray
+    sequences: FloatArray
+    prefilling: FloatArray
+    layers: FloatArray
+    moe_layers: FloatArray
+    joined: FloatArray
+    row_s: FloatArray
+    pp: FloatArray
+
+    @classmethod
+    def of(cls, model: StepModel, shape: StepShape, placement: Placement) -> PassParts:
+        """The parts of one model's pass."""
+        layers = float(model.arch.num_layers)
+        moe = float(sum(group.count for group in model.arch.groups if group.feed_forward.experts is not None))
+        return cls(
+            model.seconds_by_multiplier(shape, placement),
+            prefill_share(shape),
+            shape.tokens,
+            as_float(shape.decode_seqs),
+            as_float(as_float(shape.prefill_tokens) > 0),
+            as_float(layers),
+            as_float(moe),
+            np.where(as_float(placement.tp) * placement.dp > 1, layers, 0.0),
+            as_float(layers * model.arch.hidden_size * 2.0 / model.machine.memory_bandwidth),
+            as_float(placement.pp),
+        )
+
+    def seconds(self, over: Overheads) -> FloatArray:
+        """Latency of the pass under these overheads, whose fields may be arrays [s]."""
+        total = (
+            self.layers * over.layer_s
+            + self.moe_layers * over.moe_layer_s
+            + self.joined * over.sync_s
+            + self.row_s * over.elementwise * self.tokens
+            + self.pp * over.step_s
+            + self.prefilling * over.prefill_step_s
+            + self.sequences * over.sequence_s
+        )
+        for key, seconds in self.kernels.items():
+            if key.startswith("prefill_") or key in ("attention", "linear"):
+                total = total + getattr(over, key) * seconds
+                continue
+            group = "gemm" if key == "gemm16" else key
+            decode, prefill = getattr(over, group), getattr(over, f"prefill_{group}")
+            if key == "gemm16":
+                prefill = prefill * over.prefill_gemm16
+            total = total + (decode + (prefill - decode) * self.share) * seconds
+        return as_float(total)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-import click
 import typer
 
 from sizing.cli import answer, catalog, claim, compare, evidence, web
@@ -24,6 +24,8 @@ for part in (catalog, answer, claim, compare, evidence, web):
     part.register(app)
 
 USAGE_ERROR = 2
+# Newer versions of typer carry click inside, older ones import it: either way this is the base of usage errors.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def _one_line(text: str) -> str:
@@ -42,11 +44,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         if debug:
             raise
         _fail(str(error), USAGE_ERROR)
-    except click.UsageError as error:
+    except _UsageError as error:
+        if not str(error):  # no arguments: the help is on stdout already
+            sys.exit(USAGE_ERROR)
         _fail(_usage_message(error), USAGE_ERROR)
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         _fail("stopped", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -65,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _usage_message(error: click.UsageError) -> str:
+def _usage_message(error: Any) -> str:
     message = error.format_message()
     context = error.ctx.command_path if error.ctx is not None else "sizing"
     return f"{message} (see '{context} --help')"

@@ -43,12 +43,13 @@ def memory(
     as_json: opt.Json = False,
 ) -> None:
     """The memory of one accelerator, line by line: what is left for the cache, and for how many requests."""
-    from sizing.estimate import check_context
+    from sizing.estimate import check_context, check_drafts
     from sizing.hardware import load_catalog
     from sizing.memory import memory_ledger
     from sizing.target import resolve_target
 
     place = opt.placement(tp, pp, dp, ep)
+    check_drafts(draft_tokens)
     target = resolve_target(
         model,
         on,
@@ -151,6 +152,7 @@ def estimate(
     as_json: opt.Json = False,
 ) -> None:
     """One replica under a load: throughput, latency, cost, the bottleneck, and how sure."""
+    from sizing.estimate import check_drafts
     from sizing.estimate import estimate as run
     from sizing.hardware import load_catalog
     from sizing.search import acceptance_length
@@ -160,6 +162,7 @@ def estimate(
     found = load_catalog(catalog)
     given = opt.prices(price, found)
     accelerator, _ = found.resolve(on)
+    check_drafts(draft_tokens)
     gained = acceptance if acceptance is not None else (acceptance_length(0.8, draft_tokens) if draft_tokens else 1.0)
     answer = run(
         model,
@@ -234,7 +237,7 @@ def plan(
     max_nodes: Annotated[int, typer.Option("--max-nodes", help="Servers that one replica may span.")] = 1,
     own: Annotated[bool, typer.Option("--own", help="Price owned hardware instead of rent.")] = False,
     price: opt.Price = None,
-    top: Annotated[int, typer.Option("--top", help="Plans to show.")] = 10,
+    top: Annotated[int, typer.Option("--top", min=1, help="Plans to show.")] = 10,
     write_study: Annotated[Path | None, typer.Option("--write-study", help="Write the study behind the flags.")] = None,
     calibration: opt.Calibration = None,
     catalog: opt.CatalogDir = None,

@@ -135,6 +135,8 @@ def hardware_check(file: Annotated[Path, typer.Argument(help="YAML file of your 
     """Check a catalog file of your own: keys, units, plausibility."""
     from sizing.hardware import check_file
 
+    if not file.is_file():
+        raise SizingError("no such file", key=str(file))
     findings = check_file(file)
     for item in findings:
         line(f"{item.level}: {item.file}: {item.entry}: {item.key}: {item.message}")

@@ -57,6 +57,8 @@ def prices(values: list[str] | None, resolve: object | None = None) -> dict[str,
     for value in values or []:
         name, sign, number = value.rpartition("=")
         try:
+            if sign and not name.strip():
+                raise ValueError
             usd = float(number)
         except ValueError:
             raise SizingError(f"{value!r} is not ID=USD", key="--price", hint="write --price ascend-910b=1.2") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sizing.arrays import as_float
 from sizing.kernels.curves import AttentionCurve, KernelCurves, MachineRates, Seconds, Values, kernel_curves
 
 QUERY_BLOCK = 128.0  # query rows of one work unit in prefill kernels
@@ -14,14 +15,14 @@ MIN_GROUP_ROWS = 16.0  # query heads of a KV head are padded to so many rows in 
 def attended_pairs(new_tokens: Values, past_tokens: Values = 0, window: Values | None = None) -> Seconds:
     """Query-key pairs of one sequence under a causal mask: token i of n sees ``min(past + i, window)``
     keys."""
-    n, p = np.asarray(new_tokens, np.float64), np.asarray(past_tokens, np.float64)
+    n, p = as_float(new_tokens), as_float(past_tokens)
     if window is None:
-        return np.asarray(n * p + 0.5 * n * (n + 1.0), np.float64)
-    w = np.asarray(window, np.float64)
+        return as_float(n * p + 0.5 * n * (n + 1.0))
+    w = as_float(window)
     w = np.where(w > 0, w, np.inf)
     growing = np.clip(w - p, 0.0, n)
     rest = n - growing
-    return np.asarray(growing * p + 0.5 * growing * (growing + 1.0) + rest * np.where(rest > 0, w, 0.0), np.float64)
+    return as_float(growing * p + 0.5 * growing * (growing + 1.0) + rest * np.where(rest > 0, w, 0.0))
 
 
 def _supported(dtype: str, machine: MachineRates) -> str:
@@ -48,14 +49,14 @@ def _prefill(
     """Work of all units plus the tail of the longest one, against the bytes of Q, K, V and output."""
     peak = machine.flops(dtype)
     dims = qk_dim + v_dim + c.softmax_dims
-    units = np.asarray(batch, np.float64) * heads
-    compute = units * pairs + (c.tail * machine.cores * QUERY_BLOCK) * np.asarray(longest, np.float64)
+    units = as_float(batch) * heads
+    compute = units * pairs + (c.tail * machine.cores * QUERY_BLOCK) * as_float(longest)
     compute = compute * (2.0 * dims / (c.compute * peak))
-    bytes_ = units * rows * (2.0 * (qk_dim + v_dim)) + np.asarray(batch, np.float64) * keys * kv_heads * (
+    bytes_ = units * rows * (2.0 * (qk_dim + v_dim)) + as_float(batch) * keys * kv_heads * (
         (qk_dim + v_dim) * kv_bytes
     )
     memory = bytes_ / (c.memory * machine.memory_bandwidth)
-    return np.asarray(np.sqrt(compute * compute + memory * memory) + c.launch_us * 1e-6, np.float64)
+    return as_float(np.sqrt(compute * compute + memory * memory) + c.launch_us * 1e-6)
 
 
 def attention_prefill_seconds(
@@ -84,13 +85,13 @@ def attention_prefill_seconds(
     """
     dtype = _supported(dtype, machine)
     c = (curves or kernel_curves(machine.family)).attention(operation, dtype)
-    n = np.maximum(np.asarray(new_tokens, np.float64), 1.0)
-    past = np.asarray(past_tokens, np.float64)
+    n = np.maximum(as_float(new_tokens), 1.0)
+    past = as_float(past_tokens)
     rows = np.maximum(n, MIN_QUERY_ROWS)
     keys = n + past
     longest = keys
     if window is not None:
-        w = np.where(np.asarray(window, np.float64) > 0, np.asarray(window, np.float64), np.inf)
+        w = np.where(as_float(window) > 0, as_float(window), np.inf)
         longest = np.minimum(keys, w + QUERY_BLOCK)
         keys = np.minimum(keys, n + w)
     pairs = attended_pairs(n, past, window) * (rows / n) + rows * (0.5 * QUERY_BLOCK)
@@ -141,7 +142,7 @@ def encoder_attention_seconds(
     """Seconds of full (not causal) self-attention of ``batch`` images or windows of ``tokens`` patches, one
     layer."""
     c = (curves or kernel_curves(machine.family)).attention("encoder", "bf16")
-    n = np.maximum(np.asarray(tokens, np.float64), 1.0)
+    n = np.maximum(as_float(tokens), 1.0)
     rows = np.maximum(n, MIN_QUERY_ROWS)
     pairs = rows * (n + 0.5 * QUERY_BLOCK)
     return _prefill(batch, n, pairs, n, n, heads, heads, head_dim, head_dim, 2.0, "bf16", machine, c)
@@ -162,15 +163,15 @@ def _decode(
 ) -> Seconds:
     """``elements`` are those that one token keeps per KV head (K and V, or the shared latent)."""
     peak = machine.flops(dtype)
-    batch, context = np.asarray(batch, np.float64), np.asarray(context, np.float64)
-    group = np.maximum(np.asarray(heads, np.float64) / kv_heads, MIN_GROUP_ROWS)
+    batch, context = as_float(batch), as_float(context)
+    group = np.maximum(as_float(heads) / kv_heads, MIN_GROUP_ROWS)
     units = batch * kv_heads
     span = context * (elements * kv_bytes)  # bytes of one unit
     padding = units * (c.pad_tokens * elements * kv_bytes)
     total = units * span + padding + batch * heads * (2.0 * (qk_dim + v_dim))
     memory = (total + c.tail * machine.cores * span) / (c.memory * machine.memory_bandwidth)
     compute = units * group * context * (2.0 * (qk_dim + v_dim) / (c.compute * peak))
-    return np.asarray(np.sqrt(compute * compute + memory * memory) + c.launch_us * 1e-6, np.float64)
+    return as_float(np.sqrt(compute * compute + memory * memory) + c.launch_us * 1e-6)
 
 
 def attention_decode_seconds(
@@ -197,9 +198,9 @@ def attention_decode_seconds(
     """
     dtype = _supported(dtype, machine)
     c = (curves or kernel_curves(machine.family)).attention("decode", dtype)
-    seen = np.asarray(context, np.float64)
+    seen = as_float(context)
     if window is not None:
-        w = np.asarray(window, np.float64)
+        w = as_float(window)
         seen = np.where(w > 0, np.minimum(seen, w), seen)
     v = head_dim if v_dim is None else v_dim
     return _decode(batch, seen, heads, kv_heads, head_dim, v, head_dim + v, kv_bytes, dtype, machine, c)

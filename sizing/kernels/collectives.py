@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sizing.arrays import as_float
 from sizing.kernels.curves import CollectiveCurve, KernelCurves, MachineRates, Seconds, Values, kernel_curves
 
 
@@ -22,7 +23,7 @@ def _link_rate(local: Seconds, rate: Seconds | float, machine: MachineRates, c: 
     share."""
     own = machine.link_bandwidth * rate
     if c.shared_rate <= 0.0:
-        return np.asarray(own + 0.0 * local, np.float64)
+        return as_float(own + 0.0 * local)
     shared = machine.link_bandwidth * c.shared_rate / local
     return np.asarray(np.where(local > 2.0, np.minimum(own, shared), own), np.float64)
 
@@ -36,7 +37,7 @@ def _across(
     spans = nodes > 1.0
     # overlapping transfers: the longer one dominates, the other shows in part
     overlapped = np.sqrt(inside * inside + network * network) + np.log2(nodes) * (c.inter_us * 1e-6)
-    return np.asarray(np.where(spans, overlapped, inside), np.float64)
+    return as_float(np.where(spans, overlapped, inside))
 
 
 def all_reduce_seconds(
@@ -54,7 +55,7 @@ def all_reduce_seconds(
     network.
     """
     c = (curves or kernel_curves(machine.family)).collective(machine.fabric)
-    size, r = np.asarray(size_bytes, np.float64), np.asarray(ranks, np.float64)
+    size, r = as_float(size_bytes), as_float(ranks)
     local, nodes = _split(r, machine)
     one = (c.one_shot_us + c.one_shot_rank_us * local) * 1e-6 + (local - 1.0) * size / _link_rate(
         local, c.one_shot_rate, machine, c
@@ -65,19 +66,19 @@ def all_reduce_seconds(
     )
     inside = np.minimum(one, two)
     seconds = _across(inside, 2.0 * (1.0 - 1.0 / nodes) * size / local, nodes, machine, c)
-    return np.asarray(np.where(r > 1.0, seconds, 0.0), np.float64)
+    return as_float(np.where(r > 1.0, seconds, 0.0))
 
 
 def _half(size_bytes: Values, ranks: Values, machine: MachineRates, curves: KernelCurves | None) -> Seconds:
     c = (curves or kernel_curves(machine.family)).collective(machine.fabric)
-    size, r = np.asarray(size_bytes, np.float64), np.asarray(ranks, np.float64)
+    size, r = as_float(size_bytes), as_float(ranks)
     local, nodes = _split(r, machine)
     gain = c.gather_rate * (1.0 + c.rank_gain * np.log2(np.maximum(local, 2.0) / 2.0))
     inside = (c.gather_us + c.gather_rank_us * local) * 1e-6 + (1.0 - 1.0 / local) * size / _link_rate(
         local, gain, machine, c
     )
     seconds = _across(inside, (1.0 - 1.0 / nodes) * size / local, nodes, machine, c)
-    return np.asarray(np.where(r > 1.0, seconds, 0.0), np.float64)
+    return as_float(np.where(r > 1.0, seconds, 0.0))
 
 
 def all_gather_seconds(
@@ -99,13 +100,13 @@ def all_to_all_seconds(
 ) -> Seconds:
     """Seconds to exchange equal parts of each rank's ``size_bytes`` with all ranks (NCCL)."""
     c = (curves or kernel_curves(machine.family)).collective(machine.fabric)
-    size, r = np.asarray(size_bytes, np.float64), np.asarray(ranks, np.float64)
+    size, r = as_float(size_bytes), as_float(ranks)
     local, nodes = _split(r, machine)
     inside = (c.exchange_us + c.exchange_rank_us * local) * 1e-6 + (local - 1.0) / r * size / _link_rate(
         local, c.exchange_rate, machine, c
     )
     seconds = _across(inside, (1.0 - 1.0 / nodes) * size, nodes, machine, c)
-    return np.asarray(np.where(r > 1.0, seconds, 0.0), np.float64)
+    return as_float(np.where(r > 1.0, seconds, 0.0))
 
 
 def expert_exchange_seconds(
@@ -127,8 +128,8 @@ def expert_exchange_seconds(
     (dispatch), 2 for bf16.
     """
     c = (curves or kernel_curves(machine.family)).dispatch()
-    n, r = np.asarray(tokens, np.float64), np.asarray(ranks, np.float64)
-    k = np.asarray(topk, np.float64)
+    n, r = as_float(tokens), as_float(ranks)
+    k = as_float(topk)
     local, nodes = _split(r, machine)
     share = np.minimum(1.0 / np.maximum(r, 1.0), 1.0 - 1e-12)
     copies = k if low_latency else np.maximum(-r * np.expm1(k * np.log1p(-share)), 1.0)
@@ -148,7 +149,7 @@ def expert_exchange_seconds(
         )
     network = crossing / (machine.node_bandwidth * c.inter_rate)
     seconds = base * 1e-6 + np.log2(nodes) * (c.inter_us * 1e-6) + np.sqrt(inside * inside + network * network)
-    return np.asarray(np.where(r > 1.0, seconds, 0.0), np.float64)
+    return as_float(np.where(r > 1.0, seconds, 0.0))
 
 
 def point_to_point_seconds(
@@ -160,7 +161,7 @@ def point_to_point_seconds(
 ) -> Seconds:
     """Seconds to send ``size_bytes`` to one neighbour (pipeline stages, cache transfer)."""
     c = (curves or kernel_curves(machine.family)).collective(machine.fabric)
-    size = np.asarray(size_bytes, np.float64)
+    size = as_float(size_bytes)
     latency = c.gather_us + 2.0 * c.gather_rank_us + (c.inter_us if across_nodes else 0.0)
     rate = machine.node_bandwidth * c.inter_rate if across_nodes else machine.link_bandwidth * c.gather_rate
-    return np.asarray(size / rate + latency * 1e-6, np.float64)
+    return as_float(size / rate + latency * 1e-6)

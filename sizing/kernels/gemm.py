@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sizing.arrays import as_float
 from sizing.kernels.curves import (
     FORMATS,
     KernelCurves,
@@ -45,7 +46,7 @@ def gemm_seconds(
     run = effective_format(fmt, machine)
     traits = FORMATS[run]
     c = (curves or kernel_curves(machine.family)).gemm(run)
-    m, n, k = np.asarray(m, np.float64), np.asarray(n, np.float64), np.asarray(k, np.float64)
+    m, n, k = as_float(m), as_float(n), as_float(k)
     bandwidth = c.memory * machine.memory_bandwidth
     compute = (np.maximum(m, MIN_ROWS) * n + c.tail * machine.cores * TILE * TILE) * k
     compute *= 2.0 / (c.compute * machine.flops(traits.compute))
@@ -53,4 +54,4 @@ def gemm_seconds(
     seconds = np.sqrt(compute * compute + memory * memory) + c.launch_us * 1e-6
     if traits.quantises and c.quant_bytes:
         seconds = seconds + m * k * (c.quant_bytes / bandwidth)
-    return np.asarray(seconds, np.float64)
+    return as_float(seconds)

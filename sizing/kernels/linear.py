@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sizing.arrays import as_float
 from sizing.kernels.curves import KernelCurves, MachineRates, Seconds, Values, kernel_curves
 
 CHUNK = 64.0  # tokens of one chunk of the parallel form
@@ -29,18 +30,18 @@ def linear_context_seconds(
     groups, k_dim = d_state, v_heads = heads, v_dim = head_dim.
     """
     c = (curves or kernel_curves(machine.family)).linear("linear_context")
-    n = np.asarray(new_tokens, np.float64)
-    v_heads = np.asarray(v_heads, np.float64)
-    tokens = np.asarray(batch, np.float64) * n
+    n = as_float(new_tokens)
+    v_heads = as_float(v_heads)
+    tokens = as_float(batch) * n
     values = v_heads * v_dim
-    channels = 2.0 * k_dim * np.asarray(k_heads, np.float64) + values
+    channels = 2.0 * k_dim * as_float(k_heads) + values
     per_token = 6.0 * channels + 2.0 * values + (2.0 * 2.0 * k_dim / CHUNK) * values
     memory = tokens * per_token / (c.memory * machine.memory_bandwidth)
     flops = v_heads * (6.0 * k_dim * v_dim + 6.0 * CHUNK * (k_dim + v_dim))
     compute = tokens * flops / (c.compute * machine.bf16_flops)
     chain = n * (c.chunk_us * 1e-6 / CHUNK)
     seconds = np.sqrt(compute * compute + memory * memory + chain * chain) + c.launch_us * 1e-6
-    return np.asarray(seconds, np.float64)
+    return as_float(seconds)
 
 
 def linear_generation_seconds(
@@ -57,7 +58,7 @@ def linear_generation_seconds(
     """Seconds of one decode token: each sequence's state ``v_heads x k_dim x v_dim`` is read and written
     once."""
     c = (curves or kernel_curves(machine.family)).linear("linear_generation")
-    values = np.asarray(v_heads, np.float64) * v_dim
+    values = as_float(v_heads) * v_dim
     per_sequence = values * (2.0 * k_dim * state_bytes) + 8.0 * (values + 2.0 * k_dim * np.asarray(k_heads))
-    memory = np.asarray(batch, np.float64) * per_sequence / (c.memory * machine.memory_bandwidth)
-    return np.asarray(memory + c.launch_us * 1e-6, np.float64)
+    memory = as_float(batch) * per_sequence / (c.memory * machine.memory_bandwidth)
+    return as_float(memory + c.launch_us * 1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sizing.arrays import as_float
 from sizing.kernels.curves import (
     FORMATS,
     KernelCurves,
@@ -28,8 +29,8 @@ def experts_touched(tokens: Values, topk: Values, num_experts: Values, skew: flo
     expert's popularity, popularities are lognormal with mean ``k/E`` and the expectation is a three-point
     Gauss-Hermite rule.
     """
-    n, e = np.asarray(tokens, np.float64), np.asarray(num_experts, np.float64)
-    share = np.minimum(np.asarray(topk, np.float64) / e, 1.0 - 1e-12)
+    n, e = as_float(tokens), as_float(num_experts)
+    share = np.minimum(as_float(topk) / e, 1.0 - 1e-12)
     if skew <= 0.0:
         return np.asarray(-e * np.expm1(n * np.log1p(-share)), np.float64)
     popularity = [np.exp(skew * z - 0.5 * skew * skew) for z in _NODES]
@@ -37,7 +38,7 @@ def experts_touched(tokens: Values, topk: Values, num_experts: Values, skew: flo
     missed: Seconds = np.zeros(np.broadcast_shapes(n.shape, e.shape, share.shape))
     for weight, p in zip(_WEIGHTS, popularity, strict=True):
         missed = missed + weight * np.exp(n * np.log1p(-np.minimum(share * (p / norm), 1.0 - 1e-12)))
-    return np.asarray(e * (1.0 - missed), np.float64)
+    return as_float(e * (1.0 - missed))
 
 
 def rank_imbalance(tokens: Values, topk: Values, num_experts: Values, moe_ep: Values, skew: float = 0.0) -> Seconds:
@@ -46,8 +47,8 @@ def rank_imbalance(tokens: Values, topk: Values, num_experts: Values, moe_ep: Va
     The largest of ep sums of ``E/ep`` loads: ``1 + cv sqrt(2 ln ep)``, with cv^2 of popularity ``(e^{s^2} -
     1) ep/E`` plus that of chance, ``ep / (n k)``; bounded by ep and by what a token can send to one rank.
     """
-    n, k = np.asarray(tokens, np.float64), np.asarray(topk, np.float64)
-    ep, e = np.asarray(moe_ep, np.float64), np.asarray(num_experts, np.float64)
+    n, k = as_float(tokens), as_float(topk)
+    ep, e = as_float(moe_ep), as_float(num_experts)
     variance = ep * (np.expm1(skew * skew) / e + 1.0 / np.maximum(n * k, 1.0))
     worst = 1.0 + np.sqrt(variance * (2.0 * np.log(ep)))
     bound = ep * np.minimum(1.0, np.maximum(e / ep, 1.0) / k)
@@ -75,15 +76,15 @@ def grouped_gemm_seconds(
     run = effective_format(fmt, machine)
     traits = FORMATS[run]
     c = (curves or kernel_curves(machine.family)).moe(run)
-    rows, touched = np.asarray(rows, np.float64), np.asarray(touched, np.float64)
-    hidden = np.asarray(hidden, np.float64)
-    expert = matrices * hidden * np.asarray(inter, np.float64)
+    rows, touched = as_float(rows), as_float(touched)
+    hidden = as_float(hidden)
+    expert = matrices * hidden * as_float(inter)
     bandwidth = c.memory * machine.memory_bandwidth
     compute = (rows + c.pad_tokens * touched) * expert + (2.0 * c.tail * machine.cores * TILE * TILE) * (hidden + inter)
     compute *= 2.0 / (c.compute * machine.flops(traits.compute))
     memory = touched * expert * (traits.weight_bytes / bandwidth)
     traffic = rows * hidden * (c.traffic_bytes / bandwidth)
-    return np.asarray(np.sqrt(compute * compute + memory * memory) + traffic + c.launch_us * 1e-6, np.float64)
+    return as_float(np.sqrt(compute * compute + memory * memory) + traffic + c.launch_us * 1e-6)
 
 
 def moe_seconds(
@@ -108,15 +109,15 @@ def moe_seconds(
     are split ``moe_tp`` ways within and ``moe_ep`` ways among themselves. ``skew``: see ``experts_touched``;
     dispatch and reduction between ranks are collectives and are not counted here.
     """
-    n = np.asarray(tokens, np.float64)
-    ep = np.asarray(moe_ep, np.float64)
+    n = as_float(tokens)
+    ep = as_float(moe_ep)
     rows = n * topk / ep * rank_imbalance(n, topk, num_experts, ep, skew)
     touched = np.minimum(experts_touched(n, topk, num_experts, skew) / ep, np.maximum(rows, 1e-9))
     return grouped_gemm_seconds(
         rows,
         touched,
         hidden,
-        np.asarray(inter, np.float64) / moe_tp,
+        as_float(inter) / moe_tp,
         machine=machine,
         fmt=fmt,
         matrices=matrices,

@@ -4,6 +4,7 @@ Hub.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -264,7 +265,8 @@ def _load_from_hub(name: str) -> Architecture:
     known = unknown_name("model", name, _known_names(), key="model")
     near = f"; {known.hint}" if known.hint else ""
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import hf_hub_download, hf_hub_url
+        from huggingface_hub.utils import get_session
     except ImportError:
         raise UnknownNameError(
             f"{name!r} is not in the catalog, and asking the Hub needs the extra 'hub'{near}",
@@ -273,8 +275,11 @@ def _load_from_hub(name: str) -> Architecture:
         ) from None
     if _offline():
         raise UnknownNameError(f"{name!r} is not in the catalog and HF_HUB_OFFLINE is set{near}", key="model")
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # its retries; our own line says what failed
+    endpoint = os.environ.get("HF_ENDPOINT") or None
     try:
-        file = hf_hub_download(name, "config.json", endpoint=os.environ.get("HF_ENDPOINT") or None)
+        get_session().head(hf_hub_url(name, "config.json", endpoint=endpoint), timeout=5)  # out of reach: say so soon
+        file = hf_hub_download(name, "config.json", endpoint=endpoint)
     except Exception as error:  # the Hub's client raises a family of its own
         raise UnknownNameError(
             f"{name!r} is not in the catalog and the Hub did not give it ({type(error).__name__}){near}",
@@ -283,7 +288,7 @@ def _load_from_hub(name: str) -> Architecture:
         ) from None
     beside: Mapping[str, object] | None = None
     try:
-        extra = hf_hub_download(name, "hf_quant_config.json", endpoint=os.environ.get("HF_ENDPOINT") or None)
+        extra = hf_hub_download(name, "hf_quant_config.json", endpoint=endpoint)
         beside = read_json(extra)
     except ConfigError:
         raise
