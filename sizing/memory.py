@@ -7,6 +7,7 @@ writes out what it gives for one placement. Sizes are bytes; reports are in GiB 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -172,6 +173,21 @@ def rank_weights(
     return sum(parts.values()) + sum(extras.values()) + engine.load_overhead_bytes(placement)
 
 
+@lru_cache(maxsize=2048)
+def _known_weights(
+    arch: Architecture,
+    scheme: QuantScheme,
+    sizes: tuple[tuple[int, ...], ...],
+    pp: int,
+    stage: Stage,
+    engine: Engine,
+    speculative: bool,
+) -> Any:
+    """``rank_weights``, kept: they are the same on every accelerator. sizes: all the tp, dp and ep of one pp."""
+    placement = Placement(np.array(sizes[0]), pp, np.array(sizes[1]), np.array(sizes[2]))
+    return rank_weights(arch, scheme, placement, stage, engine, speculative=speculative)
+
+
 def _stage_terms(
     arch: Architecture,
     device: Device,
@@ -187,7 +203,8 @@ def _stage_terms(
     """The terms of one stage."""
     drafted = load.speculative_tokens
     own_module = bool(drafted and arch.mtp_groups)
-    weights = rank_weights(arch, scheme, placement, stage, engine, speculative=own_module) + extra_weights
+    sizes = tuple(tuple(np.atleast_1d(size).tolist()) for size in (placement.tp, placement.dp, placement.ep))
+    weights = _known_weights(arch, scheme, sizes, placement.pp, stage, engine, own_module) + extra_weights
     activation = engine.activation_bytes(arch, scheme, placement, load, last_stage=stage.last)
     runtime = engine.runtime_bytes(placement, device)
     graphs = engine.graph_bytes(arch, placement, load)

@@ -19,7 +19,7 @@ from sizing.cost import (
 )
 from sizing.engine.placement import Placement
 from sizing.errors import PlacementError, SizingError, UnknownNameError
-from sizing.estimate import Interval, bottleneck, check_context, resolve_price, width
+from sizing.estimate import Interval, bottlenecks, check_context, resolve_price, width
 from sizing.evidence.calibration import Calibration
 from sizing.hardware import Catalog, load_catalog
 from sizing.hardware.price_models import Price
@@ -28,14 +28,12 @@ from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.counts import params_report
 from sizing.model.quantization import scheme
-from sizing.operations import Operation, StepShape
+from sizing.operations import StepShape
 from sizing.placements import as_arrays
 from sizing.plan_money import plan_money
 from sizing.pool_plan import pooled_plan, sustained
 from sizing.result import Plan, Rejection, Result
 from sizing.search import Candidates, Demand, evaluate
-from sizing.serving import SteadyState
-from sizing.step import TimedOperation
 from sizing.study import Offer, Study
 from sizing.survey import space_of, survey
 from sizing.target import Target, as_model, native_scheme, resolve_target, runs, usual_engine
@@ -316,9 +314,8 @@ def _plans_of(study: Study, priced: _Priced, found: Candidates) -> tuple[list[Pl
     fallen += list(_reasons(study, found, total, limit))
     order = sorted(np.flatnonzero(feasible), key=lambda row: (total[row], found.curve.tpot_s[row, 0]))
     rows = [int(row) for row in order[:12]]
-    plans = [
-        _as_plan(study, priced, found, row, text) for row, text in zip(rows, _bottlenecks(found, rows), strict=True)
-    ]
+    named = _bottlenecks(found, rows)
+    plans = [_as_plan(study, priced, found, row, name) for row, name in zip(rows, named, strict=True)]
     return plans, fallen
 
 
@@ -367,7 +364,7 @@ def _reasons(study: Study, found: Candidates, total: Any, limit: float) -> Itera
         yield Rejection(name, "targets_together", "no load meets all targets at once", int(both.sum()))
 
 
-def _as_plan(study: Study, priced: _Priced, found: Candidates, row: int, slowest: str) -> Plan:
+def _as_plan(study: Study, priced: _Priced, found: Candidates, row: int, named: str) -> Plan:
     """One placement of a target as a Plan, at its operating point."""
     target, demand, place = priced.target, found.demand, found.placements[row]
     curve = {name: float(getattr(found.curve, name)[row, 0]) for name in found.curve.__dataclass_fields__}
@@ -433,7 +430,7 @@ def _as_plan(study: Study, priced: _Priced, found: Candidates, row: int, slowest
         batch_per_rank=curve["batch"],
         prefill_share=curve["prefill_share"],
         memory_gib=memory,
-        bottleneck=slowest,
+        bottleneck=named,
         binding=_binding(study, found, row, working),
         energy_wh_per_million_tokens=money.energy_wh_per_million_tokens,
         carbon_g_per_million_tokens=money.carbon_g_per_million_tokens,
@@ -475,17 +472,14 @@ def _binding(study: Study, found: Candidates, row: int, working: int) -> str:
 
 
 def _bottlenecks(found: Candidates, rows: list[int]) -> list[str]:
-    """What most of the time goes into at the operating point of each of these placements."""
+    """What most of the time goes into at the operating points of these placements."""
     if not rows:
         return []
     target, demand = found.target, found.demand
     places = as_arrays([found.placements[row] for row in rows])
-    point = {
-        name: np.asarray(getattr(found.curve, name))[rows, 0] for name in ("batch", "prefill_share", "concurrency")
-    }
     decode = target.step.working(
         StepShape(
-            decode_seqs=np.maximum(point["batch"] / places.pp, 1e-3),
+            decode_seqs=np.maximum(found.curve.batch[rows, 0] / places.pp, 1e-3),
             decode_context=demand.input_tokens + demand.output_tokens / 2,
             tokens_per_decode=found.load.verified_tokens,
         ),
@@ -493,44 +487,8 @@ def _bottlenecks(found: Candidates, rows: list[int]) -> list[str]:
     )
     chunk = max(min(demand.input_tokens - demand.cached_tokens, found.engine_load.max_num_batched_tokens), 1.0)
     prefill = target.step.working(StepShape(prefill_tokens=chunk), places)
-    return [
-        bottleneck(
-            target,
-            _share_only(float(point["prefill_share"][index])),
-            [_at(item, index, len(rows)) for item in decode],
-            [_at(item, index, len(rows)) for item in prefill],
-            float(point["concurrency"][index]) / int(found.placements[row].dp),
-            float(found.limit[row]),
-        )
-        for index, row in enumerate(rows)
-    ]
-
-
-def _at(item: TimedOperation, index: int, count: int) -> TimedOperation:
-    """One placement's part of an operation that was timed for many."""
-
-    def pick(value: Any) -> float:
-        return float(np.broadcast_to(np.asarray(value, dtype=np.float64), (count,))[index])
-
-    op = item.operation
-    one = Operation(
-        op.name,
-        op.kind,
-        op.count,
-        flops=pick(op.flops),
-        weight_bytes=pick(op.weight_bytes),
-        cache_bytes=pick(op.cache_bytes),
-        io_bytes=pick(op.io_bytes),
-        message_bytes=pick(op.message_bytes),
-        format=op.format,
-    )
-    return TimedOperation(one, np.asarray(pick(item.seconds)))
-
-
-def _share_only(prefill_share: float) -> SteadyState:
-    values = {name: np.asarray(0.0) for name in SteadyState.__dataclass_fields__}
-    values["prefill_share"] = np.asarray(prefill_share)
-    return SteadyState(**values)
+    per_rank = found.curve.concurrency[rows, 0] / places.dp
+    return bottlenecks(target, found.curve.prefill_share[rows, 0], decode, prefill, per_rank, found.limit[rows])
 
 
 def _rank(item: Plan) -> tuple[float, int, float]:

@@ -295,8 +295,7 @@ def _load_from_hub(name: str) -> Architecture:
     known = unknown_name("model", name, _known_names(), key="model")
     near = f"; {known.hint}" if known.hint else ""
     try:
-        from huggingface_hub import hf_hub_download, hf_hub_url
-        from huggingface_hub.utils import get_session
+        from huggingface_hub import get_session, hf_hub_download, hf_hub_url
     except ImportError:
         raise UnknownNameError(
             f"{name!r} is not in the catalog, and asking the Hub needs the extra 'hub'{near}",
