@@ -1,8 +1,8 @@
 """Speed and memory of the planner's search on one core: configurations a second, largest resident memory.
 
-A configuration is one accelerator, engine, weight and cache format, placement, number of draft tokens and batch,
-evaluated for rate, TTFT and TPOT with their percentiles, targets and cost. Time is that of the processor, so that a busy
-machine measures the same. Run: ``python benchmarks/search_speed.py [--repeat N]``.
+A configuration is one accelerator, engine, format, placement, number of draft tokens and batch, evaluated for rate, TTFT
+and TPOT with their percentiles, targets and cost. Time is that of the processor, so that a busy machine measures the
+same. Run: ``python benchmarks/search_speed.py [--repeat N]``.
 """
 
 from __future__ import annotations

@@ -48,8 +48,8 @@ class MemoryTerms:
     """Bytes on one rank of the pipeline stage that decides the pool; numbers or arrays of one shape.
 
     pool may be negative: then the rest does not fit. pool_tokens and max_concurrency are of one data
-    parallel rank. stage is the deciding stage's index. concurrency_at_mean: requests that run at once at the mean length
-    that was asked for, on the same stage; 0 where none was.
+    parallel rank. stage is the deciding stage's index. concurrency_at_mean: requests that run at once at the mean
+    length that was asked for, on the same stage; 0 where none was.
     """
 
     weights: Any

@@ -27,6 +27,7 @@ from sizing.target import Target
 from sizing.workload import Targets
 
 NODES = 24  # batch sizes at which the step model itself is asked
+LEAST_BATCH = 0.02  # sequences: nearly idle, where TTFT is that of one prompt alone
 POINTS_PER_NODE = 32  # loads evaluated between two nodes
 CHUNK_POINTS = 1 << 15  # loads evaluated at a time: what fits a core's cache
 MAX_PREFILL_SHARE = 0.97
@@ -119,7 +120,7 @@ def evaluate(
 def _scan_rows(ground: Ground, rows: slice, targets: Targets, points: int, scan: _Scan) -> None:
     """Evaluate the load curves of some placements and keep what the plan needs of them."""
     demand, places = ground.demand, ground.rows(rows)
-    nodes = batch_grid(ground.limit[rows], NODES)
+    nodes = batch_grid(ground.limit[rows], NODES, LEAST_BATCH)
     table = phase_times(ground.target.step, places, ground.load, ground.batching, nodes)
     times, grid = refined(table, nodes, points)
     curve = curve_of(times, places, ground.load, ground.batching, grid, input_scv=demand.input_scv)
