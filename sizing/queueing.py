@@ -292,8 +292,7 @@ def _slots(x: _Inputs, rate: Array, work: Array) -> _Slots:
         return _chain(x, rate, work)
     spread = np.sqrt(3 * x.slots_scv * x.slots)
     parts = [
-        _chain(replace(x, slots=np.maximum(np.floor(x.slots + z * spread), 1.0)), rate, work)
-        for z in (-1.0, 0.0, 1.0)
+        _chain(replace(x, slots=np.maximum(np.floor(x.slots + z * spread), 1.0)), rate, work) for z in (-1.0, 0.0, 1.0)
     ]
     weights = (1 / 6, 2 / 3, 1 / 6)
 

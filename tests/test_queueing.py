@@ -107,9 +107,7 @@ def test_broadcasts_like_scalars(scheduling):
             )
             for field in ("ttft_s", "tpot_s"):
                 for level in (50, 90, 95, 99):
-                    assert getattr(wide, field)[level][i, j] == pytest.approx(
-                        float(getattr(one, field)[level])
-                    )
+                    assert getattr(wide, field)[level][i, j] == pytest.approx(float(getattr(one, field)[level]))
 
 
 @pytest.mark.parametrize("scheduling", ["mixed", "prefill_first"])
@@ -162,9 +160,7 @@ def test_cache_limited_slots_vary():
     )
 
 
-@pytest.mark.parametrize(
-    ("shape", "within"), [(0.3, 0.15), (0.7, 0.05), (1.0, 0.02), (2.0, 0.01), (10.0, 0.01)]
-)
+@pytest.mark.parametrize(("shape", "within"), [(0.3, 0.15), (0.7, 0.05), (1.0, 0.02), (2.0, 0.01), (10.0, 0.01)])
 def test_gamma_quantiles_near_scipy(shape, within):
     for p in (0.9, 0.95, 0.99):
         exact = stats.gamma.ppf(p, shape)

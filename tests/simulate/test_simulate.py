@@ -90,9 +90,7 @@ def test_agrees_with_a_plain_simulation(scheduling, hit, rate, seqs, mean_in):
     result = simulate(req, ClusterConfig(scheduler=config), STEPS)
     assert result.ttft_s.mean() == pytest.approx((first - req.arrival_s).mean(), rel=0.01)
     assert result.e2e_s.mean() == pytest.approx((finish - req.arrival_s).mean(), rel=0.01)
-    assert np.percentile(result.ttft_s, 95) == pytest.approx(
-        np.percentile(first - req.arrival_s, 95), rel=0.02
-    )
+    assert np.percentile(result.ttft_s, 95) == pytest.approx(np.percentile(first - req.arrival_s, 95), rel=0.02)
     assert result.makespan_s == pytest.approx(finish.max() - req.arrival_s[0], rel=0.005)
 
 
@@ -163,9 +161,7 @@ def test_prefix_cache_saves_work():
 
 def test_prefill_first_trades_tpot_for_ttft():
     req = preset("chat").with_arrival(RateArrival(requests_per_s=9)).generate(8000, seed=2)
-    mixed, first = (
-        run(req, scheduling=s, max_num_seqs=256, cache_blocks=40_000) for s in ("mixed", "prefill_first")
-    )
+    mixed, first = (run(req, scheduling=s, max_num_seqs=256, cache_blocks=40_000) for s in ("mixed", "prefill_first"))
     assert first.mean("ttft_s") < mixed.mean("ttft_s")
 
 
@@ -181,10 +177,7 @@ def test_replicas_share_the_load(router):
 
 def test_least_loaded_beats_round_robin():
     req = requests(4000, rate=36, mean_out=300, seed=5)
-    by = {
-        r: run(req, cluster={"replicas": 4, "router": r}, max_num_seqs=24)
-        for r in ("least_loaded", "round_robin")
-    }
+    by = {r: run(req, cluster={"replicas": 4, "router": r}, max_num_seqs=24) for r in ("least_loaded", "round_robin")}
     assert by["least_loaded"].mean("e2e_s") < by["round_robin"].mean("e2e_s")
 
 
@@ -214,9 +207,7 @@ def test_closed_loops():
     assert idle.requests_per_s == pytest.approx(32 / cycle, rel=0.1)
     split = run(workload.generate(2000, seed=1), cluster={"replicas": 4}, cache_blocks=40_000)
     assert split.completed == 2000 and split.mean("tpot_s") < busy.mean("tpot_s")
-    few = run(
-        preset("chat").with_arrival(ConcurrencyArrival(concurrency=2)).generate(50), cluster={"replicas": 4}
-    )
+    few = run(preset("chat").with_arrival(ConcurrencyArrival(concurrency=2)).generate(50), cluster={"replicas": 4})
     assert few.completed == 50
 
 

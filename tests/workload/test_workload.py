@@ -72,9 +72,7 @@ def test_closed_loops_and_batch():
 
 
 def test_thinking_images_and_cache():
-    workload = preset("image-chat").model_copy(
-        update={"thinking_output_multiplier": 4.0, "prefix_cache_hit_rate": 0.5}
-    )
+    workload = preset("image-chat").model_copy(update={"thinking_output_multiplier": 4.0, "prefix_cache_hit_rate": 0.5})
     with pytest.raises(SizingError, match="image"):
         workload.generate(10)
     plain = preset("image-chat").generate(100, seed=1, image_tokens=lambda w, h: 0)
