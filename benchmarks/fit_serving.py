@@ -238,7 +238,8 @@ def save(
     made = document(data, x)
     old["version"] = "1"
     old["origin"] = (
-        f"fitted by benchmarks/fit_serving.py on {len(data.tpot)} aggregated rows of serving/serving.csv.gz "
+        f"fitted by benchmarks/fit_serving.py on {int((~data.uncertain).sum())} of {len(data.tpot)} aggregated rows "
+        "of serving/serving.csv.gz "
         "(TensorRT-LLM, vLLM, SGLang on H100, H200, B200, GB200)"
     )
     old["shared"], old["engines"] = made["shared"], made["engines"]

@@ -181,8 +181,9 @@ def _case(row: ServingRow, index: int, smallest: int) -> Case | str:
     # Where the workers are not stated, some share the load (DECODE_WORKERS), up to one a request.
     stated = row.decode.workers
     batch = row.decode.batch
-    held = row.concurrency if row.concurrency is not None and (stated is None or batch is None) else None
-    held = held if held is not None else (batch or 1.0) * row.decode.dp * (stated or 1)
+    held = (batch or 1.0) * row.decode.dp * (stated or 1)
+    if row.concurrency is not None and (stated is None or batch is None):
+        held = row.concurrency
     workers = float(stated) if stated else max(min(DECODE_WORKERS, held), 1.0)
     if batch is None or not stated:
         batch = held / decode.dp / workers
@@ -235,7 +236,9 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
     apart = _array(cases, "disaggregated") > 0
     flags = resolve_load(engine, device, arch, cases[0].decode)
     terms = memory_terms(arch, device, decode_at, engine, quant, flags, kv_dtype=kv_name)
-    limit = as_float(terms.pool_tokens) / (inputs + outputs)
+    # Engines that reserve the longest output hold isl + osl a request; the others what it has grown to.
+    held = inputs + outputs * (1.0 if engine.scheduling(device).reserves_max_output else 0.5)
+    limit = as_float(terms.pool_tokens) / held
     # A pool within the errors of the memory model (its weights, its fraction) says nothing about the limit.
     vague = as_float(terms.pool) < VAGUE_POOL * usable
     limit = np.where(apart | vague | (limit < 1.0), np.inf, limit)
