@@ -123,7 +123,20 @@ def test_the_hub_by_its_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     file.write_text((CATALOG / "Qwen__Qwen3-32B.json").read_text(encoding="utf-8"))
     calls: list[tuple[str, str, object]] = []
 
+    class Session:
+        @staticmethod
+        def head(url: str, timeout: float) -> None:
+            assert url == "http://mirror/someone/some-model/resolve/main/config.json"
+
     class Client:
+        @staticmethod
+        def get_session() -> type[Session]:
+            return Session
+
+        @staticmethod
+        def hf_hub_url(name: str, what: str, endpoint: object = None) -> str:
+            return f"{endpoint}/{name}/resolve/main/{what}"
+
         @staticmethod
         def hf_hub_download(name: str, what: str, endpoint: object = None) -> str:
             calls.append((name, what, endpoint))
