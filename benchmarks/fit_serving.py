@@ -134,7 +134,9 @@ def predict(data: Data, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         interference_same=np.where(sglang, of("interference_same"), of("interference")),  # type: ignore[arg-type]
         wait_same=np.where(sglang, of("wait_same"), of("wait_weight")),  # type: ignore[arg-type]
     )
-    ttft, tpot = evaluate(data.found, Overheads(**over), batching, Pools(burst=of("burst"), wave=of("wave"), wave_cap=of("wave_cap")))  # type: ignore[arg-type]
+    ttft, tpot = evaluate(
+        data.found, Overheads(**over), batching, Pools(burst=of("burst"), wave=of("wave"), wave_cap=of("wave_cap"))
+    )  # type: ignore[arg-type]
     return np.log(ttft), np.log(tpot)
 
 

@@ -7,8 +7,8 @@ import pytest
 from sizing.engine.placement import Placement
 from sizing.errors import PlacementError, SizingError
 from sizing.estimate import estimate
-from sizing.study import parse_study
 from sizing.planner import plan
+from sizing.study import parse_study
 
 
 def fits(model: str, on: str, place: Placement, **parts: object) -> bool:
