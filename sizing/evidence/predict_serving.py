@@ -307,9 +307,12 @@ def _joined(parts: list[tuple[int, PassParts]]) -> PassParts:
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """Coefficients of benchmarks and of separate pools. burst: share of N prompts' prefill that the first burst adds to
-    the mean TTFT. wave, wave_cap: where all requests are equally long, up to wave_cap of them stay in step in engines
-    that mix prefill and decode, and wait for each other's prompts. disagg_*: factors on decode step and prefill, and the fixed cost of handing the cache over [s]."""
+    """Coefficients of benchmarks and of separate pools.
+
+    burst: share of N prompts' prefill that the first burst adds to the mean TTFT. wave, wave_cap: where all requests are
+    equally long, up to wave_cap of them stay in step in engines that mix prefill and decode, and wait for each other's
+    prompts. disagg_*: factors on decode step and prefill, and the fixed cost of handing the cache over [s].
+    """
 
     burst: Any = 0.05
     wave: Any = 0.0
