@@ -55,8 +55,36 @@ def batch_grid(limit: Any, points: int, least: float = 0.25) -> FloatArray:
     return np.asarray(least * (top / least) ** share, dtype=np.float64)
 
 
-def load_curve(
-    step: StepModel,
+@dataclass(frozen=True, slots=True)
+class PhaseTimes:
+    """What steps take at each point of load [s]: a decode step, a prompt alone, a prompt's addition to the steps that
+    carry it, and the time that passes from its first chunk to its first token."""
+
+    decode_s: FloatArray
+    alone_s: FloatArray
+    marginal_s: FloatArray
+    in_batch_s: FloatArray
+
+
+def phase_times(step: StepModel, placement: Placement, load: Load, batching: Batching, batch: FloatArray) -> PhaseTimes:
+    """The times of both phases over ``batch`` (decoding sequences per rank), from the step model itself."""
+    output = np.maximum(as_float(load.output_tokens), 1.0)
+    context = as_float(load.input_tokens) + output / 2
+    micro = np.maximum(batch / as_float(placement.pp), 1e-3)
+    decode = step.seconds(
+        StepShape(decode_seqs=micro, decode_context=context, tokens_per_decode=load.verified_tokens), placement
+    ) + as_float(load.draft_s)
+    times = prefill_times(step, placement, load, batching, micro, decode)
+    return PhaseTimes(
+        decode_s=decode,
+        alone_s=np.broadcast_to(times.alone_s, decode.shape),
+        marginal_s=np.broadcast_to(times.marginal_s, decode.shape),
+        in_batch_s=np.broadcast_to(times.in_batch_s, decode.shape),
+    )
+
+
+def curve_of(
+    times: PhaseTimes,
     placement: Placement,
     load: Load,
     batching: Batching,
@@ -64,29 +92,22 @@ def load_curve(
     *,
     input_scv: float = 0.0,
 ) -> LoadCurve:
-    """The curve over ``batch`` (decoding sequences per rank; last axis is the load; placements broadcast before it).
-
-    input_scv: squared coefficient of variation of the prompt lengths (0: all equal).
-    """
+    """The curve that step times of both phases give; see the module's text for the formulas."""
     output = np.maximum(as_float(load.output_tokens), 1.0)
     steps = np.maximum(output - 1.0, 0.0) / load.tokens_per_step
     pp, dp = as_float(placement.pp), as_float(placement.dp)
-    context = as_float(load.input_tokens) + output / 2
-    micro = np.maximum(batch / pp, 1e-3)
-    decode = step.seconds(
-        StepShape(decode_seqs=micro, decode_context=context, tokens_per_decode=load.verified_tokens), placement
-    ) + as_float(load.draft_s)
-    times = prefill_times(step, placement, load, batching, micro, decode)
+    decode = times.decode_s
     service = np.maximum(times.marginal_s / pp, 1e-9)
     rate = batch / np.maximum(steps * decode + batch * service, 1e-12)
     rho = np.minimum(rate * service, 0.9999)
-    tpot = decode / load.tokens_per_step / (1.0 - rho)
-    queue = rate * service**2 * (1.0 + input_scv) / (2.0 * (1.0 - rho))
-    wait = queue + 0.5 * decode + rho * decode
+    free = 1.0 - rho
+    tpot = decode / load.tokens_per_step / free
+    queue = rate * service**2 * ((1.0 + input_scv) / 2.0) / free
+    wait = queue + (0.5 + rho) * decode
     first = times.in_batch_s + batching.fixed_ttft_s
     made = np.maximum(output - 1.0, 1.0)
     # Prefills that fall among a request's steps: Poisson in number, each as long as a prompt.
-    spread = np.sqrt(rate * decode * service**2 * (1.0 + input_scv) / ((1.0 - rho) ** 3 * made))
+    spread = service * np.sqrt(rate * decode * ((1.0 + input_scv) / made) / (free * free * free))
     held = rate * (first + wait + tpot * made)
     return LoadCurve(
         batch=np.broadcast_to(batch, rate.shape),
@@ -100,3 +121,53 @@ def load_curve(
         prefill_share=rho,
         concurrency=held * dp,
     )
+
+
+def load_curve(
+    step: StepModel,
+    placement: Placement,
+    load: Load,
+    batching: Batching,
+    batch: FloatArray,
+    *,
+    input_scv: float = 0.0,
+) -> LoadCurve:
+    """The curve over ``batch`` (decoding sequences per rank; last axis is the load; placements broadcast before it).
+
+    input_scv: squared coefficient of variation of the prompt lengths (0: all equal).
+    """
+    times = phase_times(step, placement, load, batching, batch)
+    return curve_of(times, placement, load, batching, batch, input_scv=input_scv)
+
+
+@dataclass(frozen=True, slots=True)
+class FineGrid:
+    """``factor`` points an interval between the nodes of a batch grid (last axis), in equal ratios, nodes included.
+
+    Step times are smooth in the batch, and a table costs a look-up where the step model costs a microsecond a point.
+    """
+
+    points: FloatArray
+    weight: FloatArray
+
+    @classmethod
+    def between(cls, nodes: FloatArray, factor: int) -> FineGrid:
+        """The grid of ``factor * (nodes - 1) + 1`` points."""
+        low, high = nodes[..., :-1, None], nodes[..., 1:, None]
+        points = low * (high / low) ** (np.arange(factor) / factor)
+        weight = (points - low) / np.maximum(high - low, 1e-300)
+        flat = points.reshape(*nodes.shape[:-1], -1)
+        return cls(np.concatenate([flat, nodes[..., -1:]], axis=-1), weight)
+
+    def spread(self, table: FloatArray) -> FloatArray:
+        """Values at the nodes as values at the points, linear in the batch."""
+        left = table[..., :-1, None]
+        inner = left + (table[..., 1:, None] - left) * self.weight
+        return np.concatenate([inner.reshape(*table.shape[:-1], -1), table[..., -1:]], axis=-1)
+
+
+def refined(times: PhaseTimes, batch: FloatArray, factor: int) -> tuple[PhaseTimes, FloatArray]:
+    """Times tabulated at the nodes ``batch`` (last axis, rising), between them too; and the batches of these points."""
+    fine = FineGrid.between(batch, factor)
+    names = PhaseTimes.__dataclass_fields__
+    return PhaseTimes(**{name: fine.spread(getattr(times, name)) for name in names}), fine.points

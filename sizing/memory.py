@@ -48,7 +48,8 @@ class MemoryTerms:
     """Bytes on one rank of the pipeline stage that decides the pool; numbers or arrays of one shape.
 
     pool may be negative: then the rest does not fit. pool_tokens and max_concurrency are of one data
-    parallel rank. stage is the deciding stage's index.
+    parallel rank. stage is the deciding stage's index. concurrency_at_mean: requests that run at once at the mean
+    length that was asked for, on the same stage; 0 where none was.
     """
 
     weights: Any
@@ -59,6 +60,7 @@ class MemoryTerms:
     pool_tokens: Any
     max_concurrency: Any
     stage: Any
+    concurrency_at_mean: Any = 0.0
 
     @property
     def fits(self) -> Any:
@@ -196,6 +198,7 @@ def _stage_terms(
     load: Load,
     stage: Stage,
     extra_weights: float,
+    mean_context: int | None,
 ) -> MemoryTerms:
     """The terms of one stage."""
     drafted = load.speculative_tokens
@@ -213,10 +216,11 @@ def _stage_terms(
         plan = engine.plan(groups)
         tokens = engine.pool_tokens(pool, plan, load)
         concurrency = engine.concurrency(pool, plan, load, load.context)
+        at_mean = 0.0 if mean_context is None else engine.concurrency(pool, plan, load, mean_context)
     else:
         tokens = np.where(pool > 0, np.inf, 0.0)
-        concurrency = tokens
-    return MemoryTerms(weights, activation, runtime, graphs, pool, tokens, concurrency, stage.index)
+        concurrency = at_mean = tokens
+    return MemoryTerms(weights, activation, runtime, graphs, pool, tokens, concurrency, stage.index, at_mean)
 
 
 def memory_terms(
@@ -229,11 +233,13 @@ def memory_terms(
     *,
     kv_dtype: str | KVFormat = "bf16",
     extra_weights: float = 0.0,
+    mean_context: int | None = None,
 ) -> MemoryTerms:
     """All terms for one placement or for arrays of them (``tp``, ``pp``, ``dp``, ``ep`` broadcast).
 
     Of a pipeline the stage with the least concurrency decides, as engines take the least pool of all ranks.
-    ``extra_weights`` are bytes of a draft model on every rank.
+    ``extra_weights`` are bytes of a draft model on every rank. ``mean_context``: also how many requests of this many
+    tokens run at once.
     """
     fmt = kv_format(kv_dtype)
     sizes = np.broadcast_arrays(placement.tp, placement.pp, placement.dp, placement.ep)
@@ -245,7 +251,7 @@ def memory_terms(
         part = Placement(tp[here], int(stages_count), dp[here], ep[here])
         best: dict[str, Any] | None = None
         for stage in distinct_stages(arch, int(stages_count)):
-            terms = _stage_terms(arch, device, part, engine, scheme, fmt, load, stage, extra_weights)
+            terms = _stage_terms(arch, device, part, engine, scheme, fmt, load, stage, extra_weights, mean_context)
             made = {name: np.broadcast_to(getattr(terms, name), part.tp.shape) for name in names}
             if best is None:
                 best = made

@@ -7,20 +7,15 @@ for each group of losers. It evaluates with the very functions of a single estim
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from sizing.arrays import scalar
 from sizing.cost import (
-    HOURS_PER_MONTH,
-    carbon_g_per_million_tokens,
-    energy_wh_per_million_tokens,
     owned_usd_per_hour,
     ownership_per_accelerator_year,
-    token_cost,
 )
 from sizing.engine.placement import Placement
 from sizing.errors import PlacementError, SizingError, UnknownNameError
@@ -35,13 +30,33 @@ from sizing.model.counts import params_report
 from sizing.model.quantization import scheme
 from sizing.operations import StepShape
 from sizing.placements import as_arrays
+from sizing.plan_money import plan_money
+from sizing.pool_plan import pooled_plan, sustained
 from sizing.result import Plan, Rejection, Result
 from sizing.search import Candidates, Demand, evaluate
 from sizing.study import Offer, Study
+from sizing.survey import space_of, survey
 from sizing.target import Target, as_model, native_scheme, resolve_target, runs, usual_engine
 
 GIB = 2.0**30
 USUAL_POWER_FRACTION = 0.8  # of the accelerator's TDP, where no measurement says better
+
+
+class MapsWork(Protocol):
+    """Whatever maps work over workers: concurrent.futures' executors, dask's ``client.get_executor()``, Ray's pool."""
+
+    def map(self, function: Callable[..., Any], /, *iterables: Iterable[Any]) -> Iterable[Any]:
+        """Apply the function to the items of the iterables in turn; results in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the search on one target found."""
+
+    plans: list[Plan]
+    rejected: list[Rejection]
+    evaluated: int
 
 
 @dataclass(frozen=True)
@@ -56,10 +71,18 @@ class _Priced:
     power_w: float
 
 
-def plan(study: Study, catalog: Catalog | None = None, *, calibration: Calibration | None = None) -> Result:
+def plan(
+    study: Study,
+    catalog: Catalog | None = None,
+    *,
+    calibration: Calibration | None = None,
+    executor: MapsWork | None = None,
+) -> Result:
     """Answer a Study. Raises SizingError for unknown names and lengths beyond the model's context.
 
     A part that cannot run, fit or meet the targets is not an error: it is in ``rejected`` with its reason.
+    ``executor`` (with a ``map`` like ``concurrent.futures.Executor``'s) takes the targets (accelerator, engine and
+    formats) one by one; the answer is the same.
     """
     catalog = catalog or load_catalog()
     arch = study_model(study)
@@ -67,20 +90,16 @@ def plan(study: Study, catalog: Catalog | None = None, *, calibration: Calibrati
     rejected: list[Rejection] = []
     found: list[Plan] = []
     evaluated = 0
-    for priced in _targets(study, arch, catalog, rejected, assumptions, calibration):
-        demand = Demand.of(study.workload, priced.target, study.model.context)
-        if not assumptions or not any("context" in item for item in assumptions):
-            assumptions += check_context(arch, demand.context, "workload")
-        for drafts in _draft_choices(study, arch):
-            try:
-                candidates = evaluate(study, priced.target, demand, drafts=drafts)
-            except SizingError as error:
-                rejected.append(Rejection(_name(priced.target), "not_evaluated", str(error)))
-                continue
-            evaluated += candidates.evaluated
-            plans, fallen = _plans_of(study, priced, candidates)
-            found += plans
-            rejected += fallen
+    work = list(_targets(study, arch, catalog, rejected, assumptions, calibration))
+    if work:
+        demand = Demand.of(study.workload, work[0].target, study.model.context)
+        assumptions += check_context(arch, demand.context, "workload")
+        many = len(work)
+        run: Callable[..., Iterable[_Answer]] = map if executor is None else executor.map
+        for answer in run(_answer, [study] * many, work, [demand] * many, [_draft_choices(study, arch)] * many):
+            found += answer.plans
+            rejected += answer.rejected
+            evaluated += answer.evaluated
     ranked = sorted(found, key=_rank)
     kept = _distinct(ranked, study.constraints.max_plans)
     rejected += _dearer(ranked, kept)
@@ -95,6 +114,39 @@ def plan(study: Study, catalog: Catalog | None = None, *, calibration: Calibrati
         evaluated=evaluated,
         model=model_facts(arch),
     )
+
+
+def _answer(study: Study, priced: _Priced, demand: Demand, draft_choices: list[int]) -> _Answer:
+    """The search on one target: aggregated and, where the study asks for it, disaggregated. Runs on any worker."""
+    plans: list[Plan] = []
+    rejected: list[Rejection] = []
+    evaluated = 0
+    for drafts in draft_choices:
+        try:
+            ground = survey(priced.target, demand, space_of(study, priced.target), study.engine, drafts=drafts)
+            if study.engine.disaggregated != "on":
+                candidates = evaluate(study, priced.target, demand, drafts=drafts, ground=ground)
+                evaluated += candidates.evaluated
+                made, fallen = _plans_of(study, priced, candidates)
+                plans += made
+                rejected += fallen
+            if study.engine.disaggregated != "off":
+                pooled, count = pooled_plan(
+                    study,
+                    priced.target,
+                    demand,
+                    ground=ground,
+                    drafts=drafts,
+                    usd_per_hour=priced.usd,
+                    power_w=priced.power_w,
+                    max_accelerators=priced.offer.max_accelerators,
+                    said=priced.said,
+                )
+                evaluated += count
+                (plans if isinstance(pooled, Plan) else rejected).append(pooled)  # type: ignore[arg-type]
+        except SizingError as error:
+            rejected.append(Rejection(_name(priced.target), "not_evaluated", str(error)))
+    return _Answer(plans, rejected, evaluated)
 
 
 def study_model(study: Study) -> Architecture:
@@ -321,31 +373,16 @@ def _as_plan(study: Study, priced: _Priced, found: Candidates, row: int, named: 
     chips = int(place.accelerators) * (working + spare)
     rate = curve["requests_per_s"] * working
     widths = {name: width(target, name) for name in ("throughput", "ttft", "tpot")}
-    usd_hour = None if priced.usd is None else priced.usd * chips
-    busy_rate = _mean_rate(study, rate)
-    cost: dict[str, Interval] = {}
-    if usd_hour is not None:
-        each = token_cost(
-            usd_hour,
-            busy_rate,
-            demand.input_tokens,
-            demand.output_tokens,
-            curve["prefill_share"],
-            study.workload.prefix_cache_hit_rate,
-        )
-        for name in (
-            "usd_per_million_input_tokens",
-            "usd_per_million_output_tokens",
-            "usd_per_million_cached_input_tokens",
-            "usd_per_million_tokens",
-            "usd_per_request",
-        ):
-            value = scalar(getattr(each, name))
-            cost[name] = Interval(value / widths["throughput"].high, value, value / widths["throughput"].low)
-    tokens_per_s = busy_rate * (demand.input_tokens + demand.output_tokens)
-    power = priced.power_w * chips
-    pue = study.money.own.pue
-    energy = float(energy_wh_per_million_tokens(power, pue, tokens_per_s)) if priced.power_w and tokens_per_s else None
+    money = plan_money(
+        study,
+        demand,
+        accelerators=chips,
+        peak_requests_per_s=rate,
+        prefill_share=curve["prefill_share"],
+        usd_per_accelerator_hour=priced.usd,
+        power_w=priced.power_w,
+        throughput=widths["throughput"],
+    )
     memory = {
         "usable": target.accelerator.usable_bytes / GIB,
         "weights": float(found.terms.weights[row]) / GIB,
@@ -374,10 +411,10 @@ def _as_plan(study: Study, priced: _Priced, found: Candidates, row: int, named: 
         engine_version=target.engine.version_text,
         mode="aggregated",
         speculative_tokens=found.drafts,
-        usd_per_hour=usd_hour,
+        usd_per_hour=money.usd_per_hour,
         usd_per_accelerator_hour=priced.usd,
-        usd_per_month=None if usd_hour is None else usd_hour * HOURS_PER_MONTH,
-        cost=cost,
+        usd_per_month=money.usd_per_month,
+        cost=money.cost,
         ttft_s=Interval.around(curve["ttft_s"], widths["ttft"]),
         tpot_s=Interval.around(curve["tpot_s"], widths["tpot"]),
         ttft_p95_s=curve["ttft_p95_s"],
@@ -395,18 +432,11 @@ def _as_plan(study: Study, priced: _Priced, found: Candidates, row: int, named: 
         memory_gib=memory,
         bottleneck=named,
         binding=_binding(study, found, row, working),
-        energy_wh_per_million_tokens=energy,
-        carbon_g_per_million_tokens=None
-        if energy is None
-        else float(carbon_g_per_million_tokens(energy, study.money.grid_g_per_kwh)),
+        energy_wh_per_million_tokens=money.energy_wh_per_million_tokens,
+        carbon_g_per_million_tokens=money.carbon_g_per_million_tokens,
         assumptions=tuple(dict.fromkeys(said)),
         confidence=tuple(dict.fromkeys(reason for item in widths.values() for reason in item.reasons)),
     )
-
-
-def _mean_rate(study: Study, peak_rate: float) -> float:
-    """Requests/s over the whole day: what money is divided by."""
-    return peak_rate * study.workload.daily.utilization
 
 
 def _max_rate(found: Candidates, row: int) -> float:
@@ -575,7 +605,7 @@ def _known_schemes() -> set[str]:
 
 
 def _capacity(study: Study, target: Target, place: Placement, winner: Plan, longer: float = 1.0) -> float:
-    """Requests/s that one replica of a placement sustains within the targets."""
+    """Requests/s that one replica of a placement (or an accelerator of separate pools) sustains within the targets."""
     narrowed = study.model_copy(
         update={
             "constraints": study.constraints.model_copy(
@@ -596,6 +626,8 @@ def _capacity(study: Study, target: Target, place: Placement, winner: Plan, long
             cached_tokens=demand.cached_tokens * longer,
             context=int(demand.context * longer),
         )
+    if winner.mode == "disaggregated":
+        return sustained(study, target, demand, winner)
     found = evaluate(narrowed, target, demand, drafts=winner.speculative_tokens)
     rates = [found.max_carried[row] for row, item in enumerate(found.placements) if _same(item, place)]
     return float(rates[0]) if rates else 0.0

@@ -1,87 +1,36 @@
 """The vectorised evaluation of all placements of one target under one demand: what the planner ranks.
 
-For every legal placement the load curve is evaluated over a grid of batch sizes; the largest load that keeps the
-targets gives the rate of one replica, and the demand over that rate the number of replicas. Arrays all the way: axis 0
-is the placement, axis 1 the load.
+For every legal placement the step times are tabulated over a grid of batch sizes and the load curve is evaluated
+between the nodes; the largest load that keeps the targets gives the rate of one replica, and the demand over that rate
+the number of replicas. Arrays all the way: axis 0 is the placement, axis 1 the load. Placements go by in chunks, so
+that a search of any size stays within some tens of megabytes.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from sizing.arrays import FloatArray, as_float
+from sizing.arrays import FloatArray
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
-from sizing.estimate import batching_of, mean_held_tokens
-from sizing.load_curve import LoadCurve, batch_grid, load_curve
-from sizing.memory import MemoryTerms, memory_terms, resolve_load
-from sizing.placements import Space, as_arrays, legal_placements
+from sizing.load_curve import LoadCurve, batch_grid, curve_of, load_curve, phase_times, refined
+from sizing.memory import MemoryTerms
+from sizing.placements import legal_placements
 from sizing.serving import Batching, Load
 from sizing.study import Study
+from sizing.survey import Demand, Ground, acceptance_length, space_of, survey
 from sizing.target import Target
-from sizing.workload import BatchArrival, ConcurrencyArrival, UsersArrival, Workload
+from sizing.workload import Targets
 
-LOAD_POINTS = 24
+NODES = 24  # batch sizes at which the step model itself is asked
+LEAST_BATCH = 0.02  # sequences: nearly idle, where TTFT is that of one prompt alone
+POINTS_PER_NODE = 32  # loads evaluated between two nodes
+CHUNK_POINTS = 1 << 15  # loads evaluated at a time: what fits a core's cache
 MAX_PREFILL_SHARE = 0.97
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """The workload as numbers. kind: "rate", "concurrency", "users" or "batch"; amount in its unit at the peak."""
-
-    kind: str
-    amount: float
-    think_s: float
-    input_tokens: float
-    output_tokens: float
-    cached_tokens: float
-    input_scv: float
-    context: int
-
-    @classmethod
-    def of(cls, workload: Workload, target: Target, context: int | None) -> Demand:
-        """The demand of a workload on a model; images count with the model's own tokens."""
-        vision = target.arch.vision
-        tokens_of = vision.image_tokens if vision is not None else None
-        inputs = workload.mean_input_tokens(image_tokens=tokens_of)
-        outputs = workload.mean_output_tokens()
-        arrival = workload.arrival
-        kind, amount, think = "rate", workload.peak_requests_per_s or 0.0, 0.0
-        if isinstance(arrival, UsersArrival):
-            kind, amount, think = "users", float(arrival.users), arrival.think_s
-        elif isinstance(arrival, ConcurrencyArrival):
-            kind, amount = "concurrency", float(arrival.concurrency)
-        elif isinstance(arrival, BatchArrival):
-            kind, amount = "batch", float(arrival.requests)
-        most_in, most_out = workload.length_grid(64, image_tokens=tokens_of)
-        longest = int(np.max(most_in + most_out))
-        return cls(
-            kind=kind,
-            amount=amount,
-            think_s=think,
-            input_tokens=inputs,
-            output_tokens=outputs,
-            cached_tokens=inputs * workload.prefix_cache_hit_rate,
-            input_scv=workload.input.scv if workload.joint is None else _scv(most_in),
-            context=context or longest,
-        )
-
-    def carried(self, curve: LoadCurve) -> FloatArray:
-        """How much of the demand one replica carries at each point of its curve."""
-        if self.kind == "concurrency":
-            return curve.concurrency
-        if self.kind == "users":
-            return curve.requests_per_s * (self.think_s + curve.end_to_end_s(self.output_tokens))
-        return curve.requests_per_s
-
-
-def _scv(values: Any) -> float:
-    mean = float(np.mean(values))
-    return float(np.var(values)) / mean**2 if mean > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -109,80 +58,81 @@ class Candidates:
     drafts: int = 0
 
 
-def space_of(study: Study, target: Target) -> Space:
-    """The bounds of the search on one target."""
-    c = study.constraints
-    return Space(
-        node_size=target.node_size,
-        max_nodes=c.max_nodes,
-        max_accelerators=c.max_accelerators,
-        tensor_parallel=c.tensor_parallel,
-        pipeline_parallel=c.pipeline_parallel,
-        data_parallel=c.data_parallel,
-        expert_parallel=c.expert_parallel,
-    )
+@dataclass
+class _Scan:
+    """What the scan of the load leaves of each placement."""
+
+    most: list[FloatArray] = field(default_factory=list)
+    ttft: list[Any] = field(default_factory=list)
+    tpot: list[Any] = field(default_factory=list)
+    best_ttft: list[FloatArray] = field(default_factory=list)
+    best_tpot: list[FloatArray] = field(default_factory=list)
+    replicas: list[FloatArray] = field(default_factory=list)
+    batch: list[FloatArray] = field(default_factory=list)
+    evaluated: int = 0
 
 
-def acceptance_length(rate: float, drafts: int) -> float:
-    """Tokens gained per step: ``(1 - p^(k+1)) / (1 - p)`` for k drafts, each accepted with probability p in turn."""
-    if rate >= 1.0:
-        return drafts + 1.0
-    return float((1.0 - rate ** (drafts + 1)) / (1.0 - rate))
-
-
-def evaluate(study: Study, target: Target, demand: Demand, *, drafts: int = 0, points: int = LOAD_POINTS) -> Candidates:
-    """Evaluate every legal placement of a target; see the module's text."""
-    legal, fallen = legal_placements(target.arch, target.scheme, target.engine, space_of(study, target))
-    if not legal:
+def evaluate(
+    study: Study,
+    target: Target,
+    demand: Demand,
+    *,
+    drafts: int = 0,
+    ground: Ground | None = None,
+    points_per_node: int = POINTS_PER_NODE,
+) -> Candidates:
+    """Evaluate every legal placement of a target; see the module's text. ``ground``: its survey, if at hand."""
+    ground = ground or survey(target, demand, space_of(study, target), study.engine, drafts=drafts)
+    if ground is None:
+        _, fallen = legal_placements(target.arch, target.scheme, target.engine, space_of(study, target))
         return _nothing(target, demand, fallen)
-    flat = as_arrays(legal)
-    engine = study.engine
-    flags = resolve_load(
-        target.engine,
-        target.device,
-        target.arch,
-        flat,
-        context=demand.context,
-        max_num_seqs=engine.max_num_seqs,
-        max_num_batched_tokens=engine.max_num_batched_tokens,
-        utilization=engine.memory_utilization,
-        speculative_tokens=drafts,
+    scan = _Scan()
+    rows = max(1, CHUNK_POINTS // (NODES * points_per_node))
+    for start in range(0, len(ground.placements), rows):
+        _scan_rows(ground, slice(start, start + rows), study.workload.targets, points_per_node, scan)
+    batch = np.concatenate(scan.batch)
+    planned = load_curve(
+        target.step, ground.rows(slice(None)), ground.load, ground.batching, batch[:, None], input_scv=demand.input_scv
     )
-    terms = memory_terms(target.arch, target.device, flat, target.engine, target.scheme, flags, kv_dtype=target.kv)
-    fits = np.asarray(terms.fits)
-    held = float(mean_held_tokens(target, demand.input_tokens, demand.output_tokens))
-    at_mean = memory_terms(
-        target.arch,
-        target.device,
-        flat,
-        target.engine,
-        target.scheme,
-        replace(flags, context=max(1, int(np.ceil(held)))),
-        kv_dtype=target.kv,
+    return Candidates(
+        target=target,
+        demand=demand,
+        placements=ground.placements,
+        terms=ground.terms,
+        engine_load=ground.engine_load,
+        limit=ground.limit,
+        load=ground.load,
+        batching=ground.batching,
+        replicas=np.concatenate(scan.replicas),
+        max_carried=np.concatenate(scan.most),
+        curve=planned,
+        fits=ground.fits,
+        meets_ttft=np.concatenate(scan.ttft),
+        meets_tpot=np.concatenate(scan.tpot),
+        best_ttft_p95=np.concatenate(scan.best_ttft),
+        best_tpot_p95=np.concatenate(scan.best_tpot),
+        evaluated=scan.evaluated,
+        fallen=ground.fallen,
+        drafts=drafts,
     )
-    limit = np.where(fits, np.minimum(as_float(at_mean.max_concurrency), float(flags.max_num_seqs)), 1.0)
-    limit = np.maximum(limit, 1.0)
-    load = Load(
-        concurrency=1.0,
-        input_tokens=demand.input_tokens,
-        output_tokens=demand.output_tokens,
-        cached_tokens=demand.cached_tokens,
-        tokens_per_step=acceptance_length(engine.acceptance_rate, drafts) if drafts else 1.0,
-        verified_tokens=1.0 + drafts,
-    )
-    batching = batching_of(target, flags.max_num_batched_tokens)
-    grid = batch_grid(limit, points)
-    curve = load_curve(target.step, as_arrays(legal, 1), load, batching, grid, input_scv=demand.input_scv)
-    targets = study.workload.targets
-    within = np.minimum(curve.concurrency, np.inf) <= (limit * flat.dp)[:, None] * 1.0001
+
+
+def _scan_rows(ground: Ground, rows: slice, targets: Targets, points: int, scan: _Scan) -> None:
+    """Evaluate the load curves of some placements and keep what the plan needs of them."""
+    demand, places = ground.demand, ground.rows(rows)
+    nodes = batch_grid(ground.limit[rows], NODES, LEAST_BATCH)
+    table = phase_times(ground.target.step, places, ground.load, ground.batching, nodes)
+    times, grid = refined(table, nodes, points)
+    curve = curve_of(times, places, ground.load, ground.batching, grid, input_scv=demand.input_scv)
+    within = curve.concurrency <= (ground.limit[rows, None] * places.dp) * 1.0001
+    within[:, 0] = True
     meets_ttft = _at_most(curve.ttft_p95_s, targets.ttft_p95_s) & _at_most(curve.ttft_s, targets.ttft_p50_s)
     meets_tpot = _at_most(curve.tpot_p95_s, targets.tpot_p95_s) & _at_most(curve.tpot_s, targets.tpot_p50_s)
     if targets.e2e_p95_s is not None:
         whole = curve.ttft_p95_s + curve.tpot_p95_s * max(demand.output_tokens - 1, 0)
         meets_tpot = meets_tpot & _at_most(whole, targets.e2e_p95_s)
     busy = curve.prefill_share <= MAX_PREFILL_SHARE
-    within = within | (np.arange(points) == 0)
-    allowed = fits[:, None] & meets_ttft & meets_tpot & busy & within
+    allowed = ground.fits[rows, None] & meets_ttft & meets_tpot & busy & within
     carried = np.where(allowed, demand.carried(curve), 0.0)
     most = carried.max(axis=1)
     usable = most * (1.0 - targets.headroom)
@@ -192,29 +142,14 @@ def evaluate(study: Study, target: Target, demand: Demand, *, drafts: int = 0, p
         replicas = np.where(usable > 0, 1.0, np.inf)
     replicas = np.maximum(replicas, 1.0)
     share = most if demand.kind == "batch" else np.where(np.isfinite(replicas), demand.amount / replicas, 0.0)
-    batch = _batch_for(share, np.where(allowed, demand.carried(curve), np.nan), grid)
-    planned = load_curve(target.step, as_arrays(legal, 1), load, batching, batch[:, None], input_scv=demand.input_scv)
-    return Candidates(
-        target=target,
-        demand=demand,
-        placements=legal,
-        terms=terms,
-        engine_load=flags,
-        limit=limit,
-        load=load,
-        batching=batching,
-        replicas=replicas,
-        max_carried=most,
-        curve=planned,
-        fits=fits,
-        meets_ttft=(meets_ttft & within).any(axis=1),
-        meets_tpot=(meets_tpot & within).any(axis=1),
-        best_ttft_p95=np.nanmin(curve.ttft_p95_s, axis=1),
-        best_tpot_p95=np.nanmin(curve.tpot_p95_s, axis=1),
-        evaluated=curve.requests_per_s.size,
-        fallen=fallen,
-        drafts=drafts,
-    )
+    scan.most.append(most)
+    scan.replicas.append(replicas)
+    scan.batch.append(_batch_for(share, np.where(allowed, carried, np.nan), grid))
+    scan.ttft.append((meets_ttft & within).any(axis=1))
+    scan.tpot.append((meets_tpot & within).any(axis=1))
+    scan.best_ttft.append(curve.ttft_p95_s.min(axis=1))
+    scan.best_tpot.append(curve.tpot_p95_s.min(axis=1))
+    scan.evaluated += curve.requests_per_s.size
 
 
 def _at_most(values: FloatArray, bound: float | None) -> Any:
@@ -262,3 +197,6 @@ def _nothing(target: Target, demand: Demand, fallen: Counter[tuple[str, str]]) -
         evaluated=0,
         fallen=fallen,
     )
+
+
+__all__ = ["Candidates", "Demand", "acceptance_length", "evaluate", "space_of"]

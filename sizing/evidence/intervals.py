@@ -40,7 +40,13 @@ def spread(
         raise unknown_name("quantity", quantity, list(QUANTITIES), key="quantity")
     document = serving_document()
     intervals = document["intervals"]
-    base, widen = intervals[quantity], intervals["widen"]
+    widen = intervals["widen"]
+    base = intervals[quantity]
+    pools = intervals.get("disagg_uncertain" if uncertain else "disagg") if disaggregated else None
+    if pools is not None:
+        slower = pools["ttft" if quantity == "ttft" else "tpot"]
+        inverse = {"low": 1 / slower["high"], "high": 1 / slower["low"]}
+        base = inverse if quantity == "throughput" else slower
     reasons = ["errors on whole groups of measured servers that the fit had not seen"]
     extra = 0.0
 
@@ -57,9 +63,11 @@ def spread(
         wider("kind", f"few or no measured servers of {kind} models")
     if dtype not in intervals.get("dtypes", ("bf16", "fp8", "fp8_block", "nvfp4", "mxfp4")):
         wider("dtype", f"few or no measured servers with {dtype} weights")
-    if disaggregated:
-        wider("disagg", "prefill and decode pools apart: few rows state both")
-    if uncertain:
+    if disaggregated and pools is None:
+        wider("disagg", "prefill and decode pools apart")
+    elif disaggregated:
+        reasons.append("prefill and decode pools apart: no coefficient is fitted on such servers")
+    if uncertain and pools is None:
         wider("uncertain", "the placement is not fully stated")
     low = math.exp(-math.sqrt(math.log(float(base["low"])) ** 2 + extra))
     high = math.exp(math.sqrt(math.log(float(base["high"])) ** 2 + extra))

@@ -1,0 +1,244 @@
+"""Claims that arithmetic settles: relative prices, training runs, contexts, sizes, one accelerator against another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sizing.breakeven import list_price
+from sizing.capacity import TokenKind
+from sizing.claims.claim import Claim, Finding
+from sizing.engine.cache import kv_format
+from sizing.errors import SizingError
+from sizing.estimate import check_context
+from sizing.hardware import Catalog, api_prices
+from sizing.hardware.price_models import ApiPrice
+from sizing.memory import LedgerLine
+from sizing.model.architecture import Architecture
+from sizing.model.counts import kv_bytes
+from sizing.model.sources import load_model
+from sizing.units import count, digits, gib, usd
+
+#: Half a point: what a percentage printed without digits may be off by.
+ROUNDING = 0.005
+#: Two list prices that differ by less than this are the same to the cent.
+SAME_PRICE = 0.0051
+#: Model-FLOP utilisation of training. DeepSeek-V3's report: 14.8T tokens, 2.664M H800-hours, 37B active parameters:
+#: 6 x 37e9 x 14.8e12 / (2.664e6 x 3600 x 989e12) = 35% of the BF16 peak.
+GOOD_MFU = 0.35
+BEST_MFU = 0.60
+BYTES_PER_TOKEN = 4.0  # of English text with a vocabulary of 100,000 and more; an assumption
+SECONDS_PER_YEAR = 31_557_600.0
+
+
+def _price_of(item: ApiPrice, kind: TokenKind) -> float | None:
+    """USD per million tokens of a list; "blend" is one part output in four."""
+    into, out = item.input_per_million, item.output_per_million
+    if item.currency != "USD" or into is None or out is None:
+        return None
+    return {"input": into, "output": out, "blend": 0.75 * into + 0.25 * out}[kind]
+
+
+def relative_finding(claim: Claim, catalog: Catalog) -> Finding:
+    """A price "so much below" another model's list price: the arithmetic, and whose price it would fit."""
+    assert claim.below is not None and claim.than is not None
+    other = list_price(claim.than, catalog)
+    statement = f"{claim.below:.1%} below {other.model}"
+    into, out = usd(other.input_per_million or 0), usd(other.output_per_million or 0)
+    said = [
+        f"{other.model}: {into} per million input and {out} per million output tokens ({other.date}; {other.source})"
+    ]
+    kinds: tuple[TokenKind, ...] = (claim.kind,) if claim.kind else ("input", "output")
+    lines: list[LedgerLine] = []
+    for kind in kinds:
+        price = _price_of(other, kind)
+        if price is not None:
+            lines.append(LedgerLine(f"would be, {kind}", price * (1 - claim.below), "USD/M tokens",
+                                    f"{usd(price)} x (1 - {claim.below:.1%})"))  # fmt: skip
+    if claim.usd_per_million is None:
+        return Finding("relative price", statement, "cannot be judged",
+                       "no price is claimed to compare", tuple(lines), tuple(said))  # fmt: skip
+    shares = {kind: 1 - claim.usd_per_million / price for kind in kinds if (price := _price_of(other, kind))}
+    lines += [
+        LedgerLine(f"is below, {kind}", share, "", f"1 - {usd(claim.usd_per_million)} / its price")
+        for kind, share in shares.items()
+    ]
+    lines += _coincidences(claim, catalog)
+    right = [kind for kind, share in shares.items() if abs(share - claim.below) <= ROUNDING]
+    if right:
+        because = f"{usd(claim.usd_per_million)} is {claim.below:.1%} below the list price of {right[0]} tokens"
+        return Finding("relative price", statement, "holds", because, tuple(lines), tuple(said))
+    stated = ", ".join(f"{share:.1%} below its {kind} price" for kind, share in shares.items())
+    fits = ", ".join(line.name.removeprefix("fits ") for line in lines if line.name.startswith("fits "))
+    also = f"; the percentage fits {fits}" if fits else ""
+    because = f"{usd(claim.usd_per_million)} is {stated}, not {claim.below:.1%}{also}"
+    if max(shares.values(), default=0.0) < claim.below:
+        return Finding("relative price", statement, "does not hold", because, tuple(lines), tuple(said))
+    because = f"it is read as 'at least': {because}"
+    return Finding("relative price", statement, "holds only if", because, tuple(lines), tuple(said))
+
+
+def _coincidences(claim: Claim, catalog: Catalog) -> Iterator[LedgerLine]:
+    """Lists that the percentage does fit, and lists that have this very price."""
+    price, below = claim.usd_per_million, claim.below
+    assert price is not None
+    for item in api_prices(catalog):
+        if item.currency != "USD":
+            continue
+        figures = {
+            "input": item.input_per_million,
+            "cached input": item.cached_input_per_million,
+            "output": item.output_per_million,
+        }
+        for name, figure in figures.items():
+            if not figure:
+                continue
+            if below is not None and abs(1 - price / figure - below) <= ROUNDING / 2 and "GPT" in item.model:
+                yield LedgerLine(f"fits {item.model}, {name}", 1 - price / figure, "",
+                                 f"1 - {usd(price)} / {usd(figure)} ({item.date})")  # fmt: skip
+            if abs(figure - price) < SAME_PRICE / 2 and item.provider == "DeepSeek":
+                yield LedgerLine(f"same price: {item.model}, {name}", figure, "USD/M tokens",
+                                 f"list price of {item.date}")  # fmt: skip
+
+
+def training_finding(claim: Claim, catalog: Catalog) -> Finding:
+    """A training cluster's rate and utilisation: chips it means, and whether it can be of model FLOP."""
+    used = claim.training_utilisation
+    name = claim.accelerator or "an accelerator that is not named"
+    statement = " ".join(
+        [f"training on {name}"]
+        + ([f"at {used:.0%} utilisation"] if used else [])
+        + ([f"with {claim.training_flops / 1e15:,.0f} PFLOP/s"] if claim.training_flops else [])
+    )
+    lines: list[LedgerLine] = []
+    said: list[str] = []
+    if claim.accelerator and claim.training_flops:
+        accelerator, notes = catalog.resolve(claim.accelerator)
+        said += notes
+        peak = accelerator.peak_flops("bf16") or accelerator.peak_flops("fp16") or 0.0
+        if peak:
+            formula = f"{claim.training_flops / 1e15:,.0f} PFLOP/s / {peak / 1e12:,.1f} TFLOP/s each"
+            lines.append(LedgerLine("accelerators, if peak", claim.training_flops / peak, "", formula))
+            if used:
+                lines.append(LedgerLine("accelerators, if achieved", claim.training_flops / used / peak, "",
+                                        "the same over the utilisation"))  # fmt: skip
+    lines += _training_time(claim)
+    formula = "DeepSeek-V3's own report: 6 x 37e9 x 14.8e12 FLOP / (2.664e6 H800-hours x 3600 s x 989 TFLOP/s)"
+    lines.append(LedgerLine("a good large run", GOOD_MFU, "of the BF16 peak", formula))
+    if used is None:
+        return Finding(
+            "training", statement, "cannot be judged", "no utilisation is claimed", tuple(lines), tuple(said)
+        )
+    if used > BEST_MFU:
+        because = (
+            f"{used:.0%} as model FLOP over peak is beyond any large run made public (about {GOOD_MFU:.0%}, and at "
+            f"most {BEST_MFU:.0%}); as the share of accelerators or hours that are busy it is possible, and says "
+            "nothing about speed"
+        )
+        return Finding("training", statement, "holds only if", f"it means the busy share: {because}", tuple(lines),
+                       tuple(said))  # fmt: skip
+    return Finding("training", statement, "cannot be judged", f"{used:.0%} of the peak is possible; nothing shows it",
+                   tuple(lines), tuple(said))  # fmt: skip
+
+
+def _training_time(claim: Claim) -> Iterator[LedgerLine]:
+    """How long the data would take: 6 FLOP for each active parameter and token."""
+    if not claim.training_bytes:
+        return
+    tokens = claim.training_bytes / BYTES_PER_TOKEN
+    yield LedgerLine(
+        "training tokens", tokens, "tokens", f"{claim.training_bytes / 1e15:g} PB / {BYTES_PER_TOKEN:g} bytes"
+    )
+    active = claim.active or (float(load_model(claim.model).active) if claim.model else None)
+    if active is None:
+        return
+    flop = 6.0 * active * tokens
+    yield LedgerLine("training work", flop, "FLOP", f"6 x {count(active)} active parameters x {count(tokens)} tokens")
+    if claim.training_flops:
+        rate = claim.training_flops * (claim.training_utilisation or 1.0)
+        yield LedgerLine("training time", flop / rate / SECONDS_PER_YEAR, "years", "work / (PFLOP/s x utilisation)")
+
+
+def context_finding(claim: Claim, arch: Architecture, catalog: Catalog) -> Finding:
+    """Whether the model's positions reach a context, and what one such sequence holds in the cache."""
+    assert claim.context is not None
+    tokens = claim.context
+    statement = f"{arch.name} with a context of {tokens:,} tokens"
+    element = 2.0
+    said: list[str] = []
+    if claim.kv_dtype:
+        element = kv_format(claim.kv_dtype).element_bytes
+    held = float(kv_bytes(arch, float(tokens), element))
+    lines = [
+        LedgerLine("native context", float(arch.native_context or 0), "tokens", "the config's positions"),
+        LedgerLine("extended context", float(arch.extended_context or 0), "tokens", "with rope scaling (YaRN)"),
+        LedgerLine(
+            "cache of one sequence", held, "bytes", f"{tokens:,} tokens, all layers, {element:g} bytes an element"
+        ),
+    ]
+    if claim.accelerator:
+        accelerator, notes = catalog.resolve(claim.accelerator)
+        said += notes
+        lines.append(LedgerLine("of one accelerator's memory", held / accelerator.usable_bytes, "",
+                                f"{gib(held)} / {gib(accelerator.usable_bytes)}"))  # fmt: skip
+    try:
+        notes = check_context(arch, tokens, "context")
+    except SizingError as error:
+        return Finding("context", statement, "does not hold", error.message, tuple(lines), tuple(said))
+    if notes:
+        return Finding("context", statement, "holds only if", notes[0], tuple(lines), tuple(said))
+    because = (
+        f"its positions reach {arch.native_context:,} without scaling; one such sequence takes {gib(held)} of cache"
+    )
+    return Finding("context", statement, "holds", because, tuple(lines), tuple(said))
+
+
+def parameters_finding(claim: Claim, arch: Architecture) -> Finding:
+    """Claimed parameter counts against the exact ones, to the digits claimed."""
+    pairs = [("total", claim.total, float(arch.total)), ("active", claim.active, float(arch.active))]
+    stated = [(name, said, real) for name, said, real in pairs if said is not None]
+    statement = f"{arch.name}: " + " and ".join(f"{count(said)} {name}" for name, said, _ in stated)
+    lines = tuple(LedgerLine(f"{name} parameters", real, "", "from the config, exact") for name, _, real in stated)
+    wrong = [f"{name} is {count(real)}" for name, said, real in stated if abs(said / real - 1) > 0.02]
+    if wrong:
+        return Finding("parameters", statement, "does not hold", "; ".join(wrong), lines)
+    because = "; ".join(f"{name} is {int(real):,}" for name, _, real in stated)
+    return Finding("parameters", statement, "holds", because, lines)
+
+
+def size_finding(claim: Claim) -> Finding:
+    """A quantisation that makes weights smaller by a share."""
+    assert claim.size_cut is not None
+    bits = claim.size_bits or 8.0
+    statement = f"{bits:g}-bit weights are {claim.size_cut:.0%} smaller"
+    cuts = {name: 1 - bits / whole for name, whole in (("16 bits", 16.0), ("32 bits", 32.0))}
+    lines = [LedgerLine(f"cut from {name}", cut, "", f"1 - {bits:g} / {name}") for name, cut in cuts.items()]
+    lines.append(
+        LedgerLine("bits for that cut from 16", 16 * (1 - claim.size_cut), "bits", "16 x (1 - cut), no scales")
+    )
+    if any(abs(cut - claim.size_cut) <= 0.02 for cut in cuts.values()):
+        return Finding("size", statement, "holds", "the bits say so", tuple(lines))
+    because = f"{bits:g} bits are {cuts['16 bits']:.0%} less than 16 and {cuts['32 bits']:.0%} less than 32"
+    return Finding("size", statement, "does not hold", because, tuple(lines))
+
+
+def performance_finding(claim: Claim, catalog: Catalog) -> Finding:
+    """One accelerator as a share of another: the data sheets' ratios bound what can be true."""
+    assert claim.performance is not None and claim.of is not None and claim.accelerator is not None
+    one, said = catalog.resolve(claim.accelerator)
+    other, more = catalog.resolve(claim.of)
+    statement = f"{one.name} gives {claim.performance:.0%} of {other.name}"
+    peaks = (one.peak_flops("bf16") or one.peak_flops("fp16"), other.peak_flops("bf16") or other.peak_flops("fp16"))
+    figures = {
+        "peak 16-bit compute": peaks,
+        "memory bandwidth": (one.memory_bandwidth, other.memory_bandwidth),
+        "memory": (one.usable_bytes, other.usable_bytes),
+    }
+    lines = tuple(
+        LedgerLine(f"{name}, ratio", a / b, "", f"{digits(a / 1e9)} / {digits(b / 1e9)} (10^9 a second or bytes)")
+        for name, (a, b) in figures.items() if a and b
+    )  # fmt: skip
+    inside = lines and min(line.value for line in lines) <= claim.performance <= max(line.value for line in lines)
+    because = "between the ratios of the data sheets, so it depends on the work, which the claim does not name"
+    if not inside:
+        because = "outside the ratios of the data sheets; the claim names no work, so nothing can be computed"
+    return Finding("performance", statement, "cannot be judged", because, lines, (*said, *more))

@@ -1,0 +1,129 @@
+"""A claim as data, and what an examination of it says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from sizing.capacity import TokenKind
+from sizing.errors import SizingError
+from sizing.memory import LedgerLine
+
+Verdict = Literal["holds", "holds only if", "cannot be judged", "no batch reaches it", "does not hold"]
+#: From the harmless to the worst: a claim of several parts is as good as its worst part.
+VERDICTS: tuple[Verdict, ...] = ("holds", "cannot be judged", "holds only if", "no batch reaches it", "does not hold")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed; None where the claim doesn't say. Token counts are parameters or tokens, money is USD.
+
+    total, active: parameters. usd_per_million: price per million tokens of ``kind``. usd_per_hour: of one accelerator.
+    input_tokens, output_tokens: the request's shape at which a price is judged; context: longest request promised.
+    utilisation: share of the hours in which the accelerators serve at all (1: always busy). below, than: "below" this
+    share under the list price of "than". training_flops [FLOP/s], training_utilisation, training_bytes: of a training
+    run. size_cut, size_bits: weights smaller by this share when stored in this many bits. performance, of: this share
+    of another accelerator's performance. unparsed: what was not understood of a claim given as text.
+    """
+
+    text: str = ""
+    model: str | None = None
+    total: float | None = None
+    active: float | None = None
+    usd_per_million: float | None = None
+    kind: TokenKind | None = None
+    accelerator: str | None = None
+    usd_per_hour: float | None = None
+    weights: str | None = None
+    kv_dtype: str | None = None
+    input_tokens: float = 1000.0
+    output_tokens: float = 1000.0
+    context: int | None = None
+    utilisation: float | None = None
+    tpot_s: float | None = None
+    below: float | None = None
+    than: str | None = None
+    training_flops: float | None = None
+    training_utilisation: float | None = None
+    training_bytes: float | None = None
+    size_cut: float | None = None
+    size_bits: float | None = None
+    performance: float | None = None
+    of: str | None = None
+    unparsed: tuple[str, ...] = ()
+
+    def checked(self) -> Claim:
+        """The claim itself; raises SizingError where a figure makes no sense."""
+        above_zero = {
+            "--total": self.total, "--active": self.active, "--usd-per-million": self.usd_per_million,
+            "--input": self.input_tokens, "--output": self.output_tokens, "--context": self.context,
+            "--tpot": self.tpot_s, "--training-pflops": self.training_flops, "--training-bytes": self.training_bytes,
+            "--bits": self.size_bits, "--performance": self.performance, "--price": self.usd_per_hour,
+        }  # fmt: skip
+        for key, value in above_zero.items():
+            if value is not None and not 0 < value < 1e24:
+                raise SizingError(f"must be a number above 0, not {value:g}", key=key)
+        shares = {
+            "--utilisation": self.utilisation, "--below": self.below, "--size-cut": self.size_cut,
+            "--training-utilisation": self.training_utilisation,
+        }  # fmt: skip
+        for key, value in shares.items():
+            if value is not None and not 0 < value <= 1:
+                raise SizingError(f"must be a share above 0 and at most 1 (or 100%), not {value:g}", key=key)
+        if self.total is not None and self.active is not None and self.active > self.total:
+            raise SizingError(f"{self.active:g} active parameters are more than {self.total:g} in all", key="--active")
+        return self
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part of a claim, examined: what it says, the verdict with its condition, and the working."""
+
+    topic: str
+    statement: str
+    verdict: Verdict
+    because: str
+    lines: tuple[LedgerLine, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "topic": self.topic,
+            "statement": self.statement,
+            "verdict": self.verdict,
+            "because": self.because,
+            "lines": [asdict(line) for line in self.lines],
+            "assumptions": list(self.assumptions),
+        }
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A claim with the findings on each of its parts."""
+
+    claim: Claim
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of the worst part."""
+        if not self.findings:
+            return "cannot be judged"
+        return max((item.verdict for item in self.findings), key=VERDICTS.index)
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """All assumptions, each once."""
+        return tuple(dict.fromkeys(text for item in self.findings for text in item.assumptions))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of ``sizing claim --json``."""
+        stated = {key: value for key, value in asdict(self.claim).items() if value not in (None, (), "")}
+        return {
+            "claim": stated,
+            "verdict": self.verdict,
+            "findings": [item.to_dict() for item in self.findings],
+            "unparsed": list(self.claim.unparsed),
+            "assumptions": list(self.assumptions),
+        }

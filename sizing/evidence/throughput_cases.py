@@ -1,0 +1,376 @@
+"""From rows of throughput figures to the configurations behind them, and the kernel times of each as small tables.
+
+Rows that differ in the metric only share a ``Case``. A case whose placement the source does not state has several
+candidates (replicas of 1, 2, 4 ... accelerators). ``build_tables`` times the kernels of all candidates, one call per
+model, format and machine, so that everything after it is arithmetic on arrays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import resources
+from typing import TypeAlias
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from sizing.arrays import FloatArray
+from sizing.engine.base import Device, Engine
+from sizing.engine.cache import KVFormat, kv_format
+from sizing.engine.placement import Placement
+from sizing.engine.registry import get_engine
+from sizing.errors import SizingError
+from sizing.evidence.rows_throughput import ThroughputRow
+from sizing.evidence.weight_labels import Weights
+from sizing.hardware import Accelerator, default_server, load_accelerator
+from sizing.kernels import MachineRates, kernel_curves
+from sizing.machine import machine_rates
+from sizing.memory import memory_terms, resolve_load
+from sizing.model.architecture import Architecture
+from sizing.model.quantization import QuantScheme, scheme
+from sizing.model.sources import load_model
+from sizing.operations import StepShape
+from sizing.step import StepModel
+
+BoolArray: TypeAlias = NDArray[np.bool_]
+GROUPS = ("gemm", "attention", "experts", "collectives")
+BATCHES: FloatArray = np.exp2(np.arange(0, 13, dtype=np.float64))  # sequences of a decode step
+TOKENS: FloatArray = np.exp2(np.arange(0, 16, dtype=np.float64))  # tokens of a step
+DEFAULT_TOKENS = 512.0  # of a length that a row does not state
+LARGEST_REPLICA = 8
+#: Bytes/s of one core, the largest of the machines on which a family's products were measured (H200: 4.8 TB/s,
+#: 132 SMs).
+#: A core does not load faster because there are fewer of them.
+CORE_BANDWIDTH = {"hopper": 4.8e12 / 132}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is served on what: the part of a case that its kernels depend on."""
+
+    arch: Architecture
+    scheme: QuantScheme
+    accelerator: Accelerator
+    machine: MachineRates
+    kv: str
+
+    @property
+    def kv_bytes(self) -> float:
+        return kv_format(self.kv).element_bytes
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One placement of a case: ``replicas`` copies of ``placement`` behind one address."""
+
+    subject: int
+    placement: Placement
+    replicas: float
+    input_tokens: float
+    output_tokens: float
+    budget: float  # tokens of a step at most
+    limit: float  # requests per attention rank that may run at once (max_num_seqs)
+    pool_tokens: float  # of one attention rank
+    spare_tokens: float  # what activations and runtime would hold
+    regime: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """The candidates of one configuration, as indices; and what was assumed to get there."""
+
+    candidates: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Kernel seconds of every candidate, by group of kernels (see ``GROUPS``), without any overhead.
+
+    decode: [group, candidate, batch] of a step that only decodes, at the mean context. tokens: [group, candidate,
+    tokens] of a step of prompt tokens, attention excepted. prefill_attention: [candidate, 2] of one whole prompt:
+    alone, and as one of as many as the token budget holds. layers, row_s: for overheads per layer and per token.
+    ranks, pcie, narrow, unmeasured, int4_experts: ranks of a group, whether they talk through the host, weights of 8
+    bits and fewer, no kernel of the accelerator's family measured, integer experts of 4 bits. strain: bandwidth of a
+    core over the largest at which 16-bit products of the family were measured (1 at least).
+    """
+
+    decode: FloatArray
+    tokens: FloatArray
+    prefill_attention: FloatArray
+    layers: FloatArray
+    row_s: FloatArray
+    ranks: FloatArray
+    pcie: BoolArray
+    narrow: BoolArray
+    unmeasured: BoolArray
+    int4_experts: BoolArray
+    strain: FloatArray
+
+
+@lru_cache(maxsize=512)
+def _machine(name: str) -> tuple[Accelerator, MachineRates]:
+    accelerator = load_accelerator(name)
+    return accelerator, machine_rates(accelerator, default_server(accelerator.id))
+
+
+@lru_cache(maxsize=512)
+def _model(name: str) -> Architecture:
+    return load_model(name, allow_hub=False)
+
+
+def _native(arch: Architecture) -> Weights | None:
+    own = arch.native_quantization
+    return Weights(own.linear.name, own.experts.name) if isinstance(own, QuantScheme) else None
+
+
+def weights_of(row: ThroughputRow, arch: Architecture, accelerator: Accelerator) -> tuple[QuantScheme, str | None]:
+    """The formats that were served, and what was assumed.
+
+    Tuned in-process runs that state none use the narrowest format that the accelerator multiplies natively.
+    """
+    native = _native(arch)
+    label, note = row.weights, None
+    if label.linear is None and label.experts is None:
+        if row.hints.in_process and row.kind in {"offline", "open"} and (native is None or native.experts != "mxfp4"):
+            fp4 = accelerator.peak_flops("fp4") is not None
+            narrow = "nvfp4" if fp4 else "fp8" if accelerator.peak_flops("fp8") else None
+            if narrow:
+                label, note = Weights(narrow, narrow), f"weights assumed {narrow}: the narrowest native format"
+        if note is None:
+            note = f"weights as in the checkpoint ({native.scheme if native else 'bf16'})"
+    found = label.resolve(native)
+    own = arch.native_quantization
+    if native is not None and found == native and isinstance(own, QuantScheme):
+        return own, note
+    linear, experts = scheme(found.linear or "bf16"), scheme(found.experts or found.linear or "bf16")
+    return replace(linear, name=found.scheme or linear.name, experts=experts.experts), note
+
+
+def _version(text: str | None) -> str | None:
+    return text if text and re.search(r"\d{1,2}\.\d", text) else None
+
+
+def engine_of(row: ThroughputRow) -> Engine:
+    """The row's engine at its version where one can be read, else at the latest."""
+    text = _version(row.engine_version)
+    try:
+        return get_engine(row.engine or "vllm", text)
+    except SizingError:
+        return get_engine(row.engine or "vllm")
+
+
+def kv_of(row: ThroughputRow, weights: QuantScheme, engine: Engine) -> str:
+    """The cache's dtype: stated, or TensorRT-LLM's rule (FP8 weights bring an FP8 cache), or 16 bits."""
+    label = (row.kv_dtype or "").lower()
+    for key in ("fp8", "int8", "nvfp4"):
+        if key in label:
+            return key
+    narrow = weights.linear.compute in ("fp8", "fp4")
+    if not label and narrow and (engine.name == "tensorrt-llm" or row.hints.in_process):
+        return "fp8"
+    return "bf16"
+
+
+def _sizes(count: int) -> list[int]:
+    return [size for size in (1, 2, 4, 8) if size <= LARGEST_REPLICA and count % size == 0]
+
+
+def placements_of(row: ThroughputRow, arch: Architecture) -> tuple[list[tuple[Placement, float]], str | None]:
+    """``(placement, replicas)`` candidates, and what was assumed."""
+    count = row.accelerators or 1
+    experts = any(group.feed_forward.experts is not None for group in arch.groups)
+    if row.placement_stated and row.tp:
+        ranks = row.tp * row.dp
+        ep = row.ep if experts else 1
+        spread = row.dp > 1 and ep == 1 and experts
+        ep = ranks if spread else min(ep, ranks)
+        while ranks % ep:
+            ep -= 1
+        note = None if row.tp * row.dp * row.pp == count else f"{row.tp * row.dp * row.pp} of {count} accelerators"
+        if experts or row.dp == 1:
+            replicas = max(count // (ranks * row.pp), 1)
+            return [(Placement(row.tp, row.pp, row.dp, ep), float(replicas))], note
+        return [(Placement(row.tp, row.pp, 1, 1), float(row.dp))], note
+    if row.kind in {"offline", "open"}:
+        sizes = _sizes(count)
+        text = "placement not stated: the best of replicas of " + ", ".join(map(str, sizes))
+        return [(Placement(size, 1, 1, 1), count / size) for size in sizes], text
+    size = min(count, LARGEST_REPLICA)
+    return [(Placement(size, 1, 1, 1), count / size)], f"placement not stated: tensor parallel over {size}"
+
+
+def regime_of(row: ThroughputRow, engine: Engine) -> str:
+    """Which coefficients a row uses: engine, and for those whose host side changed much, its era."""
+    if engine.name == "tensorrt-llm":
+        if not row.hints.in_process:
+            return "tensorrt-llm server"
+        if row.kind in {"static", "single"}:
+            return "tensorrt-llm static"
+        return "tensorrt-llm" if engine.at_least(0, 20) or not _version(row.engine_version) else "tensorrt-llm classic"
+    if engine.name == "vllm":
+        return "vllm" if engine.at_least(0, 8) else "vllm before 0.8"
+    if engine.name == "sglang":
+        return "sglang" if engine.at_least(0, 5) else "sglang before 0.5"
+    return engine.name
+
+
+class CaseBook:
+    """Collects the cases of rows; ``row_case`` has one Case or one reason per row."""
+
+    def __init__(self) -> None:
+        self.subjects: list[Subject] = []
+        self.candidates: list[Candidate] = []
+        self._subject_keys: dict[tuple[object, ...], int] = {}
+        self._case_keys: dict[tuple[object, ...], Case] = {}
+        self._pools: dict[tuple[object, ...], tuple[float, float, float, float]] = {}
+
+    def add(self, row: ThroughputRow) -> Case:
+        """The case of a row. Raises SizingError where the model or the accelerator is unknown."""
+        arch = _model(row.model)
+        accelerator, machine = _machine(row.accelerator)
+        engine = engine_of(row)
+        options = dict(row.hints.options)
+        key = (
+            row.model, row.weights, row.accelerator, row.kv_dtype, row.engine, row.engine_version, row.accelerators,
+            row.tp, row.pp, row.dp, row.ep, row.kind, row.input_tokens, row.output_tokens, row.hints.in_process,
+            row.hints.options,
+        )  # fmt: skip
+        known = self._case_keys.get(key)
+        if known is not None:
+            return known
+        weights, note = weights_of(row, arch, accelerator)
+        kv = kv_of(row, weights, engine)
+        subject = self._subject(arch, weights, accelerator, machine, kv)
+        layouts, placed = placements_of(row, arch)
+        indices = []
+        for placement, replicas in layouts:
+            made = self._candidate(row, engine, subject, placement, replicas, options)
+            if made is not None:
+                indices.append(len(self.candidates))
+                self.candidates.append(made)
+        if not indices:
+            raise SizingError("the weights do not fit the accelerators", key=row.model)
+        notes = [text for text in (note, placed, f"cache {kv}" if kv != "bf16" and not row.kv_dtype else None) if text]
+        case = Case(tuple(indices), tuple(notes))
+        self._case_keys[key] = case
+        return case
+
+    def _subject(
+        self, arch: Architecture, weights: QuantScheme, accelerator: Accelerator, machine: MachineRates, kv: str
+    ) -> int:
+        key = (arch.name, weights.name, weights.linear.name, weights.experts.name, weights.lm_head.name,
+               accelerator.id, kv)  # fmt: skip
+        if key not in self._subject_keys:
+            self._subject_keys[key] = len(self.subjects)
+            self.subjects.append(Subject(arch, weights, accelerator, machine, kv))
+        return self._subject_keys[key]
+
+    def _candidate(
+        self,
+        row: ThroughputRow,
+        engine: Engine,
+        subject: int,
+        placement: Placement,
+        replicas: float,
+        options: dict[str, float],
+    ) -> Candidate | None:
+        given = row.input_tokens if row.input_tokens is not None else DEFAULT_TOKENS
+        wanted = row.output_tokens if row.output_tokens is not None else DEFAULT_TOKENS
+        if row.hints.prefill_only or (row.quantity == "ttft_s" and row.output_tokens is None):
+            wanted = 1.0
+        given, wanted = max(given, 1.0), max(wanted, 1.0)
+        pool, spare, limit, budget = self._memory(engine, subject, placement, options)
+        if pool <= 0 and row.kind in {"offline", "open"} and not row.placement_stated:
+            return None
+        return Candidate(
+            subject, placement, replicas, given, wanted, budget, limit, pool, spare, regime_of(row, engine)
+        )
+
+    def _memory(
+        self, engine: Engine, subject: int, placement: Placement, options: dict[str, float]
+    ) -> tuple[float, float, float, float]:
+        """``(pool tokens, tokens in place of activations and runtime, most sequences, step tokens)`` of one rank."""
+        s = self.subjects[subject]
+        seqs, tokens, fraction = (options.get(k) for k in ("max_num_seqs", "max_num_batched_tokens", "memory_fraction"))
+        tokens = tokens or options.get("chunked_prefill_size")
+        key = (engine.name, engine.version, subject, placement, seqs, tokens, fraction)
+        device = Device(s.accelerator.usable_bytes, s.accelerator.id)
+        context = int(min(s.arch.max_position_embeddings or 8192, 32768))
+        if key not in self._pools:
+            load = resolve_load(
+                engine, device, s.arch, placement, context=context,
+                max_num_seqs=int(seqs) if seqs else None,
+                max_num_batched_tokens=int(tokens) if tokens else None,
+                utilization=fraction if fraction and fraction <= 1 else None,
+            )  # fmt: skip
+            fmt: str | KVFormat = s.kv
+            terms = memory_terms(s.arch, device, placement, engine, s.scheme, load, kv_dtype=fmt)
+            pool = float(terms.max_concurrency) * context  # windows and states counted at a long context
+            taken = float(np.asarray(terms.activation + terms.runtime)) * load.utilization
+            spare = pool * taken / float(terms.pool) if float(terms.pool) > 0 else 0.0
+            limits = float(load.max_num_seqs), float(load.max_num_batched_tokens)
+            self._pools[key] = (min(pool, 1e12), min(spare, 1e12), *limits)
+        return self._pools[key]
+
+
+@lru_cache(maxsize=1)
+def measured_families() -> frozenset[str]:
+    """Families whose own kernels were measured."""
+    text = (resources.files("sizing.evidence") / "kernels.yaml").read_text(encoding="utf-8")
+    return frozenset(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["families"])
+
+
+def _stack(values: Sequence[object]) -> FloatArray:
+    return np.asarray(values, dtype=np.float64)[:, None]
+
+
+def build_tables(book: CaseBook) -> Tables:
+    """Kernel times of all candidates of ``book``."""
+    size = len(book.candidates)
+    decode = np.zeros((len(GROUPS), size, BATCHES.size))
+    tokens = np.zeros((len(GROUPS), size, TOKENS.size))
+    attention = np.zeros((size, 2))
+    layers, row_s, ranks = np.zeros(size), np.zeros(size), np.zeros(size)
+    pcie, narrow, unmeasured, int4 = (np.zeros(size, dtype=bool) for _ in range(4))
+    strain = np.ones(size)
+    members: dict[int, list[int]] = defaultdict(list)
+    for index, candidate in enumerate(book.candidates):
+        members[candidate.subject].append(index)
+    measured = measured_families()
+    for subject, chosen in members.items():
+        s = book.subjects[subject]
+        kernels = StepModel(s.arch, s.scheme, s.machine, kernel_curves(s.machine.family), kv_bytes=s.kv_bytes)
+        them = [book.candidates[i] for i in chosen]
+        place = Placement(*(_stack([getattr(c.placement, n) for c in them]) for n in ("tp", "pp", "dp", "ep")))
+        given, wanted = _stack([c.input_tokens for c in them]), _stack([c.output_tokens for c in them])
+        budget = _stack([c.budget for c in them])
+        here = np.asarray(chosen)
+        step = kernels.seconds_by_group(StepShape(decode_seqs=BATCHES, decode_context=given + wanted / 2), place)
+        pure = kernels.seconds_by_group(StepShape(prefill_tokens=TOKENS), place)
+        for g, name in enumerate(GROUPS):
+            decode[g, here] = step.get(name, 0.0)
+            if name != "attention":
+                tokens[g, here] = pure.get(name, 0.0)
+        chunks = np.ceil(given / budget)
+        each = given / chunks
+        together = np.maximum(np.floor(budget / given), 1.0)
+        seqs = np.concatenate([np.ones_like(together), together], axis=1)
+        shape = StepShape(prefill_tokens=each * seqs, prefill_seqs=seqs, prefill_past=(given - each) / 2)
+        attention[here] = kernels.seconds_by_group(shape, place).get("attention", 0.0) * chunks / seqs
+        layers[here] = s.arch.num_layers
+        row_s[here] = s.arch.hidden_size * 2.0 / s.machine.memory_bandwidth
+        ranks[here] = (np.asarray(place.tp) * place.dp)[:, 0]
+        pcie[here] = s.machine.fabric == "pcie"
+        narrow[here] = s.scheme.linear.bits <= 8
+        int4[here] = s.scheme.experts.name in ("int4_awq", "int4_gptq")
+        strain[here] = max(
+            s.machine.memory_bandwidth / s.machine.cores / CORE_BANDWIDTH.get(s.machine.family, np.inf), 1.0
+        )
+        unmeasured[here] = s.machine.family not in measured
+    return Tables(decode, tokens, attention, layers, row_s, ranks, pcie, narrow, unmeasured, int4, strain)

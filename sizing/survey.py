@@ -1,0 +1,183 @@
+"""What a search starts from: a workload as numbers, the legal placements of a target, and what their memory holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sizing.arrays import FloatArray, as_float
+from sizing.engine.base import Load as EngineLoad
+from sizing.engine.placement import Placement
+from sizing.estimate import batching_of, mean_held_tokens
+from sizing.load_curve import LoadCurve
+from sizing.memory import MemoryTerms, memory_terms, resolve_load
+from sizing.placements import Space, as_arrays, legal_placements
+from sizing.serving import Batching, Load
+from sizing.study import EngineChoice, Study
+from sizing.target import Target
+from sizing.workload import BatchArrival, ConcurrencyArrival, UsersArrival, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The workload as numbers. kind: "rate", "concurrency", "users" or "batch"; amount in its unit at the peak."""
+
+    kind: str
+    amount: float
+    think_s: float
+    input_tokens: float
+    output_tokens: float
+    cached_tokens: float
+    input_scv: float
+    context: int
+
+    @classmethod
+    def of(cls, workload: Workload, target: Target, context: int | None) -> Demand:
+        """The demand of a workload on a model; images count with the model's own tokens."""
+        vision = target.arch.vision
+        tokens_of = vision.image_tokens if vision is not None else None
+        inputs = workload.mean_input_tokens(image_tokens=tokens_of)
+        outputs = workload.mean_output_tokens()
+        arrival = workload.arrival
+        kind, amount, think = "rate", workload.peak_requests_per_s or 0.0, 0.0
+        if isinstance(arrival, UsersArrival):
+            kind, amount, think = "users", float(arrival.users), arrival.think_s
+        elif isinstance(arrival, ConcurrencyArrival):
+            kind, amount = "concurrency", float(arrival.concurrency)
+        elif isinstance(arrival, BatchArrival):
+            kind, amount = "batch", float(arrival.requests)
+        most_in, most_out = workload.length_grid(64, image_tokens=tokens_of)
+        longest = int(np.max(most_in + most_out))
+        return cls(
+            kind=kind,
+            amount=amount,
+            think_s=think,
+            input_tokens=inputs,
+            output_tokens=outputs,
+            cached_tokens=inputs * workload.prefix_cache_hit_rate,
+            input_scv=workload.input.scv if workload.joint is None else _scv(most_in),
+            context=context or longest,
+        )
+
+    @classmethod
+    def fixed(cls, input_tokens: float, output_tokens: float, context: int | None = None) -> Demand:
+        """Requests of one shape, as many as go: for capacities."""
+        longest = context or int(np.ceil(input_tokens + output_tokens))
+        return cls("rate", 1.0, 0.0, float(input_tokens), float(output_tokens), 0.0, 0.0, longest)
+
+    def carried(self, curve: LoadCurve) -> FloatArray:
+        """How much of the demand one replica carries at each point of its curve."""
+        if self.kind == "concurrency":
+            return curve.concurrency
+        if self.kind == "users":
+            return curve.requests_per_s * (self.think_s + curve.end_to_end_s(self.output_tokens))
+        return curve.requests_per_s
+
+
+def _scv(values: Any) -> float:
+    mean = float(np.mean(values))
+    return float(np.var(values)) / mean**2 if mean > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Ground:
+    """All legal placements of one target with their memory. Arrays have one entry a placement.
+
+    limit: requests that run at once on one data-parallel rank, at their mean length. fallen: how many placements broke
+    which rule, with an example's message.
+    """
+
+    target: Target
+    demand: Demand
+    placements: list[Placement]
+    flat: Placement
+    terms: MemoryTerms
+    engine_load: EngineLoad
+    limit: FloatArray
+    fits: FloatArray
+    load: Load
+    batching: Batching
+    fallen: Counter[tuple[str, str]]
+    drafts: int = 0
+
+    def rows(self, chosen: Any, trailing: int = 1) -> Placement:
+        """The placements of these rows as one Placement of arrays, with trailing axes for the load."""
+        shape = (-1,) + (1,) * trailing
+        return Placement(*(getattr(self.flat, axis)[chosen].reshape(shape) for axis in ("tp", "pp", "dp", "ep")))
+
+
+def space_of(study: Study, target: Target) -> Space:
+    """The bounds of the search on one target."""
+    c = study.constraints
+    return Space(
+        node_size=target.node_size,
+        max_nodes=c.max_nodes,
+        max_accelerators=c.max_accelerators,
+        tensor_parallel=c.tensor_parallel,
+        pipeline_parallel=c.pipeline_parallel,
+        data_parallel=c.data_parallel,
+        expert_parallel=c.expert_parallel,
+    )
+
+
+def acceptance_length(rate: float, drafts: int) -> float:
+    """Tokens gained per step: ``(1 - p^(k+1)) / (1 - p)`` for k drafts, each accepted with probability p in turn."""
+    if rate >= 1.0:
+        return drafts + 1.0
+    return float((1.0 - rate ** (drafts + 1)) / (1.0 - rate))
+
+
+def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *, drafts: int = 0) -> Ground | None:
+    """The legal placements of a target and what each holds; None where no placement is legal."""
+    legal, fallen = legal_placements(target.arch, target.scheme, target.engine, space)
+    if not legal:
+        return None
+    flat = as_arrays(legal)
+    flags = resolve_load(
+        target.engine,
+        target.device,
+        target.arch,
+        flat,
+        context=demand.context,
+        max_num_seqs=engine.max_num_seqs,
+        max_num_batched_tokens=engine.max_num_batched_tokens,
+        utilization=engine.memory_utilization,
+        speculative_tokens=drafts,
+    )
+    held = float(mean_held_tokens(target, demand.input_tokens, demand.output_tokens))
+    terms = memory_terms(
+        target.arch,
+        target.device,
+        flat,
+        target.engine,
+        target.scheme,
+        flags,
+        kv_dtype=target.kv,
+        mean_context=max(1, int(np.ceil(held))),
+    )
+    fits = np.asarray(terms.fits)
+    limit = np.where(fits, np.minimum(as_float(terms.concurrency_at_mean), float(flags.max_num_seqs)), 1.0)
+    return Ground(
+        target=target,
+        demand=demand,
+        placements=legal,
+        flat=flat,
+        terms=terms,
+        engine_load=flags,
+        limit=np.maximum(limit, 1.0),
+        fits=fits,
+        load=Load(
+            concurrency=1.0,
+            input_tokens=demand.input_tokens,
+            output_tokens=demand.output_tokens,
+            cached_tokens=demand.cached_tokens,
+            tokens_per_step=acceptance_length(engine.acceptance_rate, drafts) if drafts else 1.0,
+            verified_tokens=1.0 + drafts,
+        ),
+        batching=batching_of(target, flags.max_num_batched_tokens),
+        fallen=fallen,
+        drafts=drafts,
+    )

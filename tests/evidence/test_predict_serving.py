@@ -1,0 +1,70 @@
+"""Predictions of measured servers: every row answered, intervals in order, accuracy no worse than recorded."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import numpy as np
+import pytest
+from shared_files import shared
+
+from sizing.errors import SizingError
+from sizing.evidence.intervals import spread
+from sizing.evidence.predict_serving import COLUMNS, predict_rows, write_predictions
+from sizing.evidence.rows_serving import parse_serving_row, read_serving_rows
+from sizing.evidence.serving_curves import serving_coefficients, serving_document
+from sizing.evidence.table import Predictions, errors
+
+CELLS = {
+    "row": "r1", "backend": "vllm", "backend_version": "0.12.0", "model_path": "Qwen/Qwen3-32B", "system": "h100_sxm",
+    "isl": "1024", "osl": "1024", "tp_size": "4", "batch_size": "16", "precision": "bf16", "mode": "agg",
+}  # fmt: skip
+
+
+def test_a_row_without_measurements_is_answered() -> None:
+    made = predict_rows([parse_serving_row(CELLS)])
+    assert made.tpot_p10[0] < made.tpot_p50[0] < made.tpot_p90[0]
+    assert made.ttft_p10[0] < made.ttft_p50[0] < made.ttft_p90[0]
+
+
+def test_a_row_of_an_unknown_model_says_why() -> None:
+    rows = [parse_serving_row({**CELLS, "model_path": "nobody/nothing-1B"}), parse_serving_row(CELLS)]
+    made, out = predict_rows(rows), io.StringIO()
+    write_predictions(rows, made, out)
+    lines = out.getvalue().splitlines()
+    assert lines[0] == ",".join(COLUMNS)
+    assert lines[1].startswith("r1,,,,,,,") and "nothing-1B" in lines[1]
+    assert np.isfinite(made.tpot_p50[1])
+
+
+def test_more_requests_are_slower() -> None:
+    rows = [parse_serving_row({**CELLS, "batch_size": str(n)}) for n in (1, 2, 4, 8, 16, 32, 64, 128)]
+    made = predict_rows(rows)
+    assert np.all(np.diff(made.tpot_p50) > 0) and np.all(np.diff(made.ttft_p50) > 0)
+
+
+def test_unknown_ground_widens() -> None:
+    near = spread("tpot", engine="vllm", family="hopper")
+    far = spread("tpot", engine="mindie", family="ascend", dtype="int8")
+    assert far.low < near.low < 1 < near.high < far.high
+    assert "mindie" in serving_coefficients("mindie", "ascend").origin
+    with pytest.raises(SizingError):
+        spread("speed", engine="vllm", family="hopper")
+
+
+@pytest.mark.shared
+def test_accuracy_is_no_worse_than_recorded() -> None:
+    rows = read_serving_rows(shared("measurements", "serving", "serving.csv.gz"))
+    start = time.perf_counter()
+    made = predict_rows(rows)
+    assert time.perf_counter() - start < 6.0  # about 1 s alone
+    assert np.isfinite(made.tpot_p50).all() and np.isfinite(made.ttft_p50).all()
+    agg = np.array([row.mode == "agg" for row in rows])
+    for name, recorded in serving_document()["accuracy"]["in_sample"].items():
+        measured = [getattr(row, f"{name}_s") or np.nan for row in rows]
+        bands = [getattr(made, f"{name}_{part}") for part in ("p50", "p10", "p90")]
+        found = errors(Predictions.of(measured, *bands), where=agg)
+        assert found.median <= recorded["median"] + 0.01
+        assert found.p90 <= recorded["p90"] + 0.03
+        assert 0.7 <= found.coverage <= 0.95

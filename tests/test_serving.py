@@ -1,0 +1,59 @@
+"""The steady state against worked examples and properties."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sizing.arrays import as_float
+from sizing.engine.placement import Placement
+from sizing.serving import Batching, Load, PrefillTimes, StepTimes, closed_response, settle, steady_state
+from tests.test_step import step_model
+
+ONE = Placement()
+
+
+def times(decode: float, prefill: float) -> StepTimes:
+    p = as_float(prefill)
+    return StepTimes(as_float(decode), as_float(decode), PrefillTimes(p, p, p))
+
+
+def test_one_request_alone() -> None:
+    state = settle(times(0.01, 0.1), ONE, Load(1.0, 1000.0, 101.0), Batching(fixed_ttft_s=0.02))
+    assert float(state.ttft_s) == pytest.approx(0.12, rel=0.02)
+    assert float(state.tpot_s) == pytest.approx(0.01)
+    assert float(state.requests_per_s) == pytest.approx(1 / (0.12 + 1.0), rel=0.02)
+
+
+def test_the_others_prefill_stretches_decode() -> None:
+    """11 requests of 1001 tokens, 10 ms a step, 50 ms a prompt: 10 + 10 * 50 / 1000 = 10.5 ms."""
+    state = settle(times(0.01, 0.05), ONE, Load(11.0, 1000.0, 1001.0), Batching())
+    assert float(state.tpot_s) == pytest.approx(0.0105, rel=0.01)
+
+
+def test_requests_beyond_the_cache_wait() -> None:
+    state = settle(times(0.01, 0.01), ONE, Load(20.0, 100.0, 101.0, running_limit=10.0), Batching())
+    assert float(state.running) == 10.0
+    assert float(state.queue_wait_s) == pytest.approx(10.0 / float(state.requests_per_s))
+
+
+def test_closed_network_of_one_customer_has_no_queue() -> None:
+    assert float(closed_response(as_float(0.1), as_float(1.0), as_float(1.0))) < 0.1101
+
+
+def test_monotone_in_concurrency_and_context() -> None:
+    model, n = step_model(), np.arange(1.0, 129.0)
+    for batching in (Batching(), Batching(mixed=False)):
+        state = steady_state(model, Placement(tp=4), Load(n, 1024.0, 1024.0), batching)
+        assert np.all(np.diff(state.tpot_s) > -1e-9)
+        assert np.all(np.diff(state.ttft_s) > -1e-9)
+        assert np.all(np.diff(state.output_tokens_per_s) > 0)
+    longer = steady_state(model, Placement(tp=4), Load(32.0, n * 256, 512.0), Batching())
+    assert np.all(np.diff(longer.ttft_s) > 0)
+
+
+def test_accepted_drafts_lower_tpot() -> None:
+    model = step_model()
+    plain = steady_state(model, Placement(tp=4), Load(4.0, 1024.0, 512.0), Batching())
+    drafted = Load(4.0, 1024.0, 512.0, tokens_per_step=1.8, verified_tokens=2.0)
+    assert float(steady_state(model, Placement(tp=4), drafted, Batching()).tpot_s) < 0.7 * float(plain.tpot_s)
