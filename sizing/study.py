@@ -144,9 +144,8 @@ class Study(_Part):
 
     def to_json(self) -> str:
         """The document as compact JSON, keys sorted, defaults left out."""
-        return json.dumps(
-            {"version": STUDY_VERSION, **self._plain()}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        )
+        data = {"version": STUDY_VERSION, **self._plain()}
+        return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     def to_yaml(self) -> str:
         """The document as YAML, defaults left out; ``load_study`` reads it back to an equal Study."""
