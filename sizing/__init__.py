@@ -11,7 +11,9 @@ The public API, loaded on first use so that ``import sizing`` stays light::
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -76,6 +78,18 @@ __all__ = [
     "preset",
     "quick_study",
 ]
+
+
+class _Package(ModuleType):
+    """Keeps ``sizing.estimate`` the function: importing the submodule of that name would put the module in its place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _WHERE and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ Num: TypeAlias = float | int | FloatArray
 
 
 def as_float(value: Any) -> FloatArray:
-    """``value`` as float64: an array, or a NumPy scalar for a scalar (it has an array's methods at a tenth of the time)."""
+    """``value`` as float64: an array, or a NumPy scalar for a scalar (an array's methods at a tenth of the time)."""
     kind = type(value)
     if kind is np.float64:
         return value  # type: ignore[no-any-return]

@@ -33,7 +33,7 @@ REFERENCE = (
 class BreakEven:
     """A plan against one price list. Money in USD, volumes a month; None where there is none, ``reason`` says why.
 
-    requests_per_month: from which the plan, paid for as it stands, is cheaper than the API. capacity_requests_per_month:
+    requests_per_month: from which the plan, paid for as it is, costs less than the API. capacity_requests_per_month is
     what it carries within the targets if every hour were like the peak. usd_per_request_at_capacity: its least cost.
     api_usd_per_month: what the study's own volume costs at the list price.
     """
@@ -63,8 +63,8 @@ class BreakEven:
 
 
 def list_price(name: str, catalog: Catalog | None = None) -> ApiPrice:
-    """The API price list entry of that name (case and punctuation don't matter; the shortest that starts with it, or has
-    it inside, where none is the same). Raises UnknownNameError with the nearest."""
+    """The API price list entry of that name (case and punctuation don't matter; the shortest that starts with
+    it, or has it inside, where none is the same). Raises UnknownNameError with the nearest."""
     plain = _plain(name)
     entries = [item for item in api_prices(catalog) if item.output_per_million is not None]
     tests: tuple[Callable[[str], bool], ...] = (

@@ -113,7 +113,7 @@ def compare(
     """Compare every model on every accelerator.
 
     Each is shown at the placement and batch of the highest output rate per accelerator that keeps TPOT within
-    ``most_tpot_s`` [s], or at the highest rate at all where nothing does. A pair that can't run is a row with its reason.
+    ``most_tpot_s`` [s], or at the highest rate at all where nothing does. A pair that can't run is a row with a reason.
     Raises SizingError for unknown names, strange lengths and more than 60 pairs.
     """
     catalog = catalog or load_catalog()

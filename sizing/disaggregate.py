@@ -96,7 +96,7 @@ def transfer_seconds(target: Target, input_tokens: float, placement: Placement) 
     """
     size = float(kv_bytes(target.arch, float(input_tokens), target.kv.element_bytes))
     cards = as_float(1.0) if target.arch.is_mla else as_float(placement.tp)
-    return TRANSFER_FIXED_S + size / (target.machine.node_bandwidth * cards * placement.pp)
+    return as_float(TRANSFER_FIXED_S + size / (target.machine.node_bandwidth * cards * placement.pp))
 
 
 def find_pools(
@@ -106,6 +106,7 @@ def find_pools(
     engine: EngineChoice,
     targets: Targets,
     *,
+    ground: Ground | None = None,
     drafts: int = 0,
     spare: int = 0,
     prefill_only: Placement | None = None,
@@ -113,13 +114,14 @@ def find_pools(
 ) -> Pools | NoPools:
     """The pools of the fewest accelerators that carry ``demand`` (a rate) within the targets, or why there are none.
 
+    ``ground``: the survey of the placements, where it is at hand.
     ``prefill_only``, ``decode_only``: keep to these placements (to ask what a changed machine would give).
     """
     if demand.kind != "rate":
         return NoPools(
             "needs_rate", "separate pools are sized for a rate of requests, not for a closed loop or a batch"
         )
-    ground = survey(target, demand, space, engine, drafts=drafts)
+    ground = ground or survey(target, demand, space, engine, drafts=drafts)
     if ground is None:
         return NoPools("no_placement", f"{target.engine.name} accepts no placement")
     if not ground.fits.any():

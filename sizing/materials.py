@@ -73,11 +73,23 @@ def bill_of_materials(plan: Plan, study: Study, catalog: Catalog | None = None) 
     count = math.ceil(plan.accelerators / server.accelerator_count)
     where = f"catalog, server {server.id}"
     lines = [
-        Material("servers", count, server.name, f"{plan.accelerators} accelerators / {server.accelerator_count} a server, "
-                 "rounded up", where, server.generic),
-        Material("accelerators", count * server.accelerator_count, target.accelerator.name,
-                 f"{count} servers x {server.accelerator_count}; the plan uses {plan.accelerators}", where, server.generic),
-    ]  # fmt: skip
+        Material(
+            "servers",
+            count,
+            server.name,
+            f"{plan.accelerators} accelerators / {server.accelerator_count} a server, rounded up",
+            where,
+            server.generic,
+        ),
+        Material(
+            "accelerators",
+            count * server.accelerator_count,
+            target.accelerator.name,
+            f"{count} servers x {server.accelerator_count}; the plan uses {plan.accelerators}",
+            where,
+            server.generic,
+        ),
+    ]
     network = _network(server, count, where)
     lines += network
     lines += _storage(plan, target, server, count)
@@ -134,8 +146,8 @@ def _network(server: Server, count: int, where: str) -> list[Material]:
     lines.append(Material("spine switches", spines, "switches", how, "assumption", True))
     cables = ports + (leaves * SWITCH_PORTS // 2 if spines else 0)
     lines.append(Material("scale-out cables", cables, "cables", "one a card, one an uplink", "assumption", True))
-    lines.append(Material("front network ports", count * FRONT_PORTS, "ports",
-                          f"{count} servers x {FRONT_PORTS} (requests, storage, management)", "assumption", True))  # fmt: skip
+    front = f"{count} servers x {FRONT_PORTS} (requests, storage, management)"
+    lines.append(Material("front network ports", count * FRONT_PORTS, "ports", front, "assumption", True))
     return lines
 
 
@@ -167,7 +179,7 @@ def _storage(plan: Plan, target: Target, server: Server, count: int) -> list[Mat
         Material("weights", size, "TB", f"{target.arch.name} in {target.scheme.name}", "computed from the config"),
         Material("local storage", count * COPIES * size, "TB",
                  f"{count} servers x {COPIES} copies (this version and the next) x {size:.3g} TB", "assumption", True),
-        Material("shared storage", COPIES * size, "TB", f"{COPIES} versions, from which servers load", "assumption", True),
+        Material("shared storage", COPIES * size, "TB", f"{COPIES} versions, servers load from it", "assumption", True),
         Material("host memory", count * memory, "GiB",
                  f"{count} servers x {memory:,.0f} GiB: {HOST_MEMORY_RATIO:g} x the accelerators' memory, and at least "
                  "the weights of its share while they load", "assumption", True),
@@ -201,8 +213,8 @@ def _space_and_power(
     racks = max(math.ceil(space / RACK_UNITS), math.ceil(power / RACK_KW))
     return [
         *lines,
-        Material("power", power, "kW", f"{count} servers x {each:.3g} kW at most + {switches} switches x {SWITCH_KW:g} kW",
-                 said, assumed),
+        Material("power", power, "kW",
+                 f"{count} servers x {each:.3g} kW at most + {switches} switches x {SWITCH_KW:g} kW", said, assumed),
         Material("facility power", power * pue, "kW", f"power x PUE {pue:g}", "study, money.own.pue"),
         Material("racks", racks, "racks", f"of {RACK_UNITS}U and {RACK_KW:g} kW", "assumption", True),
     ]  # fmt: skip

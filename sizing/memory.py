@@ -7,6 +7,7 @@ writes out what it gives for one placement. Sizes are bytes; reports are in GiB 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,8 @@ class MemoryTerms:
     """Bytes on one rank of the pipeline stage that decides the pool; numbers or arrays of one shape.
 
     pool may be negative: then the rest does not fit. pool_tokens and max_concurrency are of one data
-    parallel rank. stage is the deciding stage's index.
+    parallel rank. stage is the deciding stage's index. concurrency_at_mean: requests that run at once at the mean
+    length that was asked for, on the same stage; 0 where none was.
     """
 
     weights: Any
@@ -58,6 +60,7 @@ class MemoryTerms:
     pool_tokens: Any
     max_concurrency: Any
     stage: Any
+    concurrency_at_mean: Any = 0.0
 
     @property
     def fits(self) -> Any:
@@ -170,6 +173,21 @@ def rank_weights(
     return sum(parts.values()) + sum(extras.values()) + engine.load_overhead_bytes(placement)
 
 
+@lru_cache(maxsize=2048)
+def _known_weights(
+    arch: Architecture,
+    scheme: QuantScheme,
+    sizes: tuple[tuple[int, ...], ...],
+    pp: int,
+    stage: Stage,
+    engine: Engine,
+    speculative: bool,
+) -> Any:
+    """``rank_weights``, kept: they are the same on every accelerator. sizes: all the tp, dp and ep of one pp."""
+    placement = Placement(np.array(sizes[0]), pp, np.array(sizes[1]), np.array(sizes[2]))
+    return rank_weights(arch, scheme, placement, stage, engine, speculative=speculative)
+
+
 def _stage_terms(
     arch: Architecture,
     device: Device,
@@ -180,11 +198,13 @@ def _stage_terms(
     load: Load,
     stage: Stage,
     extra_weights: float,
+    mean_context: int | None,
 ) -> MemoryTerms:
     """The terms of one stage."""
     drafted = load.speculative_tokens
     own_module = bool(drafted and arch.mtp_groups)
-    weights = rank_weights(arch, scheme, placement, stage, engine, speculative=own_module) + extra_weights
+    sizes = tuple(tuple(np.atleast_1d(size).tolist()) for size in (placement.tp, placement.dp, placement.ep))
+    weights = _known_weights(arch, scheme, sizes, placement.pp, stage, engine, own_module) + extra_weights
     activation = engine.activation_bytes(arch, scheme, placement, load, last_stage=stage.last)
     runtime = engine.runtime_bytes(placement, device)
     graphs = engine.graph_bytes(arch, placement, load)
@@ -196,10 +216,11 @@ def _stage_terms(
         plan = engine.plan(groups)
         tokens = engine.pool_tokens(pool, plan, load)
         concurrency = engine.concurrency(pool, plan, load, load.context)
+        at_mean = 0.0 if mean_context is None else engine.concurrency(pool, plan, load, mean_context)
     else:
         tokens = np.where(pool > 0, np.inf, 0.0)
-        concurrency = tokens
-    return MemoryTerms(weights, activation, runtime, graphs, pool, tokens, concurrency, stage.index)
+        concurrency = at_mean = tokens
+    return MemoryTerms(weights, activation, runtime, graphs, pool, tokens, concurrency, stage.index, at_mean)
 
 
 def memory_terms(
@@ -212,11 +233,13 @@ def memory_terms(
     *,
     kv_dtype: str | KVFormat = "bf16",
     extra_weights: float = 0.0,
+    mean_context: int | None = None,
 ) -> MemoryTerms:
     """All terms for one placement or for arrays of them (``tp``, ``pp``, ``dp``, ``ep`` broadcast).
 
     Of a pipeline the stage with the least concurrency decides, as engines take the least pool of all ranks.
-    ``extra_weights`` are bytes of a draft model on every rank.
+    ``extra_weights`` are bytes of a draft model on every rank. ``mean_context``: also how many requests of this many
+    tokens run at once.
     """
     fmt = kv_format(kv_dtype)
     sizes = np.broadcast_arrays(placement.tp, placement.pp, placement.dp, placement.ep)
@@ -228,7 +251,7 @@ def memory_terms(
         part = Placement(tp[here], int(stages_count), dp[here], ep[here])
         best: dict[str, Any] | None = None
         for stage in distinct_stages(arch, int(stages_count)):
-            terms = _stage_terms(arch, device, part, engine, scheme, fmt, load, stage, extra_weights)
+            terms = _stage_terms(arch, device, part, engine, scheme, fmt, load, stage, extra_weights, mean_context)
             made = {name: np.broadcast_to(getattr(terms, name), part.tp.shape) for name in names}
             if best is None:
                 best = made

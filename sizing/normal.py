@@ -1,8 +1,9 @@
-"""The normal distribution on arrays, without SciPy: what length distributions and queueing both need."""
+"""Normal, lognormal and gamma on arrays, without SciPy: what length distributions and queueing both need."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,3 +43,30 @@ def normal_cdf(value: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Standard normal distribution function, any shape."""
     x = np.asarray(value, dtype=np.float64)
     return np.asarray(0.5 * (1 + np.asarray(_erf(x / math.sqrt(2)), dtype=np.float64)))
+
+
+def lognormal_grid(mean: Any, scv: Any, n: int = 32) -> npt.NDArray[np.float64]:
+    """``n`` equally likely values (last axis, new) of a lognormal, scaled to keep the mean."""
+    spread = np.sqrt(np.log1p(np.asarray(scv, dtype=np.float64)))[..., None]
+    values = np.exp(spread * normal_quantile((np.arange(n) + 0.5) / n))
+    values = values / values.mean(axis=-1, keepdims=True)
+    return np.asarray(np.asarray(mean, dtype=np.float64)[..., None] * values)
+
+
+def gamma_quantile(probability: Any, mean: Any, variance: Any) -> npt.NDArray[np.float64]:
+    """Quantiles of about the gamma distribution with that mean and variance (broadcasting).
+
+    Shapes of at least 1: Wilson-Hilferty, within 2 % of the exact p90 to p99. Below 1, where a gamma has most
+    of its mass near 0: an atom at 0 and an exponential with the same two moments (what a queue's wait looks
+    like), within 5 % of the gamma at p90 to p99 for shapes from 0.7, 15 % from 0.3.
+    """
+    p, m, v = (np.asarray(x, dtype=np.float64) for x in (probability, mean, variance))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        shape = np.clip(m * m / np.maximum(v, 1e-300), 1e-3, 1e12)
+        cube = 1 - 1 / (9 * shape) + normal_quantile(p) / np.sqrt(9 * shape)
+        smooth = m * np.maximum(cube, 0) ** 3
+        # Zero with probability 1-w, else exponential: mean w*t, second moment 2*w*t^2.
+        tail = (v + m * m) / (2 * np.maximum(m, 1e-300))
+        weight = np.clip(m / np.maximum(tail, 1e-300), 1e-9, 1.0)
+        atom = np.where(p > 1 - weight, -tail * np.log(np.minimum((1 - p) / weight, 1.0)), 0.0)
+    return np.asarray(np.where(shape >= 1, smooth, atom))

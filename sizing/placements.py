@@ -14,6 +14,7 @@ from sizing.model.architecture import Architecture
 from sizing.model.quantization import QuantScheme
 
 POWERS = tuple(2**power for power in range(11))
+MOST_STAGES = 16  # longer pipelines are tried in powers of two only
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,14 @@ class Space:
 
 
 def enumerate_placements(arch: Architecture, space: Space) -> list[Placement]:
-    """Sizes in powers of two (pipelines also of as many stages as servers, data parallelism also of whole servers): tensor
-    parallelism inside a server,
+    """Sizes in powers of two (pipelines also of as many stages as servers, data parallelism also of whole servers):
+    tensor parallelism inside a server,
     pipelines over servers, attention data parallelism for latent attention and for experts, experts whole over all
     ranks of a stage or cut like everything else."""
     most, node = space.most, space.node_size
     tps = [size for size in POWERS if size <= min(node, most)]
     pps = sorted({size for size in (*POWERS, *range(1, space.max_nodes + 1)) if size <= min(most, arch.num_layers)})
-    pps = [size for size in pps if size <= max(space.max_nodes * 2, 4)]
+    pps = [size for size in pps if size <= max(space.max_nodes * 2, 4) and (size in POWERS or size <= MOST_STAGES)]
     found: list[Placement] = []
     for tp in _kept(tps, space.tensor_parallel, most):
         for dp in _kept(_data_parallel_sizes(arch, space, tp), space.data_parallel, most):
@@ -66,7 +67,7 @@ def _data_parallel_sizes(arch: Architecture, space: Space, tp: int) -> list[int]
     if not arch.is_moe:
         return [1]
     filling = [servers * space.node_size // tp for servers in range(1, space.max_nodes + 1)]
-    return sorted({size for size in (*POWERS, *filling) if 1 <= size and size * tp <= space.most})
+    return sorted({size for size in (*POWERS, *filling) if size >= 1 and size * tp <= space.most})
 
 
 def _kept(sizes: list[int], wanted: tuple[int, ...], most: int) -> list[int]:

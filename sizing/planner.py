@@ -19,7 +19,7 @@ from sizing.cost import (
 )
 from sizing.engine.placement import Placement
 from sizing.errors import PlacementError, SizingError, UnknownNameError
-from sizing.estimate import Interval, bottleneck, check_context, resolve_price, width
+from sizing.estimate import Interval, bottlenecks, check_context, resolve_price, width
 from sizing.evidence.calibration import Calibration
 from sizing.hardware import Catalog, load_catalog
 from sizing.hardware.price_models import Price
@@ -34,8 +34,8 @@ from sizing.plan_money import plan_money
 from sizing.pool_plan import pooled_plan, sustained
 from sizing.result import Plan, Rejection, Result
 from sizing.search import Candidates, Demand, evaluate
-from sizing.serving import SteadyState
 from sizing.study import Offer, Study
+from sizing.survey import space_of, survey
 from sizing.target import Target, as_model, native_scheme, resolve_target, runs, usual_engine
 
 GIB = 2.0**30
@@ -123,8 +123,9 @@ def _answer(study: Study, priced: _Priced, demand: Demand, draft_choices: list[i
     evaluated = 0
     for drafts in draft_choices:
         try:
+            ground = survey(priced.target, demand, space_of(study, priced.target), study.engine, drafts=drafts)
             if study.engine.disaggregated != "on":
-                candidates = evaluate(study, priced.target, demand, drafts=drafts)
+                candidates = evaluate(study, priced.target, demand, drafts=drafts, ground=ground)
                 evaluated += candidates.evaluated
                 made, fallen = _plans_of(study, priced, candidates)
                 plans += made
@@ -134,6 +135,7 @@ def _answer(study: Study, priced: _Priced, demand: Demand, draft_choices: list[i
                     study,
                     priced.target,
                     demand,
+                    ground=ground,
                     drafts=drafts,
                     usd_per_hour=priced.usd,
                     power_w=priced.power_w,
@@ -311,7 +313,9 @@ def _plans_of(study: Study, priced: _Priced, found: Candidates) -> tuple[list[Pl
     feasible = np.isfinite(found.replicas) & (total <= limit)
     fallen += list(_reasons(study, found, total, limit))
     order = sorted(np.flatnonzero(feasible), key=lambda row: (total[row], found.curve.tpot_s[row, 0]))
-    plans = [_as_plan(study, priced, found, int(row)) for row in order[:12]]
+    rows = [int(row) for row in order[:12]]
+    named = _bottlenecks(found, rows)
+    plans = [_as_plan(study, priced, found, row, name) for row, name in zip(rows, named, strict=True)]
     return plans, fallen
 
 
@@ -360,7 +364,7 @@ def _reasons(study: Study, found: Candidates, total: Any, limit: float) -> Itera
         yield Rejection(name, "targets_together", "no load meets all targets at once", int(both.sum()))
 
 
-def _as_plan(study: Study, priced: _Priced, found: Candidates, row: int) -> Plan:
+def _as_plan(study: Study, priced: _Priced, found: Candidates, row: int, named: str) -> Plan:
     """One placement of a target as a Plan, at its operating point."""
     target, demand, place = priced.target, found.demand, found.placements[row]
     curve = {name: float(getattr(found.curve, name)[row, 0]) for name in found.curve.__dataclass_fields__}
@@ -426,7 +430,7 @@ def _as_plan(study: Study, priced: _Priced, found: Candidates, row: int) -> Plan
         batch_per_rank=curve["batch"],
         prefill_share=curve["prefill_share"],
         memory_gib=memory,
-        bottleneck=_bottleneck(found, row),
+        bottleneck=named,
         binding=_binding(study, found, row, working),
         energy_wh_per_million_tokens=money.energy_wh_per_million_tokens,
         carbon_g_per_million_tokens=money.carbon_g_per_million_tokens,
@@ -467,29 +471,24 @@ def _binding(study: Study, found: Candidates, row: int, working: int) -> str:
     return "decode throughput"
 
 
-def _bottleneck(found: Candidates, row: int) -> str:
-    """What most of the time goes into at the operating point."""
+def _bottlenecks(found: Candidates, rows: list[int]) -> list[str]:
+    """What most of the time goes into at the operating points of these placements."""
+    if not rows:
+        return []
     target, demand = found.target, found.demand
-    place = found.placements[row]
-    point = {name: float(getattr(found.curve, name)[row, 0]) for name in found.curve.__dataclass_fields__}
+    places = as_arrays([found.placements[row] for row in rows])
     decode = target.step.working(
         StepShape(
-            decode_seqs=max(point["batch"] / place.pp, 1e-3),
+            decode_seqs=np.maximum(found.curve.batch[rows, 0] / places.pp, 1e-3),
             decode_context=demand.input_tokens + demand.output_tokens / 2,
             tokens_per_decode=found.load.verified_tokens,
         ),
-        place,
+        places,
     )
     chunk = max(min(demand.input_tokens - demand.cached_tokens, found.engine_load.max_num_batched_tokens), 1.0)
-    prefill = target.step.working(StepShape(prefill_tokens=chunk), place)
-    steady = _share_only(point["prefill_share"])
-    return bottleneck(target, steady, decode, prefill, point["concurrency"] / place.dp, float(found.limit[row]))
-
-
-def _share_only(prefill_share: float) -> SteadyState:
-    values = {name: np.asarray(0.0) for name in SteadyState.__dataclass_fields__}
-    values["prefill_share"] = np.asarray(prefill_share)
-    return SteadyState(**values)
+    prefill = target.step.working(StepShape(prefill_tokens=chunk), places)
+    per_rank = found.curve.concurrency[rows, 0] / places.dp
+    return bottlenecks(target, found.curve.prefill_share[rows, 0], decode, prefill, per_rank, found.limit[rows])
 
 
 def _rank(item: Plan) -> tuple[float, int, float]:

@@ -14,7 +14,7 @@ from sizing.plan_money import plan_money
 from sizing.result import Plan, PoolPlan, Rejection
 from sizing.step import time_by_kind
 from sizing.study import Study
-from sizing.survey import Demand, space_of
+from sizing.survey import Demand, Ground, space_of
 from sizing.target import Target
 
 GIB = 2.0**30
@@ -36,6 +36,7 @@ def pooled_plan(
     target: Target,
     demand: Demand,
     *,
+    ground: Ground | None = None,
     drafts: int = 0,
     usd_per_hour: float | None = None,
     power_w: float = 0.0,
@@ -50,6 +51,7 @@ def pooled_plan(
         space_of(study, target),
         study.engine,
         study.workload.targets,
+        ground=ground,
         drafts=drafts,
         spare=study.workload.targets.spare_replicas,
     )
@@ -166,9 +168,9 @@ def _bottleneck(target: Target, demand: Demand, decode: Pool, found: Pools) -> s
         tokens_per_decode=found.ground.load.verified_tokens,
     )
     times: dict[str, float] = {}
-    for kind, seconds in time_by_kind(target.step.working(shape, decode.placement)).items():
+    for kind, each in time_by_kind(target.step.working(shape, decode.placement)).items():
         name = KIND_TEXT.get(kind, kind)
-        times[name] = times.get(name, 0.0) + scalar(seconds)
+        times[name] = times.get(name, 0.0) + scalar(each)
     name, seconds = max(times.items(), key=lambda pair: pair[1])
     return f"decode pool: {name}, {seconds / max(sum(times.values()), 1e-12):.0%} of a step"
 

@@ -23,8 +23,8 @@ class PoolPlan:
 class Plan:
     """One way to serve the workload. Times are at the planned load; intervals say how sure the model is.
 
-    rate_per_replica is what each carries, max_rate_per_replica what it could within the targets. A disaggregated plan has
-    both its ``pools``; placement, replicas, memory and batch are then those of the decode pool.
+    rate_per_replica is what each carries, max_rate_per_replica what it could within the targets. A disaggregated plan
+    has both its ``pools``; placement, replicas, memory and batch are then those of the decode pool.
     """
 
     accelerator: str

@@ -27,7 +27,8 @@ from sizing.target import Target
 from sizing.workload import Targets
 
 NODES = 24  # batch sizes at which the step model itself is asked
-POINTS_PER_NODE = 16  # loads evaluated between two nodes
+LEAST_BATCH = 0.02  # sequences: nearly idle, where TTFT is that of one prompt alone
+POINTS_PER_NODE = 32  # loads evaluated between two nodes
 CHUNK_POINTS = 1 << 15  # loads evaluated at a time: what fits a core's cache
 MAX_PREFILL_SHARE = 0.97
 
@@ -72,10 +73,16 @@ class _Scan:
 
 
 def evaluate(
-    study: Study, target: Target, demand: Demand, *, drafts: int = 0, points_per_node: int = POINTS_PER_NODE
+    study: Study,
+    target: Target,
+    demand: Demand,
+    *,
+    drafts: int = 0,
+    ground: Ground | None = None,
+    points_per_node: int = POINTS_PER_NODE,
 ) -> Candidates:
-    """Evaluate every legal placement of a target; see the module's text."""
-    ground = survey(target, demand, space_of(study, target), study.engine, drafts=drafts)
+    """Evaluate every legal placement of a target; see the module's text. ``ground``: its survey, if at hand."""
+    ground = ground or survey(target, demand, space_of(study, target), study.engine, drafts=drafts)
     if ground is None:
         _, fallen = legal_placements(target.arch, target.scheme, target.engine, space_of(study, target))
         return _nothing(target, demand, fallen)
@@ -113,7 +120,7 @@ def evaluate(
 def _scan_rows(ground: Ground, rows: slice, targets: Targets, points: int, scan: _Scan) -> None:
     """Evaluate the load curves of some placements and keep what the plan needs of them."""
     demand, places = ground.demand, ground.rows(rows)
-    nodes = batch_grid(ground.limit[rows], NODES)
+    nodes = batch_grid(ground.limit[rows], NODES, LEAST_BATCH)
     table = phase_times(ground.target.step, places, ground.load, ground.batching, nodes)
     times, grid = refined(table, nodes, points)
     curve = curve_of(times, places, ground.load, ground.batching, grid, input_scv=demand.input_scv)

@@ -1,8 +1,8 @@
 """The steady state of continuous batching: from step times to TTFT, TPOT and throughput.
 
 One replica holds ``concurrency`` requests per attention data-parallel rank. Requests prefill (in chunks of at most the
-token budget) and then decode; both share the accelerators. The model, per rank, with N requests, O output tokens, decode
-step time ``d`` and prefill time ``m`` (what one prompt adds to the steps that carry it):
+token budget) and then decode; both share the accelerators. The model, per rank, with N requests, O output tokens,
+decode step time ``d`` and prefill time ``m`` (what one prompt adds to the steps that carry it):
 
 * a request decodes for ``O - 1`` steps of ``d``; while it does, the other ``N - 1`` requests prefill once each, and the
   share ``f`` of that time lands on it: ``TPOT = d + f * (N - 1) / (O - 1) * m``. Engines that mix chunks with decode
@@ -40,9 +40,9 @@ class Batching:
     along with decode in one step; otherwise a prefill runs alone and decode waits. wait_weight: share of the queueing
     formula's waiting that shows in TTFT. interference: share of the other requests' prefill time that lands in a
     request's decode phase when lengths vary; interference_same, wait_same: the two when all requests have the same
-    lengths. fixed_ttft_s: constant host cost of a first token. ttft_step_share: share of a step that a new request waits
-    for the one in progress. marginal: share of a mixed step's prefill that overlaps with decode's memory traffic (1: the
-    prompt costs what it adds to the step, 0: what it costs alone).
+    lengths. fixed_ttft_s: constant host cost of a first token. ttft_step_share: share of a step that a new request
+    waits for the one in progress. marginal: share of a mixed step's prefill that overlaps with decode's memory
+    traffic (1: the prompt costs what it adds to the step, 0: what it costs alone).
     """
 
     token_budget: Num = 8192.0
@@ -63,7 +63,8 @@ class Load:
     input_tokens, output_tokens: means of a request. cached_tokens: prompt tokens found in the prefix cache.
     running_limit: requests per rank that the cache (or max_num_seqs) lets run at once. Speculative decoding:
     tokens_per_step are what a sequence gains per decode step (1 without), verified_tokens what is computed for it (1 +
-    drafts), draft_s the time to draft them. same_lengths: 1 where all requests have the same lengths, 0 where they vary.
+    drafts), draft_s the time to draft them. same_lengths: 1 where all requests have the same lengths, 0 where they
+    vary.
     """
 
     concurrency: Num
@@ -163,7 +164,8 @@ def mixed_prefill(
 
 
 def closed_response(service_s: FloatArray, think_s: FloatArray, customers: FloatArray) -> FloatArray:
-    """Mean response of one server visited by ``customers`` that think for ``think_s`` between visits (Schweitzer MVA)."""
+    """Mean response of one server visited by ``customers`` that think for ``think_s`` between visits (Schweitzer
+    MVA)."""
     b = service_s * customers - think_s
     root: FloatArray = (b + np.sqrt(b * b + 4 * service_s * think_s)) / 2
     return np.maximum(root, service_s)

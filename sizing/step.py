@@ -1,8 +1,8 @@
 """The time of one forward step: every operation on the machine's curves, plus what the engine adds.
 
-``StepModel`` binds an architecture, a scheme, a machine and an engine's overheads; ``seconds(shape, placement)`` then gives
-the latency of a pass for any (array of) step shapes and placements, and ``working(shape, placement)`` the same pass as a
-list of timed operations, which the roofline chart and the reports print. Both run the very same code.
+``StepModel`` binds an architecture, a scheme, a machine and an engine's overheads; ``seconds(shape, placement)`` then
+gives the latency of a pass for any (array of) step shapes and placements, and ``working(shape, placement)`` the same
+pass as a list of timed operations, which the roofline chart and the reports print. Both run the very same code.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Overheads:
     """What an engine adds to the operations, fitted on whole servers.
 
     step_s: host time of a step that is not hidden behind the accelerator [s]. layer_s: small kernels and launch gaps
-    per layer and pass [s]. moe_layer_s: the same for routing, per layer with experts [s]. sync_s: what each of a layer's
-    joins costs beyond the collective itself where several ranks run [s per layer]. elementwise: element-wise work per
-    token and layer, as multiples of the time to move one residual row through memory. sequence_s: host work per running
-    sequence and step [s]. prefill_step_s: host time that a step with prompt tokens adds [s].
+    per layer and pass [s]. moe_layer_s: the same for routing, per layer with experts [s]. sync_s: what each of a
+    layer's joins costs beyond the collective itself where several ranks run [s per layer]. elementwise: element-wise
+    work per token and layer, as multiples of the time to move one residual row through memory. sequence_s: host work
+    per running sequence and step [s]. prefill_step_s: host time that a step with prompt tokens adds [s].
     gemm, attention, experts, collectives: multipliers on the kernels' own times in decode; prefill_*: in prefill (a
-    mixed step weighs the two by tokens). prefill_gemm16: on top of prefill_gemm for 16-bit products, which draw the most
-    power and clock down under steady load.
+    mixed step weighs the two by tokens). prefill_gemm16: on top of prefill_gemm for 16-bit products, which draw the
+    most power and clock down under steady load.
     """
 
     step_s: float = 0.0
@@ -151,8 +151,8 @@ class StepModel:
     def seconds_by_multiplier(self, shape: StepShape, placement: Placement) -> dict[str, FloatArray]:
         """Kernel time of a pass by the multiplier that it falls under: ``seconds`` is linear in the multipliers.
 
-        Keys: those of ``Overheads`` for decode and prefill attention, and "gemm", "gemm16", "experts", "collectives" for
-        what both kinds of tokens share.
+        Keys: those of ``Overheads`` for decode and prefill attention, and "gemm", "gemm16", "experts", "collectives"
+        for what both kinds of tokens share.
         """
         found: dict[str, FloatArray] = {}
         for op in list_operations(self.arch, shape, placement, self.scheme, self.kv_bytes):
@@ -382,9 +382,9 @@ def time_by_kind(timed: list[TimedOperation]) -> dict[str, FloatArray]:
 class PassParts:
     """A pass as what ``Overheads`` multiply and add: ``seconds(overheads)`` equals ``StepModel.seconds``.
 
-    Lets many coefficients be tried, or many rows of different models be timed at once, without asking the kernels again.
-    kernels: seconds by key of ``StepModel.seconds_by_multiplier``. share: of prompt tokens. row_s: seconds to move one
-    residual row through memory, times layers. joined: layers whose ranks are joined (0 on one accelerator).
+    Lets many coefficients be tried, or many rows of different models be timed at once, without asking the kernels
+    again. kernels: seconds by key of ``StepModel.seconds_by_multiplier``. share: of prompt tokens. row_s: seconds to
+    move one residual row through memory, times layers. joined: layers whose ranks are joined (0 on one accelerator).
     """
 
     kernels: dict[str, FloatArray]

@@ -134,14 +134,22 @@ class Study(_Part):
         """A short hash of the whole document."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
+    def _plain(self) -> dict[str, Any]:
+        """Plain data without defaults; the arrival keeps its ``kind``, by which it is told on reading."""
+        data = self.model_dump(mode="json", exclude_defaults=True)
+        arrival = data.get("workload", {}).get("arrival")
+        if arrival is not None:
+            data["workload"]["arrival"] = {"kind": self.workload.arrival.kind, **arrival}
+        return data
+
     def to_json(self) -> str:
         """The document as compact JSON, keys sorted, defaults left out."""
-        data = self.model_dump(mode="json", exclude_defaults=True)
-        return json.dumps({"version": STUDY_VERSION, **data}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        data = {"version": STUDY_VERSION, **self._plain()}
+        return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     def to_yaml(self) -> str:
         """The document as YAML, defaults left out; ``load_study`` reads it back to an equal Study."""
-        data = {"version": STUDY_VERSION, **self.model_dump(mode="json", exclude_defaults=True)}
+        data = {"version": STUDY_VERSION, **self._plain()}
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
     @classmethod

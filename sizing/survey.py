@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -147,19 +147,19 @@ def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *
         utilization=engine.memory_utilization,
         speculative_tokens=drafts,
     )
-    terms = memory_terms(target.arch, target.device, flat, target.engine, target.scheme, flags, kv_dtype=target.kv)
-    fits = np.asarray(terms.fits)
     held = float(mean_held_tokens(target, demand.input_tokens, demand.output_tokens))
-    at_mean = memory_terms(
+    terms = memory_terms(
         target.arch,
         target.device,
         flat,
         target.engine,
         target.scheme,
-        replace(flags, context=max(1, int(np.ceil(held)))),
+        flags,
         kv_dtype=target.kv,
+        mean_context=max(1, int(np.ceil(held))),
     )
-    limit = np.where(fits, np.minimum(as_float(at_mean.max_concurrency), float(flags.max_num_seqs)), 1.0)
+    fits = np.asarray(terms.fits)
+    limit = np.where(fits, np.minimum(as_float(terms.concurrency_at_mean), float(flags.max_num_seqs)), 1.0)
     return Ground(
         target=target,
         demand=demand,

@@ -397,5 +397,7 @@ def test_a_process_with_bad_input() -> None:
 def test_a_reader_that_stops_early_is_no_error() -> None:
     root = str(Path(__file__).resolve().parents[1])
     command = f"'{sys.executable}' -m sizing hardware --json | head -c 10"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root})
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root}
+    )
     assert "Traceback" not in done.stderr

@@ -51,6 +51,9 @@ def test_unknown_power_is_an_assumption():
     assert power.quantity > 0
 
 
-@pytest.mark.parametrize(("ports", "switches"), [(0, (0, 0)), (16, (1, 0)), (64, (1, 0)), (128, (4, 2)), (1024, (32, 16))])
+SWITCHES = [(0, (0, 0)), (16, (1, 0)), (64, (1, 0)), (128, (4, 2)), (1024, (32, 16))]
+
+
+@pytest.mark.parametrize(("ports", "switches"), SWITCHES)
 def test_switches(ports, switches):
     assert switches_for(ports) == switches

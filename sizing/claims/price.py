@@ -187,7 +187,8 @@ def _judged(
         LedgerLine(
             "best", most.p50, "tokens/s",
             f"per accelerator, {best.accelerators} x {best.placement.describe()} at a batch of {best.batch:,.0f} a "
-            f"rank, TPOT {seconds(best.tpot_s)} (from {digits(most.p10)} to {digits(most.p90)}, nine in ten above and below)",
+            f"rank, TPOT {seconds(best.tpot_s)} (from {digits(most.p10)} to {digits(most.p90)}, nine in ten above and "
+            "below)",
         ),
         LedgerLine("needed over best", needed / most.p50, "", "above 1: out of reach at the likeliest speed"),
         *_achieved(target, found, best),

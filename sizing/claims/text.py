@@ -16,8 +16,8 @@ _SCALE = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _N = r"(\d+(?:[.,]\d+)*)"
 _FILLER_TEXT = """
 a an and are as at by costs cost for from has have in is it its just of on only or over per runs run served serving
-than the that to trained training tokens token parameters params total active with weights model inference context price window
-supports price priced hybrid moe
+than the that to trained training tokens token parameters params total active with weights model inference context
+price window supports price priced hybrid moe
 """
 _FILLER = frozenset(_FILLER_TEXT.split())
 

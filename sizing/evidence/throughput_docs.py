@@ -31,7 +31,9 @@ def markdown(
         np.array([math.nan if (x := getattr(item, name)) is None else x for item in predictions], dtype=np.float64)
         for name in ("p10", "p50", "p90")
     )
-    answered = np.isfinite(p50) & np.isfinite(value)
+    # An offered rate is an input read back, no prediction: it must not flatter the errors.
+    offered = np.array([row.metric == "offered_req_s" for row in rows], dtype=bool)
+    answered = np.isfinite(p50) & np.isfinite(value) & ~offered
     kept = [row for row, yes in zip(rows, answered, strict=True) if yes]
     data = Predictions.of(value[answered], p50[answered], p10[answered], p90[answered])
     groups = {
@@ -40,7 +42,9 @@ def markdown(
         "accelerator": [row.accelerator for row in kept],
     }
     aside = Counter(
-        item.note.split(" (did you mean")[0] for item, yes in zip(predictions, answered, strict=True) if not yes
+        "the offered rate, an input" if given else item.note.split(" (did you mean")[0]
+        for item, yes, given in zip(predictions, answered, offered, strict=True)
+        if not yes
     )
     lines = [
         "## Published throughput figures",

@@ -14,7 +14,7 @@ from typing import Any
 from sizing.errors import SizingError, unknown_name
 from sizing.hardware import yaml_files
 from sizing.hardware.models import Accelerator, Entry, Fabric, Family, Server, Slice
-from sizing.hardware.price_models import ApiPrice, PriceAssumptions, PurchaseQuote, RentalQuote
+from sizing.hardware.price_models import ApiPrice, Price, PriceAssumptions, PurchaseQuote, RentalQuote
 from sizing.hardware.slices import as_accelerator
 
 # Which top-level keys each built-in file may hold; a user's file may hold them all.
@@ -66,6 +66,7 @@ class Catalog:
     def __init__(self, directory: Path, extra: tuple[Path, ...] = ()) -> None:
         self.directory = directory
         self.extra_files = extra
+        self.known_prices: dict[tuple[str, str], Price] = {}  # (accelerator, term), worked out once
 
     # -- reading
 

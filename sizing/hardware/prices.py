@@ -256,10 +256,15 @@ def hourly_price(accelerator_id: str, term: str = "on-demand", catalog: Catalog 
 
     A derived price is a cost of ownership: it has no provider's margin, and its assumptions say so.
     """
-    try:
-        return rental_price(accelerator_id, term, catalog)
-    except NoPriceError:
-        return derived_hourly_price(accelerator_id, catalog)
+    catalog = catalog or load_catalog()
+    known = catalog.known_prices.get((accelerator_id, term))
+    if known is None:
+        try:
+            known = rental_price(accelerator_id, term, catalog)
+        except NoPriceError:
+            known = derived_hourly_price(accelerator_id, catalog)
+        catalog.known_prices[accelerator_id, term] = known
+    return known
 
 
 def api_prices(catalog: Catalog | None = None) -> tuple[ApiPrice, ...]:

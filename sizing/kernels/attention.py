@@ -52,9 +52,7 @@ def _prefill(
     units = as_float(batch) * heads
     compute = units * pairs + (c.tail * machine.cores * QUERY_BLOCK) * as_float(longest)
     compute = compute * (2.0 * dims / (c.compute * peak))
-    bytes_ = units * rows * (2.0 * (qk_dim + v_dim)) + as_float(batch) * keys * kv_heads * (
-        (qk_dim + v_dim) * kv_bytes
-    )
+    bytes_ = units * rows * (2.0 * (qk_dim + v_dim)) + as_float(batch) * keys * kv_heads * ((qk_dim + v_dim) * kv_bytes)
     memory = bytes_ / (c.memory * machine.memory_bandwidth)
     return as_float(np.sqrt(compute * compute + memory * memory) + c.launch_us * 1e-6)
 

@@ -43,10 +43,10 @@ class LayerGroup:
     @property
     def inactive_params(self) -> int:
         """Parameters of one layer that a token does not pass through (experts it is not routed to)."""
-        experts = self.feed_forward.experts
+        experts, idle = self.feed_forward.experts, self.feed_forward.idle_params
         if experts is None:
-            return 0
-        return round((experts.num_experts - experts.num_experts_per_tok) * experts.params_per_expert)
+            return idle
+        return idle + round((experts.num_experts - experts.num_experts_per_tok) * experts.params_per_expert)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,8 @@ class Architecture:
     dialect: dict[str, object] = field(default_factory=dict, compare=False)
     layer_order: tuple[int, ...] = ()  # index into ``groups`` of every layer, first to last
     yarn_context: int | None = None  # context that the publisher documents with YaRN switched on [tokens]
+    stored_bytes: int | None = None  # bytes of the tensors of a local checkpoint, scales and packing included
+    stored_dtypes: tuple[tuple[str, int], ...] = ()  # bytes of them by stored dtype
 
     @property
     def native_context(self) -> int:

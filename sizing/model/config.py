@@ -12,10 +12,11 @@ from sizing.errors import ConfigError, nearest
 from sizing.model import vision
 from sizing.model.architecture import Architecture, VisionTower
 from sizing.model.body import Body, group_layers
-from sizing.model.families.registry import BUILDERS, OUTER, TEXT_KEYS
+from sizing.model.families.registry import BUILDERS, OUTER, TEXT_KEYS, Outer
 from sizing.model.keys import Keys, describe
 from sizing.model.quantization import BF16, QuantScheme, from_quantization_config
 
+WITH_HEAD = ("LMHeadModel", "DoubleHeadsModel", "ChatModel", "ChatGLMModel")  # "Models" that do have a head
 MAX_FILE_BYTES = 4 * 2**20
 MAX_DEPTH = 32
 MAX_KEYS = 200_000
@@ -172,6 +173,15 @@ def _bodies(top: Keys, model_type: str) -> tuple[Body, Keys, VisionTower | None]
         body = _build(top, model_type)
         top.refuse(("vision_config", "audio_config"), f"is not supported in a model of type {model_type!r}")
         return body, top, None
+    if outer.inside is not None:
+        served = top.child(outer.inside)
+        if served is None:
+            raise top.error(outer.inside, "required key is missing")
+        left = [key for key in ("talker_config", "code2wav_config", "token2wav_config") if top.data.get(key)]
+        top = served
+        outer = replace(outer, inside=None)
+    else:
+        left = []
     nested = top.child(*TEXT_KEYS)
     if nested is None and not outer.flat:
         raise top.error("text_config", "required key is missing")
@@ -180,18 +190,30 @@ def _bodies(top: Keys, model_type: str) -> tuple[Body, Keys, VisionTower | None]
     if inner == model_type:
         inner = outer.text
     body = _build(text, inner)
-    top.refuse(("audio_config",), "is not supported")
-    pictures = top.child("vision_config")
+    if left:
+        body.notes.append(f"counted: the thinker alone, without {', '.join(left)}")
+    return body, text, _tower(top, outer, body)
+
+
+def _tower(top: Keys, outer: Outer, body: Body) -> VisionTower | None:
+    """The vision tower, with the audio encoder's parameters where the family has one."""
+    pictures, sounds = top.child("vision_config"), top.child("audio_config")
+    if sounds is not None and (outer.audio is None or pictures is None):
+        raise top.error("audio_config", "is not supported")
     if pictures is not None:
-        return body, text, outer.tower(pictures, body.hidden_size, top)
+        tower = outer.tower(pictures, body.hidden_size, top)
+        if sounds is None or outer.audio is None:
+            return tower
+        body.notes.append("the audio encoder is counted with the vision tower")
+        return replace(tower, params=tower.params + outer.audio(sounds, body.hidden_size))
     named = top.data.get("mm_vision_tower")
     if isinstance(named, str) and named:
-        tower = vision.clip_by_name(named, body.hidden_size)
-        if tower is None or top.data.get("mm_projector_type") != "mlp2x_gelu":
+        clip = vision.clip_by_name(named, body.hidden_size)
+        if clip is None or top.data.get("mm_projector_type") != "mlp2x_gelu":
             raise top.error("mm_vision_tower", f"{describe(named)} is not supported")
-        return body, text, tower
+        return clip
     body.notes.append("the config has no vision_config: counted as text only")
-    return body, text, None
+    return None
 
 
 def _build(keys: Keys, model_type: str) -> Body:
@@ -217,7 +239,7 @@ def _headless(config: Mapping[str, object]) -> bool:
     if not isinstance(architectures, list) or not architectures:
         return False
     first = architectures[0]
-    return isinstance(first, str) and first.endswith("Model") and first != "ChatGLMModel"
+    return isinstance(first, str) and first.endswith("Model") and not first.endswith(WITH_HEAD)
 
 
 def _context(top: Keys, text: Keys, given: int | None) -> int:

@@ -188,3 +188,4 @@ class FeedForward:
     linears: tuple[Linear, ...] = ()  # dense MLP, router and shared experts; told apart by component
     vectors: tuple[Vector, ...] = ()
     experts: Experts | None = None
+    idle_params: int = 0  # of ``linears`` and ``vectors``: what text tokens pass by (experts for images)

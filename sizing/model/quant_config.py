@@ -1,21 +1,17 @@
 """A checkpoint's own quantisation: quantization_config and hf_quant_config.json to a QuantScheme.
 
-Exclusions are lists of module names, globs or regular expressions, often one for each layer. They are
-matched against the public module names of each matrix; a matrix that is excluded in at least half of the
-layers that hold it counts as unquantized.
+What they exclude is read by ``quant_names``.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 
 from sizing.errors import ConfigError
 from sizing.model.keys import describe
 from sizing.model.parts import Component
+from sizing.model.quant_names import KEY, MAX_PATTERNS, MODULES, Excluded, matches
 from sizing.model.quantization import (
     BF16,
     FP8_BLOCK,
@@ -32,171 +28,8 @@ from sizing.model.quantization import (
     WeightFormat,
 )
 
-KEY = "quantization_config"
-MAX_PATTERNS = 100_000
-MAX_PATTERN = 300
-MAX_REPEATS = 5
 NVFP4_WEIGHT_ONLY = replace(NVFP4, name="nvfp4_wo", compute="bf16")
 FP8_WEIGHT_ONLY = replace(FP8_CHANNEL, name="fp8_wo", compute="bf16")
-
-# Public module names, below the layer, of the matrices that this package names.
-_MODULES: dict[str, tuple[str, ...]] = {
-    "q_proj": ("self_attn.q_proj", "mixer.q_proj", "attn.q_proj"),
-    "k_proj": ("self_attn.k_proj", "mixer.k_proj", "attn.k_proj"),
-    "v_proj": ("self_attn.v_proj", "mixer.v_proj", "attn.v_proj"),
-    "o_proj": ("self_attn.o_proj", "mixer.o_proj", "attn.o_proj"),
-    "g_proj": ("self_attn.g_proj",),
-    "q_a_proj": ("self_attn.q_a_proj", "attn.wq_a", "attn.fused_wqa_wkv"),
-    "q_b_proj": ("self_attn.q_b_proj", "attn.wq_b"),
-    "kv_a_proj": ("self_attn.kv_a_proj_with_mqa",),
-    "kv_b_proj": ("self_attn.kv_b_proj",),
-    "kv_proj": ("self_attn.kv_proj", "attn.wkv", "attn.fused_wqa_wkv"),
-    "o_a_proj": ("self_attn.o_a_proj", "attn.wo_a"),
-    "o_b_proj": ("self_attn.o_b_proj", "attn.wo_b"),
-    "indexer.wq_b": ("self_attn.indexer.wq_b",),
-    "indexer.wk": ("self_attn.indexer.wk",),
-    "in_proj_qkvz": ("linear_attn.in_proj_qkvz", "linear_attn.in_proj_qkv"),
-    "out_proj": ("linear_attn.out_proj", "mixer.out_proj", "mamba.out_proj"),
-    "in_proj": ("mixer.in_proj", "mamba.in_proj"),
-    "gate_proj": ("mlp.gate_proj", "feed_forward.gate_proj", "ffn.gate_proj"),
-    "up_proj": ("mlp.up_proj", "feed_forward.up_proj", "mixer.up_proj", "ffn.up_proj"),
-    "down_proj": ("mlp.down_proj", "feed_forward.down_proj", "mixer.down_proj", "ffn.down_proj"),
-    "shared_gate_proj": (
-        "mlp.shared_experts.gate_proj",
-        "mlp.shared_expert.gate_proj",
-        "feed_forward.shared_expert.gate_proj",
-        "ffn.shared_experts.gate_proj",
-    ),
-    "shared_up_proj": (
-        "mlp.shared_experts.up_proj",
-        "mlp.shared_expert.up_proj",
-        "feed_forward.shared_expert.up_proj",
-        "ffn.shared_experts.up_proj",
-        "mixer.shared_experts.up_proj",
-    ),
-    "shared_down_proj": (
-        "mlp.shared_experts.down_proj",
-        "mlp.shared_expert.down_proj",
-        "feed_forward.shared_expert.down_proj",
-        "ffn.shared_experts.down_proj",
-        "mixer.shared_experts.down_proj",
-    ),
-    "fc1_latent_proj": ("mixer.fc1_latent_proj",),
-    "fc2_latent_proj": ("mixer.fc2_latent_proj",),
-    "experts": (
-        "mlp.experts.0.gate_proj",
-        "mlp.experts",
-        "block_sparse_moe.experts.0.w1",
-        "feed_forward.experts.0.gate_proj",
-        "ffn.experts.0.gate_proj",
-        "ffn.experts",
-        "mixer.experts.0.up_proj",
-        "mixer.experts",
-        "experts.0.gate_proj",
-        "experts",
-    ),
-}
-_VISION = (
-    "model.visual.blocks.0.attn.qkv",
-    "model.vision_tower.encoder.layers.0.attn.q_proj",
-    "model.vision_model.layers.0.mlp.fc1",
-    "vision_tower.encoder.blocks.0.wqkv",
-)
-_BESIDE_DENSE = ("experts.0.gate_proj", "experts")  # Gemma 4: experts stand beside the layer's mlp
-_LAYER = re.compile(r"(?:^|.*?\.)layers\.(\d+)(?![^.*])\.?")
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """One exclusion: the pattern below the layer, and the layer it names (None: every layer)."""
-
-    pattern: str
-    layer: int | None
-
-
-def _rules(patterns: object) -> list[_Rule]:
-    if patterns is None:
-        return []
-    if not isinstance(patterns, list) or len(patterns) > MAX_PATTERNS:
-        raise ConfigError("exclusions must be a list of names", key=KEY)
-    rules = []
-    for pattern in patterns:
-        if not isinstance(pattern, str):
-            raise ConfigError(f"exclusions must be names, not {describe(pattern)}", key=KEY)
-        head = pattern.split("layers.", 1)[0]
-        if head.startswith("mtp"):
-            continue
-        found = None if pattern.startswith("re:") or "visi" in head or "visual" in head else _LAYER.match(pattern)
-        if found is None:
-            rules.append(_Rule(pattern, None))
-        else:
-            rules.append(_Rule(pattern[found.end() :] or "*", int(found.group(1))))
-    return rules
-
-
-@lru_cache(maxsize=4096)
-def _compiled(expression: str) -> re.Pattern[str]:
-    """An exclusion's regular expression; one that could take exponential time to match is refused."""
-    repeats = sum(expression.count(sign) for sign in "*+{")
-    if len(expression) > MAX_PATTERN or repeats > MAX_REPEATS or re.search(r"\)[*+{]", expression):
-        raise ConfigError(f"the pattern {describe(expression)} is too complex", key=KEY)
-    try:
-        return re.compile(expression)
-    except re.error:
-        raise ConfigError(f"{describe(expression)} is no regular expression", key=KEY) from None
-
-
-def _matches(pattern: str, name: str, *, below_layer: bool) -> bool:
-    """Whether a pattern names a module or one that holds it."""
-    if pattern.startswith("re:"):
-        full = f"model.layers.5.{name}" if below_layer else name
-        return _compiled(pattern[3:]).match(full) is not None
-    if "*" in pattern or "?" in pattern:
-        candidates = (name, f".{name}", f"layers.5.{name}", f"model.layers.5.{name}")
-        return any(fnmatch.fnmatchcase(text, glob) for text in candidates for glob in (pattern, f"{pattern}.*"))
-    return f".{pattern}." in f".{name}."
-
-
-class _Excluded:
-    """Answers whether a matrix is left unquantized."""
-
-    def __init__(self, patterns: object, layers: Mapping[str, frozenset[int]]) -> None:
-        self.layers = layers
-        by_pattern: dict[str, set[int] | None] = {}
-        for rule in _rules(patterns):
-            if rule.layer is None or by_pattern.get(rule.pattern, ()) is None:
-                by_pattern[rule.pattern] = None
-            else:
-                known = by_pattern.setdefault(rule.pattern, set())
-                if known is not None:
-                    known.add(rule.layer)
-        self.by_pattern = by_pattern
-        beside = layers.get("experts", frozenset()) & layers.get("up_proj", frozenset())
-        self.modules = {**_MODULES, "experts": _BESIDE_DENSE} if beside else _MODULES
-        self.names = [name for name in _MODULES if not layers or name in layers]
-
-    def matrix(self, name: str) -> bool:
-        holders = self.layers.get(name, frozenset())
-        hit: set[int] = set()
-        for pattern, layers in self.by_pattern.items():
-            if any(_matches(pattern, module, below_layer=True) for module in self.modules[name]):
-                if layers is None:
-                    return True
-                hit |= layers
-        if not holders:
-            return bool(hit)
-        return 2 * len(hit & holders) >= len(holders)
-
-    def top(self, *names: str) -> bool:
-        return any(
-            layers is None and _matches(pattern, name, below_layer=False)
-            for pattern, layers in self.by_pattern.items()
-            for name in names
-        )
-
-    def towers(self) -> bool:
-        """Whether the vision tower is left out, by name or matrix by matrix."""
-        return self.top(*_VISION) or any("visi" in name or "visual" in name for name in self.by_pattern)
 
 
 def read_quantization(
@@ -242,7 +75,7 @@ def read_quantization(
 def _assemble(
     name: str,
     fmt: WeightFormat,
-    excluded: _Excluded,
+    excluded: Excluded,
     *,
     experts: WeightFormat | None = None,
     formats: Mapping[str, WeightFormat] | None = None,
@@ -290,7 +123,7 @@ def _fp8(
     channel: bool,
     expert_dtype: str | None,
 ) -> QuantScheme:
-    excluded = _Excluded(config.get("modules_to_not_convert") or config.get("ignored_layers"), layers)
+    excluded = Excluded(config.get("modules_to_not_convert") or config.get("ignored_layers"), layers)
     block = config.get("weight_block_size")
     if channel:
         fmt = FP8_CHANNEL
@@ -339,11 +172,11 @@ def _grouped_int(config: Mapping[str, object], layers: Mapping[str, frozenset[in
     if isinstance(extra, Mapping):
         patterns.extend(key for key, value in extra.items() if isinstance(value, Mapping) and value.get("bits") == 16)
     head = fmt if config.get("lm_head") is True else BF16
-    return _assemble(fmt.name, fmt, _Excluded(patterns, layers), lm_head=head, vision=BF16)
+    return _assemble(fmt.name, fmt, Excluded(patterns, layers), lm_head=head, vision=BF16)
 
 
 def _bitsandbytes(config: Mapping[str, object], layers: Mapping[str, frozenset[int]]) -> QuantScheme:
-    excluded = _Excluded(config.get("llm_int8_skip_modules"), layers)
+    excluded = Excluded(config.get("llm_int8_skip_modules"), layers)
     if config.get("load_in_4bit") is True:
         double = config.get("bnb_4bit_use_double_quant") is True
         fmt = WeightFormat("bnb4", 4, block=(1, 64), scale_bytes=1.015625 if double else 4)
@@ -361,7 +194,7 @@ def _compressed_tensors(config: Mapping[str, object], layers: Mapping[str, froze
     groups = config.get("config_groups")
     if not isinstance(groups, Mapping) or not groups:
         raise ConfigError("required key is missing", key=f"{KEY}.config_groups")
-    excluded = _Excluded(config.get("ignore"), layers)
+    excluded = Excluded(config.get("ignore"), layers)
     formats: dict[str, WeightFormat] = {}
     main: WeightFormat | None = None
     for name, group in groups.items():
@@ -372,8 +205,8 @@ def _compressed_tensors(config: Mapping[str, object], layers: Mapping[str, froze
         if "Linear" in targets:
             main = fmt
             continue
-        for matrix, modules in _MODULES.items():
-            if any(_matches(target, module, below_layer=True) for target in targets for module in modules):
+        for matrix, modules in MODULES.items():
+            if any(matches(target, module, below_layer=True) for target in targets for module in modules):
                 formats[matrix] = fmt
     experts = formats.pop("experts", main)
     if main is None:
@@ -447,7 +280,7 @@ def _algorithm(name: object) -> WeightFormat:
 
 def _modelopt(config: Mapping[str, object], layers: Mapping[str, frozenset[int]]) -> QuantScheme:
     patterns = [*_listed(config.get("exclude_modules")), *_listed(config.get("ignore"))]
-    excluded = _Excluded(patterns, layers)
+    excluded = Excluded(patterns, layers)
     algorithm = config.get("quant_algo")
     cache = config.get("kv_cache_quant_algo") or config.get("kv_cache_scheme")
     fp8_cache = (isinstance(cache, str) and "FP8" in cache.upper()) or (
@@ -465,7 +298,7 @@ def _modelopt(config: Mapping[str, object], layers: Mapping[str, frozenset[int]]
 def _mixed(
     config: Mapping[str, object],
     listed: Mapping[str, object],
-    excluded: _Excluded,
+    excluded: Excluded,
     layers: Mapping[str, frozenset[int]],
     kv: str | None,
 ) -> QuantScheme:
@@ -477,7 +310,7 @@ def _mixed(
     formats: dict[str, WeightFormat] = {}
     head = BF16
     for name, modules in by_algorithm.items():
-        inside = _Excluded(modules, layers)
+        inside = Excluded(modules, layers)
         fmt = _algorithm(name)
         formats.update({matrix: fmt for matrix in inside.names if inside.matrix(matrix)})
         if inside.top("lm_head", "language_model.lm_head"):
@@ -487,7 +320,7 @@ def _mixed(
         block = config.get("weight_block_size")
         rest = FP8_TENSOR if block is None else replace(FP8_BLOCK, block=_pair(block))
         # In these checkpoints the exclusions keep their original FP8.
-        excluded = _Excluded([], layers)
+        excluded = Excluded([], layers)
     experts = formats.pop("experts", rest)
     return _assemble("mixed", rest, excluded, experts=experts, formats=formats, lm_head=head, vision=BF16, kv=kv)
 

@@ -160,3 +160,19 @@ def check_against(architecture: Architecture, tensors: list[StoredTensor]) -> di
         "mtp": architecture.mtp,
         "difference": entries - architecture.total - architecture.mtp,
     }
+
+
+def describe_difference(architecture: Architecture, found: dict[str, int]) -> str:
+    """What ``check_against`` found, in words: agreement, a known surplus, or a difference to look into."""
+    stored = f"{found['stored_bytes']} bytes stored in {found['entries']} entries"
+    off = found["difference"]
+    if off == 0:
+        return f"{stored}, which is the config's count"
+    if off == -architecture.mtp:
+        return f"{stored}, which is the config's count without its multi-token-prediction modules"
+    head = architecture.vocab_size * architecture.hidden_size
+    if architecture.tie_word_embeddings and off == head:
+        return f"{stored}, which is the config's count with the tied head stored as well"
+    if architecture.native_quantization is not None:
+        return f"{stored}; scales and packed weights make {off:+d} entries beside the config's count"
+    return f"{stored}, which differs from the config's count by {off:+d}: the checkpoint is not of this config alone"

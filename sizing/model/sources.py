@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,7 +20,9 @@ import yaml
 from sizing.errors import ConfigError, SizingError, UnknownNameError, unknown_name
 from sizing.model.architecture import Architecture
 from sizing.model.config import load_config, parse_config, parse_json, read_json
+from sizing.model.gguf_file import load_gguf
 from sizing.model.quantization import QuantScheme, scheme
+from sizing.model.safetensors import INDEX, check_against, describe_difference, safetensors_headers
 
 CATALOG = "catalog"
 MAX_NAME = 500
@@ -114,7 +117,8 @@ def _names() -> dict[str, CatalogModel]:
         for alias in entry.aliases:
             table.setdefault(alias.lower(), entry)
     for entry in entries:
-        table.setdefault(entry.name.lower().rsplit("/", 1)[-1], entry)
+        for full in (entry.name, *entry.aliases):
+            table.setdefault(full.lower().rsplit("/", 1)[-1], entry)
     return table
 
 
@@ -208,7 +212,7 @@ def _scheme_like(fmt: str, native: object) -> QuantScheme:
     return scheme(fmt)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _load_entry(entry: CatalogModel) -> Architecture:
     config = read_json(_catalog_file(entry.file))
     beside = read_json(_catalog_file(entry.hf_quant_config)) if entry.hf_quant_config else None
@@ -229,18 +233,44 @@ def _load_entry(entry: CatalogModel) -> Architecture:
 
 def load_directory(folder: str | Path) -> Architecture:
     """The Architecture of a model directory: config.json, hf_quant_config.json, and the stored tensors
-    where present.
+    where present, whose headers are held against the config's count.
     """
     path = Path(folder)
     config = path / "config.json"
     if not config.is_file():
+        single = sorted(path.glob("*.gguf"))
+        if len(single) == 1:
+            return load_gguf(single[0])
         raise ConfigError("has no config.json", key=str(path))
-    return load_config(config, name=path.resolve().name)
+    return with_stored_tensors(load_config(config, name=path.resolve().name), path)
+
+
+def with_stored_tensors(architecture: Architecture, folder: Path) -> Architecture:
+    """The Architecture with the stored bytes and dtypes of the folder's safetensors, and a note on how their
+    entries compare with its count.
+    """
+    if not any(folder.glob("*.safetensors")) and not (folder / INDEX).is_file():
+        return architecture
+    try:
+        tensors = safetensors_headers(folder)
+    except ConfigError as error:
+        note = f"the stored tensors cannot be read: {error}"
+        return replace(architecture, notes=(*architecture.notes, note))
+    found = check_against(architecture, tensors)
+    dtypes: Counter[str] = Counter()
+    for tensor in tensors:
+        dtypes[tensor.dtype] += tensor.bytes
+    return replace(
+        architecture,
+        notes=(*architecture.notes, describe_difference(architecture, found)),
+        stored_bytes=found["stored_bytes"],
+        stored_dtypes=tuple(sorted(dtypes.items())),
+    )
 
 
 def _load_file(path: Path) -> Architecture:
     if path.suffix.lower() == ".gguf":
-        raise ConfigError("GGUF files are not supported yet", key=str(path), hint="give the model's config.json")
+        return load_gguf(path)
     name = path.parent.name if path.name == "config.json" else path.stem
     return load_config(path, name=name or path.stem)
 
@@ -265,8 +295,7 @@ def _load_from_hub(name: str) -> Architecture:
     known = unknown_name("model", name, _known_names(), key="model")
     near = f"; {known.hint}" if known.hint else ""
     try:
-        from huggingface_hub import hf_hub_download, hf_hub_url
-        from huggingface_hub.utils import get_session
+        from huggingface_hub import get_session, hf_hub_download, hf_hub_url
     except ImportError:
         raise UnknownNameError(
             f"{name!r} is not in the catalog, and asking the Hub needs the extra 'hub'{near}",

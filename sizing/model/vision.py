@@ -6,18 +6,18 @@ from sizing.model.architecture import VisionTower
 from sizing.model.keys import Keys
 
 
-def _layer_norm(width: int) -> int:
+def layer_norm(width: int) -> int:
     return 2 * width
 
 
-def _linear(inputs: int, outputs: int, bias: bool = True) -> int:
+def linear(inputs: int, outputs: int, bias: bool = True) -> int:
     return inputs * outputs + (outputs if bias else 0)
 
 
-def _plain_block(width: int, intermediate: int, *, bias: bool = True) -> int:
+def plain_block(width: int, intermediate: int, *, bias: bool = True) -> int:
     """A pre-norm transformer block: two LayerNorms, four attention matrices, a two-matrix MLP."""
-    attention = 4 * _linear(width, width, bias)
-    return 2 * _layer_norm(width) + attention + _linear(width, intermediate) + _linear(intermediate, width)
+    attention = 4 * linear(width, width, bias)
+    return 2 * layer_norm(width) + attention + linear(width, intermediate) + linear(intermediate, width)
 
 
 def qwen2_vl(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
@@ -26,12 +26,12 @@ def qwen2_vl(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     depth = keys.integer("depth", default=32, maximum=1000)
     ratio = keys.integer("mlp_ratio", default=4)
     out = keys.integer("hidden_size", default=3584)
-    patch, merge, temporal, channels = _qwen_grid(keys, 14)
+    patch, merge, temporal, channels = qwen_grid(keys, 14)
     merged = width * merge * merge
     params = channels * temporal * patch * patch * width
-    params += depth * _plain_block(width, ratio * width)
-    params += _layer_norm(width) + _linear(merged, merged) + _linear(merged, out)
-    _check_width(keys, "hidden_size", out, text_hidden)
+    params += depth * plain_block(width, ratio * width)
+    params += layer_norm(width) + linear(merged, merged) + linear(merged, out)
+    check_width(keys, "hidden_size", out, text_hidden)
     heads = keys.integer("num_heads", default=16)
     return VisionTower(params, depth, width, heads, ratio * width, patch, merge, temporal_patch_size=temporal)
 
@@ -42,12 +42,12 @@ def qwen2_5_vl(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     depth = keys.integer("depth", default=32, maximum=1000)
     intermediate = keys.integer("intermediate_size", default=3420)
     out = keys.integer("out_hidden_size", default=3584)
-    patch, merge, temporal, channels = _qwen_grid(keys, 14)
+    patch, merge, temporal, channels = qwen_grid(keys, 14)
     merged = width * merge * merge
-    block = 2 * width + 4 * _linear(width, width) + 2 * _linear(width, intermediate) + _linear(intermediate, width)
+    block = 2 * width + 4 * linear(width, width) + 2 * linear(width, intermediate) + linear(intermediate, width)
     params = channels * temporal * patch * patch * width + depth * block
-    params += width + _linear(merged, merged) + _linear(merged, out)
-    _check_width(keys, "out_hidden_size", out, text_hidden)
+    params += width + linear(merged, merged) + linear(merged, out)
+    check_width(keys, "out_hidden_size", out, text_hidden)
     heads = keys.integer("num_heads", default=16)
     return VisionTower(params, depth, width, heads, intermediate, patch, merge, temporal_patch_size=temporal)
 
@@ -71,19 +71,19 @@ def _qwen3(keys: Keys, text_hidden: int, indexes: list[int] | None, default_deep
     intermediate = keys.integer("intermediate_size", default=4304)
     out = keys.integer("out_hidden_size", default=3584)
     positions = keys.integer("num_position_embeddings", default=2304)
-    patch, merge, temporal, channels = _qwen_grid(keys, 16)
+    patch, merge, temporal, channels = qwen_grid(keys, 16)
     merged = width * merge * merge
     deepstack = default_deepstack if indexes is None else len(indexes)
-    projector = _linear(merged, merged) + _linear(merged, out)
+    projector = linear(merged, merged) + linear(merged, out)
     params = channels * temporal * patch * patch * width + width + positions * width
-    params += depth * _plain_block(width, intermediate)
-    params += _layer_norm(width) + projector + deepstack * (_layer_norm(merged) + projector)
-    _check_width(keys, "out_hidden_size", out, text_hidden)
+    params += depth * plain_block(width, intermediate)
+    params += layer_norm(width) + projector + deepstack * (layer_norm(merged) + projector)
+    check_width(keys, "out_hidden_size", out, text_hidden)
     heads = keys.integer("num_heads", default=16)
     return VisionTower(params, depth, width, heads, intermediate, patch, merge, temporal_patch_size=temporal)
 
 
-def _qwen_grid(keys: Keys, patch_default: int) -> tuple[int, int, int, int]:
+def qwen_grid(keys: Keys, patch_default: int) -> tuple[int, int, int, int]:
     patch = keys.integer("patch_size", default=patch_default, maximum=1024)
     merge = keys.integer("spatial_merge_size", default=2, maximum=64)
     temporal = keys.integer("temporal_patch_size", default=2, maximum=64)
@@ -91,14 +91,14 @@ def _qwen_grid(keys: Keys, patch_default: int) -> tuple[int, int, int, int]:
     return patch, merge, temporal, channels
 
 
-def _check_width(keys: Keys, key: str, out: int, text_hidden: int) -> None:
+def check_width(keys: Keys, key: str, out: int, text_hidden: int) -> None:
     if out != text_hidden:
         raise keys.error(key, f"{out} is not the language model's hidden_size ({text_hidden})")
 
 
 def siglip(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     """Gemma 3: SigLIP without its pooling head, a norm and one projection to 256 tokens an image."""
-    tower = _siglip_tower(keys)
+    tower = siglip_tower(keys)
     width = tower.hidden_size
     tokens = top.integer("mm_tokens_per_image", default=256)
     params = tower.params + width * text_hidden + width
@@ -107,8 +107,10 @@ def siglip(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     )
 
 
-def _siglip_tower(keys: Keys) -> VisionTower:
-    if keys.boolean("vision_use_head", default=False):
+def siglip_tower(keys: Keys, *, head: bool = False) -> VisionTower:
+    """SigLIP's image encoder; ``head``: with its pooling head unless vision_use_head is false."""
+    pooled = keys.boolean("vision_use_head", default=head)
+    if pooled and not head:
         raise keys.error("vision_use_head", "true is not supported")
     width = keys.integer("hidden_size", default=768)
     depth = keys.integer("num_hidden_layers", default=12, maximum=1000)
@@ -116,8 +118,10 @@ def _siglip_tower(keys: Keys) -> VisionTower:
     patch = keys.integer("patch_size", default=16, maximum=1024)
     image = keys.integer("image_size", default=224, maximum=2**16)
     channels = keys.integer("num_channels", default=3, maximum=64)
-    params = _linear(channels * patch * patch, width) + (image // patch) ** 2 * width
-    params += depth * _plain_block(width, intermediate) + _layer_norm(width)
+    params = linear(channels * patch * patch, width) + (image // patch) ** 2 * width
+    params += depth * plain_block(width, intermediate) + layer_norm(width)
+    if pooled:
+        params += width + plain_block(width, intermediate) - layer_norm(width)
     return VisionTower(params, depth, width, keys.integer("num_attention_heads", default=12), intermediate, patch)
 
 
@@ -136,7 +140,7 @@ def pixtral(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     block = 2 * width + 4 * width * width + 3 * width * intermediate
     params = channels * patch * patch * width + width + depth * block
     params += width + merge * merge * width * width
-    params += _linear(width * features, text_hidden, bias) + _linear(text_hidden, text_hidden, bias)
+    params += linear(width * features, text_hidden, bias) + linear(text_hidden, text_hidden, bias)
     return VisionTower(params, depth, width, heads, intermediate, patch, merge)
 
 
@@ -155,8 +159,8 @@ def llama4(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     bias = keys.boolean("multi_modal_projector_bias", default=False)
     grid = (image // patch) ** 2
     params = channels * patch * patch * width + width + (grid + 1) * width
-    params += 2 * _layer_norm(width) + depth * _plain_block(width, intermediate)
-    params += intermediate * adapter_in + adapter_in * adapter_out + _linear(out, text_hidden, bias)
+    params += 2 * layer_norm(width) + depth * plain_block(width, intermediate)
+    params += intermediate * adapter_in + adapter_in * adapter_out + linear(out, text_hidden, bias)
     tokens = round(grid * ratio * ratio)
     heads = keys.integer("num_attention_heads", default=16)
     return VisionTower(params, depth, width, heads, intermediate, patch, 1, tokens)
@@ -176,9 +180,9 @@ def moonvit(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     if projector != "patchmerger":
         raise keys.error("mm_projector_type", f"{projector!r} is not supported")
     merged = width * merge[0] * merge[1]
-    params = _linear(3 * patch * patch, width) + height * across * width
-    params += depth * _plain_block(width, intermediate) + _layer_norm(width)
-    params += _layer_norm(width) + _linear(merged, merged) + _linear(merged, text_hidden)
+    params = linear(3 * patch * patch, width) + height * across * width
+    params += depth * plain_block(width, intermediate) + layer_norm(width)
+    params += layer_norm(width) + linear(merged, merged) + linear(merged, text_hidden)
     return VisionTower(params, depth, width, heads, intermediate, patch, merge[0])
 
 
@@ -191,9 +195,9 @@ def gemma4(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     intermediate = keys.integer("intermediate_size")
     heads = keys.integer("num_attention_heads")
     kv_heads = keys.integer("num_key_value_heads", default=heads)
-    head_dim = keys.integer("head_dim", default=width // heads)
+    head_dim = keys.integer("head_dim", default=64)
     patch = keys.integer("patch_size", maximum=1024)
-    positions = keys.integer("position_embedding_size")
+    positions = keys.integer("position_embedding_size", default=10240)
     if keys.boolean("attention_bias", default=False):
         raise keys.error("attention_bias", "true is not supported")
     attention = 2 * width * head_dim * (heads + kv_heads) + 2 * head_dim
@@ -210,9 +214,9 @@ def clip_by_name(name: str, text_hidden: int) -> VisionTower | None:
     if name.rsplit("/", 1)[-1] != "clip-vit-large-patch14-336":
         return None
     width, depth, intermediate, patch, grid = 1024, 24, 4096, 14, 24 * 24
-    params = 3 * patch * patch * width + width + (grid + 1) * width + 2 * _layer_norm(width)
-    params += depth * _plain_block(width, intermediate)
-    params += _linear(width, text_hidden) + _linear(text_hidden, text_hidden)
+    params = 3 * patch * patch * width + width + (grid + 1) * width + 2 * layer_norm(width)
+    params += depth * plain_block(width, intermediate)
+    params += linear(width, text_hidden) + linear(text_hidden, text_hidden)
     return VisionTower(params, depth, width, 16, intermediate, patch, 1, grid)
 
 
@@ -228,7 +232,7 @@ def llava_clip(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     heads = keys.integer("num_attention_heads", default=12)
     grid = (image // patch) ** 2
     bias = top.boolean("multimodal_projector_bias", default=True)
-    params = 3 * patch * patch * width + width + (grid + 1) * width + 2 * _layer_norm(width)
-    params += depth * _plain_block(width, intermediate)
-    params += _linear(width, text_hidden, bias) + _linear(text_hidden, text_hidden, bias)
+    params = 3 * patch * patch * width + width + (grid + 1) * width + 2 * layer_norm(width)
+    params += depth * plain_block(width, intermediate)
+    params += linear(width, text_hidden, bias) + linear(text_hidden, text_hidden, bias)
     return VisionTower(params, depth, width, heads, intermediate, patch, 1, grid)

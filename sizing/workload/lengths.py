@@ -156,7 +156,7 @@ class LengthDistribution(BaseModel):
     def _truncation(self, mu: float, sigma: float) -> FloatArray:
         """Normal probabilities below minimum and maximum."""
         limits = np.log(np.array([max(self.minimum - 0.5, 1e-9), self.maximum + 0.5]))
-        return normal_cdf((limits - mu) / sigma)
+        return normal_cdf((limits - mu) / max(sigma, 1e-12))
 
     def at(self, probability: npt.ArrayLike) -> FloatArray:
         """Quantiles (tokens, not rounded) at probabilities inside (0, 1), any shape."""

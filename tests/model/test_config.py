@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from sizing.errors import ConfigError
 from sizing.model.config import load_config, parse_config, parse_json
+from sizing.model.counts import kv_report
 from sizing.model.parts import Component, Sharding
-from sizing.model.sources import catalog_models
+from sizing.model.sources import catalog_models, load_model
 
 LLAMA: dict[str, Any] = {
     "model_type": "llama",
@@ -26,6 +27,9 @@ LLAMA: dict[str, Any] = {
     "vocab_size": 100,
     "tie_word_embeddings": False,
 }
+REFERENCE: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[1] / "data" / "reference.json").read_text(encoding="utf-8")
+)
 CATALOG = Path(__file__).parents[2] / "sizing" / "model" / "catalog"
 
 
@@ -282,3 +286,99 @@ def test_any_value_at_any_key_is_counted_or_refused(name: str, data: st.DataObje
         assert "\n" not in str(error) and len(str(error)) < 600
     else:
         assert arch.total > 0 and arch.active <= arch.total
+
+
+@pytest.mark.parametrize(
+    ("architecture", "head"),
+    [
+        ("LlamaForCausalLM", True),
+        ("LlamaModel", False),
+        ("QWenLMHeadModel", True),
+        ("InternVLChatModel", True),
+        ("ChatGLMModel", True),
+    ],
+)
+def test_embedding_models_have_no_head(architecture: str, head: bool) -> None:
+    arch = parse_config(with_keys(LLAMA, architectures=[architecture]))
+    assert arch.lm_head == (100 * 64 if head else 0)
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        ({"model_type": "gpt2", "n_embd": 64, "hidden_size": 48, "n_layer": 2, "n_head": 4}, "n_embd"),
+        ({"model_type": "mpt", "d_model": 64, "n_layers": 2, "n_heads": 4, "no_bias": False}, "no_bias"),
+        ({"model_type": "mpt", "d_model": 64, "n_layers": 2, "n_heads": 4, "expansion_ratio": 3}, "expansion_ratio"),
+        (
+            {"model_type": "qwen", "hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 7},
+            "intermediate_size",
+        ),
+        (
+            {"model_type": "mamba", "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 100},
+            "intermediate_size",
+        ),
+        ({"model_type": "internvl_chat", "llm_config": LLAMA, "vision_config": {}}, "tie_word_embeddings"),
+        ({"model_type": "qwen3_omni_moe", "talker_config": {}}, "thinker_config"),
+    ],
+)
+def test_what_implementations_disagree_on_is_refused(config: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"vocab_size": 100, **config})
+    assert caught.value.key == key
+
+
+def test_nemotron_nas_by_hand() -> None:
+    def block(attention: dict[str, Any], ffn: dict[str, Any]) -> dict[str, Any]:
+        return {"attention": attention, "ffn": ffn}
+
+    config = {
+        "model_type": "nemotron-nas",
+        "architectures": ["DeciLMForCausalLM"],
+        "hidden_size": 1024,
+        "num_attention_heads": 8,
+        "num_hidden_layers": 3,
+        "vocab_size": 100,
+        "tie_word_embeddings": False,
+        "block_configs": [
+            block({"n_heads_in_group": 4, "no_op": False}, {"ffn_mult": 1.3, "no_op": False}),
+            block({"no_op": True, "n_heads_in_group": None}, {"no_op": True, "ffn_mult": None}),
+            block({"replace_with_linear": True}, {"replace_with_linear": True}),
+        ],
+    }
+    arch = parse_config(config)
+    width = 1024  # int(2 * 1.3 * 1024 / 3) = 887, rounded up to a multiple of 256
+    first = 2 * 1024 * 1024 + 2 * 1024 * 256 + 3 * 1024 * width + 2 * 1024
+    third = 2 * 1024 * 1024 + 2 * 1024
+    assert arch.total == first + third + 2 * 100 * 1024 + 1024
+    assert kv_report(arch, 1)["bytes"] == 2 * 2 * 128 * 2
+
+
+def test_longcat_counts_experts_without_weights() -> None:
+    arch = load_model("LongCat-Flash-Chat", allow_hub=False)
+    assert arch.num_layers == 56
+    assert 18e9 < arch.active < 32e9  # the publisher states 18.6 to 31.3 billion, 27 on average
+
+
+def test_layers_that_share_a_cache_keep_none() -> None:
+    config = {
+        "model_type": "gemma3n_text",
+        "vocab_size": 100,
+        "hidden_size": 64,
+        "num_hidden_layers": 10,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "intermediate_size": 128,
+        "num_kv_shared_layers": 5,
+        "sliding_window": 8,
+    }
+    report = kv_report(parse_config(config), 100)
+    assert report["bytes"] == 2 * 2 * 2 * 16 * (4 * 8 + 1 * 100)
+
+
+def test_the_thinker_is_counted_alone_and_said_so() -> None:
+    case = next(case for case in REFERENCE if case["label"] == "qwen3_omni_moe_thinker base")
+    whole = {"model_type": "qwen3_omni_moe", "thinker_config": case["config"], "talker_config": {"a": 1}}
+    arch = parse_config(whole)
+    assert arch.total == case["total"]
+    assert any("thinker alone" in note for note in arch.notes)

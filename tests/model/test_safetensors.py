@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sizing.errors import ConfigError
+from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.safetensors import INDEX, check_against, read_header, safetensors_headers
+from sizing.model.sources import load_model
 from tests.model.test_config import LLAMA
 
 
@@ -91,3 +93,34 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
     file.write_bytes(raw)
     with contextlib.suppress(ConfigError):
         read_header(file)
+
+
+def checkpoint(folder: Path, entries: int, dtype: str = "BF16", config: dict[str, Any] | None = None) -> Architecture:
+    size = 2 * entries if dtype == "BF16" else entries
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config or LLAMA))
+    write(folder / "model.safetensors", {"a": entry(dtype, [entries], 0, size)}, size)
+    return load_model(folder)
+
+
+def test_a_directory_is_held_against_its_config(tmp_path: Path) -> None:
+    total = parse_config(LLAMA).total
+    same = checkpoint(tmp_path / "a", total)
+    assert same.stored_bytes == 2 * total and same.stored_dtypes == (("BF16", 2 * total),)
+    assert same.notes[-1].endswith("which is the config's count")
+    tied = {**LLAMA, "tie_word_embeddings": True}
+    both = checkpoint(tmp_path / "b", total, config=tied)
+    assert "tied head stored" in both.notes[-1]
+    odd = checkpoint(tmp_path / "c", total + 7)
+    assert "differs from the config's count by +7" in odd.notes[-1]
+    quantized = {**LLAMA, "quantization_config": {"quant_method": "fp8"}}
+    packed = checkpoint(tmp_path / "d", total + 8, "F8_E4M3", quantized)
+    assert "+8 entries" in packed.notes[-1] and packed.stored_bytes == total + 8
+
+
+def test_a_directory_with_broken_tensors_is_still_counted(tmp_path: Path) -> None:
+    checkpoint(tmp_path, 10)
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    found = load_model(tmp_path)
+    assert found.total == parse_config(LLAMA).total and found.stored_bytes is None
+    assert "cannot be read" in found.notes[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_the_name_of_a_variant_states_its_format() -> None:
 
 
 def test_a_different_model_is_not_taken_for_its_neighbour() -> None:
-    for name in ("GLM-5.3-Flash", "Qwen3.8-27B", "MiniMaxAI/MiniMax-M3", "EleutherAI/gpt-j-6b", "qwen"):
+    for name in ("GLM-5.4-Flash", "Qwen3.9-27B", "MiniMaxAI/MiniMax-M4", "EleutherAI/gpt-k-6b", "qwen"):
         with pytest.raises(UnknownNameError):
             load_model(name, allow_hub=False)
 
@@ -122,7 +123,20 @@ def test_the_hub_by_its_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     file.write_text((CATALOG / "Qwen__Qwen3-32B.json").read_text(encoding="utf-8"))
     calls: list[tuple[str, str, object]] = []
 
+    class Session:
+        @staticmethod
+        def head(url: str, timeout: float) -> None:
+            assert url == "http://mirror/someone/some-model/resolve/main/config.json"
+
     class Client:
+        @staticmethod
+        def get_session() -> type[Session]:
+            return Session
+
+        @staticmethod
+        def hf_hub_url(name: str, what: str, endpoint: object = None) -> str:
+            return f"{endpoint}/{name}/resolve/main/{what}"
+
         @staticmethod
         def hf_hub_download(name: str, what: str, endpoint: object = None) -> str:
             calls.append((name, what, endpoint))
@@ -135,3 +149,12 @@ def test_the_hub_by_its_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setenv("HF_ENDPOINT", "http://mirror")
     assert load_model("someone/some-model").total == 32762123264
     assert calls[0] == ("someone/some-model", "config.json", "http://mirror")
+
+
+def test_a_catalog_model_is_read_once() -> None:
+    load_model("Qwen3-32B", allow_hub=False)
+    started = time.perf_counter()
+    for _ in range(200):
+        load_model("Qwen3-32B", allow_hub=False)
+        load_model("Qwen/Qwen2.5-7B-Instruct-AWQ", allow_hub=False)
+    assert (time.perf_counter() - started) / 400 < 0.001

@@ -290,6 +290,8 @@ def read_moe(keys: Keys, dialect: MoeDialect, hidden: int, mlp_bias: bool = Fals
     width = keys.integer(*dialect.width)
     experts = keys.integer(*dialect.experts, maximum=10**6)
     top_k = keys.integer(*dialect.top_k, default=dialect.default_top_k, maximum=experts)
+    if top_k > experts:
+        raise keys.error(dialect.top_k[0], f"the family's default, {top_k}, is more than the {experts} experts")
     shared = 0
     if dialect.shared_count:
         shared = width * keys.integer(*dialect.shared_count, default=dialect.shared_count_default or 0, minimum=0)
@@ -350,6 +352,15 @@ def build(keys: Keys, dialect: Dialect) -> Body:
     if dialect.yarn_factor is not None:
         body.yarn_context = documented_yarn(keys, dialect.yarn_factor)
     return body
+
+
+def build_plain_heads(keys: Keys, dialect: Dialect) -> Body:
+    """As ``build``, where implementations disagree on a head_dim that is not hidden_size / heads: refuse it."""
+    hidden, heads = keys.optional_integer("hidden_size"), keys.optional_integer("num_attention_heads")
+    given = keys.optional_integer("head_dim")
+    if given is not None and hidden is not None and heads is not None and given * heads != hidden:
+        raise keys.error("head_dim", f"{given} is not hidden_size / num_attention_heads, which this family needs")
+    return build(keys, dialect)
 
 
 def add_mtp(

@@ -130,6 +130,18 @@ DIALECTS: dict[str, Dialect] = {
     ),
     "glm": Dialect(qkv_bias=("attention_bias", True), head_dim=128, kv_default=2),
     "glm4": Dialect(qkv_bias=("attention_bias", True), head_dim=128, kv_default=2, layer_norms=4),
+    "glm4v_text": Dialect(qkv_bias=True, kv_default=2, layer_norms=4),
+    "glm4v_moe_text": Dialect(
+        qkv_bias=("attention_bias", True),
+        kv_default=8,
+        mtp="deepseek",
+        moe=MoeDialect(
+            experts=("n_routed_experts",),
+            layers=moe_after_first(1),
+            shared_count=("n_shared_experts",),
+            shared_count_default=1,
+        ),
+    ),
     "glm4_moe": Dialect(
         qkv_bias=ATTENTION_BIAS,
         qk_norm="head",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sizing.model.body import Body, Layer, layer_count, norm
-from sizing.model.families.decoder import add_mtp, moe_after_first
+from sizing.model.families.decoder import add_mtp, moe_after_first, read_head_dim, read_kv_heads
 from sizing.model.feedforward import dense, moe
 from sizing.model.keys import Keys
-from sizing.model.mixers import ATTENTION, mla
+from sizing.model.mixers import ATTENTION, gqa, mla
 from sizing.model.parts import (
     AttentionCore,
     Cache,
@@ -41,7 +41,7 @@ def read_mla(keys: Keys, hidden: int, heads: int, *, index_topk: int | None, own
         q_lora_rank=read_q_lora_rank(keys),
         kv_lora_rank=keys.integer("kv_lora_rank", maximum=2**20),
         qk_nope_head_dim=keys.integer("qk_nope_head_dim", maximum=2**16),
-        qk_rope_head_dim=keys.integer("qk_rope_head_dim", maximum=2**16),
+        qk_rope_head_dim=keys.integer("qk_rope_head_dim", minimum=0, maximum=2**16),
         v_head_dim=keys.integer("v_head_dim", maximum=2**16),
         bias=keys.boolean("attention_bias", default=False),
         index_heads=keys.integer("index_n_heads", maximum=2**16) if sparse else 0,
@@ -89,6 +89,16 @@ def read_experts(keys: Keys, hidden: int, *, shared_default: int | None = None) 
     )
 
 
+def _plain_attention(keys: Keys, hidden: int, heads: int) -> Mixer:
+    """Attention of the small DeepSeek models that do without latents (use_mla false)."""
+    keys.refuse(("kv_lora_rank", "q_lora_rank"), "contradicts use_mla false")
+    keys.unused("kv_lora_rank", "q_lora_rank")
+    bias = keys.boolean("attention_bias", default=False)
+    kv_heads = read_kv_heads(keys, heads)
+    head_dim = read_head_dim(keys, hidden, heads, ignore=True)
+    return gqa(hidden=hidden, heads=heads, kv_heads=kv_heads, head_dim=head_dim, q_bias=bias, o_bias=bias)
+
+
 def build(keys: Keys) -> Body:
     """DeepSeek V2, V3, V3.2, Kimi K2, GLM-5: one builder, told apart by their keys."""
     hidden = keys.integer("hidden_size", maximum=2**20)
@@ -97,7 +107,12 @@ def build(keys: Keys) -> Body:
     keys.names("layer_types", ("deepseek_sparse_attention", "indexed_attention", "full_attention"), count)
     topk = keys.optional_integer("index_topk")
     own = indexer_layers(keys, count) if topk is not None else [True] * count
-    made = {flag: read_mla(keys, hidden, heads, index_topk=topk, own_indexer=flag) for flag in set(own)}
+    if keys.boolean("use_mla", default=True):
+        made = {flag: read_mla(keys, hidden, heads, index_topk=topk, own_indexer=flag) for flag in set(own)}
+    else:
+        made = {True: _plain_attention(keys, hidden, heads)}
+        if topk is not None:
+            raise keys.error("index_topk", "is not supported with use_mla false")
     routed = "n_routed_experts" not in keys.data or keys.has("n_routed_experts")
     sparse = moe_after_first()(keys, count) if routed else [False] * count
     plain = dense(hidden, keys.integer("intermediate_size")) if not all(sparse) else None

@@ -7,15 +7,30 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from sizing.model import vision
+from sizing.model import towers, vision
 from sizing.model.architecture import VisionTower
 from sizing.model.body import Body
-from sizing.model.families import decoder, google_meta, hybrid, latent, mixtures, older, recurrent
+from sizing.model.families import (
+    classic,
+    crossed,
+    decoder,
+    gemma,
+    hybrid,
+    indexed,
+    latent,
+    llama4,
+    longcat,
+    mixtures,
+    older,
+    recurrent,
+    state_space,
+)
 from sizing.model.families.dialects import DIALECTS
 from sizing.model.keys import Keys
 
 Builder = Callable[[Keys], Body]
 TowerBuilder = Callable[[Keys, int, Keys], VisionTower]
+AudioBuilder = Callable[[Keys, int], int]
 
 
 def _dialect(name: str) -> Builder:
@@ -37,10 +52,38 @@ BUILDERS: dict[str, Builder] = {
     "qwen3_vl_text": _dialect("qwen3"),
     "qwen3_vl_moe_text": _dialect("qwen3_moe"),
     "qwen2_vl_text": _dialect("qwen2"),
+    "qwen2_5_omni_text": _dialect("qwen2"),
+    "qwen3_omni_moe_text": _dialect("qwen3_moe"),
     "qwen2_5_vl_text": _dialect("qwen2"),
     "nemotron_h": hybrid.build_nemotron_h,
-    "llama4_text": google_meta.build_llama4,
-    "gemma4_text": google_meta.build_gemma4,
+    "llama4_text": llama4.build_llama4,
+    "gemma4_text": gemma.build_gemma4,
+    "minimax_m3_vl_text": indexed.build_minimax_m3,
+    "minimax_m3": indexed.build_minimax_m3,
+    "glm5_next_text": indexed.build_glm5_next,
+    "step3p5": mixtures.build_step3,
+    "step3p7_text": mixtures.build_step3,
+    "gemma3n_text": gemma.build_gemma3n,
+    "glm4v_text": partial(decoder.build_plain_heads, dialect=DIALECTS["glm4v_text"]),
+    "mllama_text_model": crossed.build_mllama,
+    "gpt2": classic.build_gpt2,
+    "gpt_bigcode": classic.build_gpt_bigcode,
+    "gptj": classic.build_gptj,
+    "gpt_neox": classic.build_gpt_neox,
+    "opt": classic.build_opt,
+    "bloom": classic.build_bloom,
+    "mpt": classic.build_mpt,
+    "dbrx": classic.build_dbrx,
+    "stablelm": classic.build_stablelm,
+    "stablelm_epoch": classic.build_stablelm,
+    "qwen": classic.build_qwen1,
+    "nemotron-nas": classic.build_nemotron_nas,
+    "deci": classic.build_nemotron_nas,
+    "mamba": state_space.build_mamba,
+    "falcon_mamba": state_space.build_mamba,
+    "mamba2": state_space.build_mamba2,
+    "falcon_h1": state_space.build_falcon_h1,
+    "longcat_flash": longcat.build_longcat,
     "falcon": older.build_falcon,
     "chatglm": older.build_chatglm,
     "kimi_linear": recurrent.build_kimi_linear,
@@ -52,6 +95,7 @@ BUILDERS: dict[str, Builder] = {
     "lfm2": recurrent.build_lfm2,
     "lfm2_moe": recurrent.build_lfm2,
     "ernie4_5_moe": mixtures.build_ernie_moe,
+    "ernie4_5_vl_moe_text": mixtures.build_ernie_vl,
     "hunyuan_v1_moe": mixtures.build_hunyuan_moe,
     "hy_v3": mixtures.build_hy3,
     "mimo_v2_flash": mixtures.build_mimo_v2,
@@ -68,6 +112,8 @@ class Outer:
     text: str
     tower: TowerBuilder
     flat: bool = False
+    audio: AudioBuilder | None = None
+    inside: str | None = None  # the key of the part that is served, where the config has several
 
 
 OUTER: dict[str, Outer] = {
@@ -78,7 +124,26 @@ OUTER: dict[str, Outer] = {
     "qwen3_5": Outer("qwen3_5_text", vision.qwen3_5),
     "qwen3_5_moe": Outer("qwen3_5_moe_text", vision.qwen3_5),
     "gemma3": Outer("gemma3_text", vision.siglip),
-    "gemma4": Outer("gemma4_text", vision.gemma4),
+    "gemma4": Outer("gemma4_text", vision.gemma4, audio=towers.gemma4_audio),
+    "glm4v": Outer("glm4v_text", towers.glm4v),
+    "glm46v": Outer("glm4v_text", towers.glm4v),
+    "glm4v_moe": Outer("glm4v_moe_text", towers.glm4v),
+    "glm5_next": Outer("glm5_next_text", towers.glm5),
+    "minimax_m3_vl": Outer("minimax_m3_vl_text", towers.minimax_m3),
+    "mllama": Outer("mllama_text_model", towers.mllama),
+    "step3p7": Outer("step3p7_text", towers.step3p7),
+    "kimi_vl": Outer("deepseek_v3", vision.moonvit),
+    "gemma3n": Outer("gemma3n_text", towers.gemma3n, audio=towers.gemma3n_audio),
+    "ernie4_5_vl_moe": Outer("ernie4_5_vl_moe_text", towers.ernie_vl),
+    "ernie4_5_moe_vl": Outer("ernie4_5_vl_moe_text", towers.ernie_vl, flat=True),
+    "deepseek_vl_v2": Outer("deepseek_v2", towers.deepseek_vl2),
+    "internvl": Outer("qwen2", towers.internvit),
+    "internvl_chat": Outer("qwen2", towers.internvit),
+    "llava_next": Outer("llama", towers.llava_next),
+    "qwen2_5_omni": Outer("qwen2", vision.qwen2_5_vl, audio=towers.qwen2_5_audio, inside="thinker_config"),
+    "qwen2_5_omni_thinker": Outer("qwen2", vision.qwen2_5_vl, audio=towers.qwen2_5_audio),
+    "qwen3_omni_moe": Outer("qwen3_moe", vision.qwen3_vl, audio=towers.qwen3_audio, inside="thinker_config"),
+    "qwen3_omni_moe_thinker": Outer("qwen3_moe", vision.qwen3_vl, audio=towers.qwen3_audio),
     "llama4": Outer("llama4_text", vision.llama4),
     "mistral3": Outer("mistral", vision.pixtral),
     "kimi_k25": Outer("kimi_k2", vision.moonvit),

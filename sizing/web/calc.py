@@ -1,0 +1,278 @@
+"""Questions to the API, each asked once: results are cached by the Study's JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from sizing.arrays import FloatArray
+from sizing.breakeven import BreakEven, break_even
+from sizing.claims import Examination, examine, parse_claim
+from sizing.compare import Comparison, compare
+from sizing.engine.placement import Placement
+from sizing.errors import SizingError
+from sizing.estimate import Estimate, batching_of, estimate, mean_held_tokens, running_limit
+from sizing.hardware import load_catalog
+from sizing.load_curve import LoadCurve, batch_grid, load_curve
+from sizing.memory import MemoryLedger, memory_ledger
+from sizing.model.counts import kv_bytes, kv_bytes_per_element
+from sizing.model.quantization import SCHEMES
+from sizing.planner import plan, study_model
+from sizing.result import Plan, Result
+from sizing.search import Demand, acceptance_length
+from sizing.serving import Load
+from sizing.study import Study, parse_study
+from sizing.target import Target, resolve_target
+from sizing.web.document import json_of
+
+CURVE_POINTS = 40
+ENTRIES = 200
+
+
+def study_of(text: str) -> Study:
+    """The Study behind a cache key."""
+    return parse_study(json.loads(text))
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def _result(text: str) -> Result:
+    return plan(study_of(text))
+
+
+def result_of(study: Study) -> Result:
+    """The answer to a Study: ``sizing.plan``."""
+    return _result(json_of(study))
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One plan's replica, resolved, with the load that it carries."""
+
+    target: Target
+    placement: Placement
+    demand: Demand
+    plan: Plan
+    study: Study
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
+def _replica(text: str, row: int) -> Replica:
+    study = study_of(text)
+    item = _result(text).plans[row]
+    target = resolve_target(
+        study_model(study),
+        item.accelerator,
+        engine=item.engine,
+        engine_version=study.engine.version,
+        weights=item.weights if item.weights in SCHEMES else None,
+        kv_dtype=item.kv_dtype,
+    )
+    return Replica(
+        target, Placement(**item.placement), Demand.of(study.workload, target, study.model.context), item, study
+    )
+
+
+def replica_of(study: Study, row: int) -> Replica:
+    """The replica of the result's plan number ``row``."""
+    return _replica(json_of(study), row)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def _ledger(text: str, row: int, context: int | None) -> MemoryLedger:
+    one = _replica(text, row)
+    engine = one.study.engine
+    return memory_ledger(
+        one.target.arch,
+        one.target.accelerator.usable_bytes,
+        one.placement,
+        one.target.engine,
+        one.target.scheme,
+        device_name=one.target.accelerator.id,
+        kv_dtype=one.target.kv,
+        context=context or one.demand.context,
+        max_num_seqs=engine.max_num_seqs,
+        max_num_batched_tokens=engine.max_num_batched_tokens,
+        utilization=engine.memory_utilization,
+        speculative_tokens=one.plan.speculative_tokens,
+        strict=False,
+    )
+
+
+def ledger_of(study: Study, row: int, context: int | None = None) -> MemoryLedger:
+    """The memory ledger of one accelerator of a plan, for the plan's context or another."""
+    return _ledger(json_of(study), row, context)
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
+def _estimate(text: str, row: int) -> Estimate | str:
+    one = _replica(text, row)
+    engine, item = one.study.engine, one.plan
+    drafts = item.speculative_tokens
+    try:
+        return estimate(
+            one.target.arch,
+            one.target.accelerator,
+            one.placement,
+            input_tokens=one.demand.input_tokens,
+            output_tokens=one.demand.output_tokens,
+            concurrency=max(item.concurrency_per_replica, 1.0),
+            context=one.demand.context,
+            max_num_seqs=engine.max_num_seqs,
+            max_num_batched_tokens=engine.max_num_batched_tokens,
+            utilization=engine.memory_utilization,
+            cached_fraction=one.study.workload.prefix_cache_hit_rate,
+            acceptance_length=acceptance_length(engine.acceptance_rate, drafts) if drafts else 1.0,
+            draft_tokens=drafts,
+            price=item.usd_per_accelerator_hour,
+            target=one.target,
+        )
+    except SizingError as error:
+        return str(error)
+
+
+def estimate_of(study: Study, row: int) -> Estimate | str:
+    """One replica of a plan at its planned concurrency: ``sizing.estimate``; the reason where it can't be made."""
+    return _estimate(json_of(study), row)
+
+
+def _load(one: Replica, input_tokens: Any) -> Load:
+    engine, drafts = one.study.engine, one.plan.speculative_tokens
+    return Load(
+        concurrency=1.0,
+        input_tokens=input_tokens,
+        output_tokens=one.demand.output_tokens,
+        cached_tokens=input_tokens * one.study.workload.prefix_cache_hit_rate,
+        tokens_per_step=acceptance_length(engine.acceptance_rate, drafts) if drafts else 1.0,
+        verified_tokens=1.0 + drafts,
+    )
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def _curve(text: str, row: int) -> LoadCurve:
+    one = _replica(text, row)
+    flags = _ledger(text, row, None).load
+    held = mean_held_tokens(one.target, one.demand.input_tokens, one.demand.output_tokens)
+    limit = running_limit(one.target, one.placement, flags, float(held))
+    return load_curve(
+        one.target.step,
+        one.placement,
+        _load(one, one.demand.input_tokens),
+        batching_of(one.target, flags.max_num_batched_tokens),
+        batch_grid(limit, CURVE_POINTS),
+        input_scv=one.demand.input_scv,
+    )
+
+
+def curve_of(study: Study, row: int) -> LoadCurve:
+    """What a replica of a plan does as its load grows to all that its cache holds: ``load_curve``."""
+    return _curve(json_of(study), row)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def _first_token(text: str, row: int, lengths: tuple[float, ...], batch: float) -> tuple[FloatArray, FloatArray]:
+    one = _replica(text, row)
+    flags = _ledger(text, row, None).load
+    found = load_curve(
+        one.target.step,
+        one.placement,
+        _load(one, np.asarray(lengths)),
+        batching_of(one.target, flags.max_num_batched_tokens),
+        np.full(len(lengths), batch),
+        input_scv=0.0,
+    )
+    return np.asarray(found.ttft_s), np.asarray(found.ttft_p95_s)
+
+
+def first_token_of(study: Study, row: int, lengths: tuple[float, ...], batch: float) -> tuple[FloatArray, FloatArray]:
+    """TTFT [s], mean and 95th percentile, over prompt lengths with ``batch`` sequences decoding on each rank."""
+    return _first_token(json_of(study), row, lengths, batch)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def _cache_growth(text: str, row: int, tokens: tuple[float, ...]) -> FloatArray:
+    one = _replica(text, row)
+    return np.asarray(kv_bytes(one.target.arch, np.asarray(tokens), kv_bytes_per_element(one.target.kv.name)))
+
+
+def cache_growth_of(study: Study, row: int, tokens: tuple[float, ...]) -> FloatArray:
+    """Cache of one sequence over its length, unsharded [bytes]: ``kv_bytes``."""
+    return _cache_growth(json_of(study), row, tokens)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def _priced_as(text: str, row: int, mode: str) -> Plan | None:
+    study, item = study_of(text), _result(text).plans[row]
+    offer = next((one for one in study.hardware if _same(one.accelerator, item.accelerator)), study.hardware[0])
+    only = {f"{name}_parallel": (item.placement[axis],) for name, axis in PARALLEL.items()}
+    found = plan(
+        study.model_copy(
+            update={
+                "hardware": (offer if mode == "rent" else offer.model_copy(update={"usd_per_hour": None}),),
+                "model": study.model.model_copy(
+                    update={
+                        "weights": (item.weights,) if item.weights in SCHEMES else (),
+                        "kv_dtype": (item.kv_dtype,),
+                    }
+                ),
+                "money": study.money.model_copy(update={"mode": mode}),
+                "constraints": study.constraints.model_copy(update=only),
+            }
+        )
+    )
+    return next((one for one in found.plans if one.placement == item.placement and one.mode == item.mode), None)
+
+
+PARALLEL = {"tensor": "tp", "pipeline": "pp", "data": "dp", "expert": "ep"}
+
+
+def _same(name: str, key: str) -> bool:
+    return accelerator_id(name) == key
+
+
+def priced_as(study: Study, row: int, mode: str) -> Plan | None:
+    """The same placement planned once more, rented or owned; None where that has no answer."""
+    return _priced_as(json_of(study), row, mode)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def _break_even(text: str, row: int) -> list[BreakEven]:
+    return break_even(_result(text).plans[row], study_of(text))
+
+
+def break_even_of(study: Study, row: int) -> list[BreakEven]:
+    """A plan against the API price lists: ``break_even``."""
+    return _break_even(json_of(study), row)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def comparison_of(
+    models: tuple[str, ...],
+    accelerators: tuple[str, ...],
+    input_tokens: float,
+    output_tokens: float,
+    most_tpot_s: float,
+) -> Comparison:
+    """Models and machines side by side: ``compare``."""
+    return compare(
+        models, accelerators, input_tokens=input_tokens, output_tokens=output_tokens, most_tpot_s=most_tpot_s
+    )
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def examination_of(text: str) -> Examination:
+    """A claim examined: ``examine(parse_claim(text))``."""
+    return examine(parse_claim(text))
+
+
+def accelerator_id(name: str) -> str:
+    """The catalog's id of an accelerator's name."""
+    return load_catalog().resolve(name)[0].id
+
+
+def offered_names(study: Study) -> list[str]:
+    """Names of the accelerators on offer, in the study's order: what colours follow."""
+    return [load_catalog().resolve(offer.accelerator)[0].name for offer in study.hardware]

@@ -1,0 +1,347 @@
+"""The inputs that all pages share, in the sidebar."""
+
+from __future__ import annotations
+
+import math
+
+import streamlit as st
+
+from sizing.errors import SizingError
+from sizing.hardware import hourly_price, load_catalog
+from sizing.model.quantization import SCHEMES
+from sizing.model.sources import CatalogModel, catalog_models, load_model
+from sizing.units import count
+from sizing.web import state
+from sizing.web.messages import LANGUAGES, t
+from sizing.workload import PRESETS
+
+KV_DTYPES = ("bf16", "fp8", "int8")
+TERMS = ("on-demand", "reserved", "spot", "serverless")
+
+
+@st.cache_data(show_spinner=False)
+def model_choices() -> list[tuple[str, str, str, float]]:
+    """(name, family, label with its size, total parameters) of every model in the catalog that can be built."""
+    found = []
+    for entry in catalog_models():
+        try:
+            arch = load_model(entry.name, allow_hub=False)
+        except SizingError:
+            continue
+        size = count(arch.total) + (f", {count(arch.active)} active" if arch.is_moe else "")
+        found.append((entry.name, entry.family, f"{entry.name} ({size}{_origin(entry)})", float(arch.total)))
+    return found
+
+
+def _origin(entry: CatalogModel) -> str:
+    return ", HYPOTHETICAL" if entry.hypothetical else ""
+
+
+def sidebar() -> None:
+    """Draw all inputs."""
+    with st.sidebar:
+        _language()
+        _model()
+        _workload()
+        _targets()
+        _hardware()
+        _search()
+        _study_file()
+
+
+def _language() -> None:
+    st.segmented_control(
+        t("input.language"),
+        list(LANGUAGES),
+        format_func=LANGUAGES.__getitem__,
+        key="language",
+        required=True,
+        label_visibility="collapsed",
+    )
+
+
+def _model() -> None:
+    st.subheader(t("input.model"), anchor=False)
+    choices = model_choices()
+    labels = {name: label for name, _, label, _ in choices}
+    families = sorted({family for _, family, _, _ in choices})
+    current = st.session_state["model"]
+    family = st.session_state.get("family")
+    names = [name for name, of, _, _ in choices if family in (None, of) or name == current]
+    if current not in names:
+        names.insert(0, current)
+    st.selectbox(
+        t("input.model_name"),
+        names,
+        key="model",
+        format_func=lambda name: labels.get(name, name),
+        on_change=state.choose_model,
+        help=t("input.model_help"),
+    )
+    if st.session_state["config"] is not None:
+        st.caption(t("input.model_own"))
+    with st.expander(t("input.model_more")):
+        st.selectbox(
+            t("input.family"),
+            families,
+            key="family",
+            index=None,
+            placeholder=t("input.family_all"),
+        )
+        st.text_input(t("input.hub"), key="hub_id", placeholder="org/name", max_chars=200)
+        st.button(t("input.hub_use"), key="hub_use", on_click=_use_hub, width="stretch")
+        st.text_input(t("input.config_name"), key="config_name", placeholder="my-model", max_chars=200)
+        st.file_uploader(t("input.config_file"), type=["json"], key="config_file", on_change=_use_config_file)
+        st.text_area(t("input.config_text"), key="config_text", height=120, placeholder='{"model_type": "qwen3", ...}')
+        st.button(t("input.config_use"), key="config_use", on_click=_use_config_text, width="stretch")
+    with st.expander(t("input.formats")):
+        st.multiselect(
+            t("input.weights"),
+            sorted({*SCHEMES, *st.session_state["weights"]}),
+            key="weights",
+            placeholder=t("input.usual"),
+            help=t("input.weights_help"),
+        )
+        st.multiselect(
+            t("input.kv_dtype"),
+            sorted({*KV_DTYPES, *st.session_state["kv_dtype"]}),
+            key="kv_dtype",
+            placeholder=t("input.usual"),
+        )
+        contexts = sorted({*state.CONTEXTS, st.session_state["context"]})
+        st.select_slider(
+            t("input.context"),
+            contexts,
+            key="context",
+            help=t("input.context_help"),
+            format_func=lambda n: t("input.context_auto") if n == 0 else f"{n:,}",
+        )
+
+
+def _use_hub() -> None:
+    state.bring_name(st.session_state["hub_id"])
+
+
+def _use_config_file() -> None:
+    file = st.session_state["config_file"]
+    if file is not None:
+        state.bring_config(file.getvalue(), st.session_state.get("config_name") or file.name.removesuffix(".json"))
+
+
+def _use_config_text() -> None:
+    text = st.session_state["config_text"]
+    state.bring_config(text.encode("utf-8", "replace"), st.session_state.get("config_name") or "my-model")
+
+
+def _workload() -> None:
+    st.subheader(t("input.workload"), anchor=False)
+    names = [*PRESETS, "custom"]
+    st.selectbox(
+        t("input.preset"),
+        names,
+        key="preset",
+        on_change=state.choose_preset,
+        format_func=lambda n: t(f"preset.{n}"),
+    )
+    st.selectbox(
+        t("input.arrival"),
+        ["rate", "users", "concurrency", "batch"],
+        key="arrival",
+        on_change=_custom,
+        format_func=lambda kind: t(f"arrival.{kind}"),
+    )
+    kind = st.session_state["arrival"]
+    if kind == "rate":
+        _number("rate", 0.001, 1e7, step=0.5, form="%.4g")
+    elif kind == "users":
+        _number("users", 1, 10_000_000, step=10)
+        _number("think_s", 0.0, 1e6, step=5.0, form="%.4g")
+    elif kind == "concurrency":
+        _number("concurrency", 1, 10_000_000, step=8)
+    else:
+        _number("requests", 1, 10**12, step=1000)
+    with st.expander(t("input.lengths")):
+        for side in ("input", "output"):
+            _lengths(side)
+        _number("thinking", 1.0, 1000.0, step=0.5, form="%.4g")
+    st.slider(
+        t("input.hit_rate"),
+        0.0,
+        100.0,
+        key="hit_rate",
+        step=1.0,
+        format="%.0f %%",
+        on_change=_custom,
+        help=t("input.hit_rate_help"),
+    )
+
+
+def _lengths(side: str) -> None:
+    kinds = ["fixed", "lognormal", "uniform"]
+    if st.session_state[f"{side}_kind"] == "empirical":
+        kinds.append("empirical")
+    st.selectbox(
+        t(f"input.{side}_kind"), kinds, key=f"{side}_kind", on_change=_custom, format_func=lambda k: t(f"lengths.{k}")
+    )
+    kind = st.session_state[f"{side}_kind"]
+    names = {"fixed": ["value"], "uniform": ["low", "high"], "empirical": []}.get(kind)
+    if names is None:
+        names = st.session_state[f"{side}_names"]
+    for name in names:
+        label = f"{t(f'side.{side}')}: {t(f'lengths.{name}')}"
+        if kind == "lognormal":
+            st.number_input(
+                label,
+                0.0 if name == "sigma" else 1.0,
+                1e7,
+                key=f"{side}_{name}",
+                on_change=_custom,
+                format="%.6g",
+                step=0.1 if name == "sigma" else 100.0,
+            )
+        else:
+            st.number_input(label, 1, 10_000_000, key=f"{side}_{name}", step=100, on_change=_custom)
+
+
+def _number(name: str, low: float, high: float, *, step: float, form: str | None = None) -> None:
+    st.number_input(t(f"input.{name}"), low, high, key=name, step=step, format=form, on_change=_custom)
+
+
+def _custom() -> None:
+    """A field of the workload was edited by hand."""
+    st.session_state["preset"] = "custom"
+
+
+def _targets() -> None:
+    with st.expander(t("input.targets"), expanded=True):
+        for name in ("ttft_ms", "tpot_ms"):
+            st.number_input(
+                t(f"input.{name}"),
+                0.1,
+                1e7,
+                key=name,
+                step=10.0 if name == "ttft_ms" else 1.0,
+                format="%.6g",
+                on_change=_custom,
+                placeholder=t("input.none"),
+                help=t(f"input.{name}_help"),
+                value=None,
+            )
+        st.slider(t("input.headroom"), 0.0, 90.0, key="headroom", step=5.0, format="%.0f %%", on_change=_custom)
+        st.number_input(t("input.spares"), 0, 1000, key="spares", on_change=_custom)
+
+
+@st.cache_data(show_spinner=False)
+def accelerator_names() -> dict[str, str]:
+    """Id -> name of every accelerator."""
+    return {key: item.name for key, item in load_catalog().accelerators.items()}
+
+
+def _hardware() -> None:
+    st.subheader(t("input.hardware"), anchor=False)
+    names = accelerator_names()
+    chosen = st.session_state["accelerators"]
+    options = [*names, *(item for item in chosen if item not in names)]
+    st.multiselect(
+        t("input.accelerators"),
+        options,
+        key="accelerators",
+        format_func=lambda key: names.get(key, key),
+        on_change=_new_offers,
+    )
+    st.caption(t("input.prices_help"))
+    _offers(st.session_state["accelerators"], names)
+
+
+@st.cache_data(show_spinner=False)
+def catalog_price(name: str, term: str) -> float | None:
+    """The catalog's USD per accelerator-hour, None where there is none."""
+    try:
+        return hourly_price(name, term).usd
+    except SizingError:
+        return None
+
+
+def _new_offers() -> None:
+    st.session_state["generation"] += 1
+
+
+def _offers(chosen: list[str], names: dict[str, str]) -> None:
+    """Prices in a table that can be edited; its first content is fixed for a choice, so edits are not lost."""
+    state_ = st.session_state
+    key = f"offers_{state_['generation']}"
+    if state_.get("offers_key") != key:
+        state_["offers_key"] = key
+        state_["offers_start"] = {
+            name: (
+                state_["prices"].get(name),
+                state_["terms"].get(name, "on-demand"),
+                state_["limits"].get(name),
+                catalog_price(name, state_["terms"].get(name, "on-demand")),
+            )
+            for name in chosen
+        }
+    start = state_["offers_start"]
+    frame = {
+        "name": [names.get(name, name) for name in start],
+        "price": [_or_nan(row[3] if row[0] is None else row[0]) for row in start.values()],
+        "term": [row[1] for row in start.values()],
+        "limit": [_or_nan(row[2]) for row in start.values()],
+    }
+    edited = st.data_editor(
+        frame,
+        key=key,
+        hide_index=True,
+        width="stretch",
+        num_rows="fixed",
+        column_config={
+            "name": st.column_config.TextColumn(t("col.accelerator"), disabled=True, width=120),
+            "price": st.column_config.NumberColumn(
+                t("col.price_hour"), min_value=0.0, max_value=1e6, format="$%.3f", width=85, help=t("input.price_help")
+            ),
+            "term": st.column_config.SelectboxColumn(t("col.term"), options=list(TERMS), required=True),
+            "limit": st.column_config.NumberColumn(t("col.limit"), min_value=1, step=1, help=t("input.limit_help")),
+        },
+    )
+    before = state_["generation"]
+    for at, (name, known) in enumerate(start.items()):
+        price, term = _or_none(edited["price"][at]), str(edited["term"][at])
+        state_["prices"][name] = price if price != known[3] else None
+        if term != known[1]:
+            state_["prices"][name] = None
+            state_["generation"] += 1  # the table starts anew, with this term's catalog price
+        state_["terms"][name] = term
+        most = _or_none(edited["limit"][at])
+        state_["limits"][name] = None if most is None else int(most)
+    if state_["generation"] != before:
+        st.rerun()
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _or_none(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def _search() -> None:
+    with st.expander(t("input.search")):
+        st.segmented_control(
+            t("input.money"), ["rent", "own"], key="money_mode", format_func=lambda m: t(f"money.{m}"), required=True
+        )
+        st.number_input(t("input.max_nodes"), 1, 64, key="max_nodes", help=t("input.max_nodes_help"))
+        for name in ("speculative", "disaggregated"):
+            st.selectbox(t(f"input.{name}"), ["off", "try", "on"], key=name, format_func=lambda v: t(f"switch.{v}"))
+
+
+def _study_file() -> None:
+    with st.expander(t("input.study_file")):
+        st.file_uploader(t("input.study_upload"), type=["yaml", "yml", "json"], key="study_file", on_change=_use_study)
+        st.button(t("input.reset"), key="reset", on_click=lambda: state.apply(state.default_study()), width="stretch")
+
+
+def _use_study() -> None:
+    file = st.session_state["study_file"]
+    if file is not None:
+        state.bring_study(file.getvalue())

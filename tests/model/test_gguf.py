@@ -1,0 +1,164 @@
+"""GGUF files, written by the gguf package itself."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sizing.errors import ConfigError
+from sizing.model.config import parse_config
+from sizing.model.gguf_file import load_gguf
+from sizing.model.quantization import QuantScheme
+from sizing.model.sources import load_model
+
+gguf = pytest.importorskip("gguf")
+
+BLOCK = {
+    "attn_norm.weight": "norm",
+    "ffn_norm.weight": "norm",
+    "attn_q.weight": (64, 64),
+    "attn_k.weight": (32, 64),
+    "attn_v.weight": (32, 64),
+    "attn_output.weight": (64, 64),
+    "ffn_gate.weight": (128, 64),
+    "ffn_up.weight": (128, 64),
+    "ffn_down.weight": (64, 128),
+}
+EXTRA: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "qwen2": {"attn_q.bias": (64,), "attn_k.bias": (32,), "attn_v.bias": (32,)},
+    "qwen3": {"attn_q_norm.weight": (16,), "attn_k_norm.weight": (16,)},
+    "gemma": {},
+    "gemma2": {"post_attention_norm.weight": "norm", "post_ffw_norm.weight": "norm"},
+    "gemma3": {
+        "post_attention_norm.weight": "norm",
+        "post_ffw_norm.weight": "norm",
+        "attn_q_norm.weight": (16,),
+        "attn_k_norm.weight": (16,),
+    },
+}
+
+
+def write(path: Path, arch: str, *, tied: bool = False, quantized: bool = True, drop: str | None = None) -> None:
+    writer = gguf.GGUFWriter(path, arch)
+    writer.add_block_count(2)
+    writer.add_embedding_length(64)
+    writer.add_feed_forward_length(128)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_context_length(4096)
+    writer.add_key_length(16)
+    writer.add_value_length(16)
+    writer.add_sliding_window(32)
+
+    def add(name: str, shape: Any) -> None:
+        values = np.zeros((64,) if shape == "norm" else shape, dtype=np.float32)
+        if quantized and values.ndim == 2:
+            packed = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q8_0)
+            writer.add_tensor(name, packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+        else:
+            writer.add_tensor(name, values)
+
+    add("token_embd.weight", (100, 64))
+    add("output_norm.weight", "norm")
+    if not tied:
+        add("output.weight", (100, 64))
+    for layer in range(2):
+        for name, shape in {**BLOCK, **EXTRA[arch]}.items():
+            if name != drop:
+                add(f"blk.{layer}.{name}", shape)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.mark.parametrize("arch", EXTRA)
+def test_families_by_their_metadata(tmp_path: Path, arch: str) -> None:
+    file = tmp_path / "tiny.gguf"
+    write(file, arch, tied=arch.startswith("gemma"), quantized=False)
+    found = load_model(file)
+    assert found.name == "tiny" and found.num_layers == 2 and found.max_position_embeddings == 4096
+    assert found.stored_bytes == 4 * found.total
+    assert dict(found.stored_dtypes) == {"F32": 4 * found.total}
+
+
+def test_quantized_bytes_are_exact(tmp_path: Path) -> None:
+    file = tmp_path / "tiny-q8.gguf"
+    write(file, "llama")
+    found = load_gguf(file)
+    config = {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 128,
+        "vocab_size": 100,
+        "tie_word_embeddings": False,
+    }
+    assert found.total == parse_config(config).total
+    norms = 5 * 64
+    assert found.stored_bytes == (found.total - norms) * 34 // 32 + norms * 4
+    scheme = found.native_quantization
+    assert isinstance(scheme, QuantScheme)
+    assert scheme.linear.bits == 8.5 and scheme.lm_head.bits == 8.5 and scheme.linear.name == "gguf_q8_0"
+
+
+def test_a_directory_with_one_file(tmp_path: Path) -> None:
+    write(tmp_path / "tiny.gguf", "qwen3", tied=True)
+    assert load_model(tmp_path).tie_word_embeddings
+
+
+def test_tensors_that_do_not_add_up_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "tiny.gguf"
+    write(file, "llama", drop="ffn_up.weight")
+    with pytest.raises(ConfigError, match="tensors hold"):
+        load_gguf(file)
+
+
+def test_another_family_and_no_file_at_all(tmp_path: Path) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "a.gguf", "bert")
+    writer.add_tensor("token_embd.weight", np.zeros((2, 2), dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(ConfigError, match=r"general\.architecture"):
+        load_gguf(tmp_path / "a.gguf")
+    with pytest.raises(ConfigError):
+        load_gguf(tmp_path / "none.gguf")
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.gguf"
+    file.write_bytes(b"GGUF")
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(ConfigError, match="extra 'gguf'"):
+        load_gguf(file)
+
+
+def test_an_endless_array_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "x.gguf"
+    key = b"a.b"
+    array = struct.pack("<II", 9, 0) + struct.pack("<Q", 2**60)
+    file.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", len(key)) + key + array)
+    with pytest.raises(ConfigError):
+        load_gguf(file)
+
+
+@settings(max_examples=60, deadline=None)
+@given(raw=st.binary(max_size=200), magic=st.booleans())
+def test_any_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, raw: bytes, magic: bool) -> None:
+    file = tmp_path_factory.mktemp("gguf") / "x.gguf"
+    file.write_bytes((b"GGUF\x03\x00\x00\x00" if magic else b"") + raw)
+    with contextlib.suppress(ConfigError):
+        load_gguf(file)

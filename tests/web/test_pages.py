@@ -1,0 +1,263 @@
+"""Every page: it draws without an exception, and its figures are the API's, to the digit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytest.importorskip("streamlit", reason="the web calculator needs the extra 'web'")
+
+from sizing.breakeven import break_even
+from sizing.claims import examine, parse_claim
+from sizing.compare import compare
+from sizing.hardware import load_catalog
+from sizing.planner import plan
+from sizing.study import parse_study
+from sizing.units import digits, gib, seconds, usd
+from sizing.web.document import yaml_of
+from sizing.web.pages.claim import EXAMPLES
+from sizing.web.pages.evidence import validation_file
+from sizing.web.state import default_study
+from tests.web.conftest import PAGES, metric, on_page
+from tests.web.test_share import BOMB, QWEN
+
+Open = Callable[..., Any]
+SMALL = parse_study({"model": "Qwen/Qwen3-8B", "workload": "rag", "hardware": ["h100-sxm", "l40s"]})
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("page", PAGES)
+def test_page_draws(open_app: Open, page: str, language: str) -> None:
+    app = open_app(page, language=language)
+    assert not app.exception
+    assert len(app.title) == 1
+    assert not app.error or page == "claim"
+
+
+@pytest.mark.parametrize("study", [default_study(), SMALL], ids=["default", "small"])
+def test_plan_is_the_apis(open_app: Open, study: Any) -> None:
+    best = plan(study).best
+    assert best is not None
+    app = open_app("plan", study=study)
+    assert metric(app, "Accelerators") == str(best.accelerators)
+    assert metric(app, "Cost per month") == usd(best.usd_per_month or 0)
+    assert metric(app, "Per million output tokens") == usd(best.cost["usd_per_million_output_tokens"].p50)
+    assert metric(app, "TTFT") == seconds(best.ttft_s.p50)
+    assert metric(app, "TPOT") == seconds(best.tpot_s.p50)
+
+
+def test_table_of_plans_is_the_apis(open_app: Open) -> None:
+    result = plan(SMALL)
+    frame = next(item.value for item in open_app("plan", study=SMALL).dataframe if "month" in item.value.columns)
+    assert list(frame["month"]) == [item.usd_per_month for item in result.plans]
+    assert list(frame["tpot95"]) == [item.tpot_p95_s * 1e3 for item in result.plans]
+
+
+def test_rejections_have_their_reasons(open_app: Open) -> None:
+    result = plan(default_study())
+    frame = next(item.value for item in open_app("plan").dataframe if "reason" in item.value.columns)
+    assert list(frame["reason"]) == [item.reason for item in result.rejected]
+
+
+def test_nothing_feasible_says_why(open_app: Open) -> None:
+    study = parse_study({**default_study().model_dump(mode="json"), "hardware": ["t4"]})
+    app = open_app("plan", study=study)
+    assert not app.exception
+    assert app.warning
+    assert any("reason" in item.value.columns for item in app.dataframe)
+
+
+def test_memory_is_the_apis(open_app: Open) -> None:
+    best = plan(default_study()).plans[0]
+    app = open_app("memory")
+    assert metric(app, "Weights on one accelerator") == gib(best.memory_gib["weights"] * 2**30)
+    assert metric(app, "Left for the KV cache") == gib(best.memory_gib["kv_pool"] * 2**30)
+
+
+def test_speed_is_the_apis(open_app: Open) -> None:
+    best = plan(default_study()).plans[0]
+    app = open_app("speed")
+    assert metric(app, "Output of the deployment") == f"{digits(best.output_tokens_per_s.p50)} tokens/s"
+    assert not app.warning
+
+
+def test_cost_is_the_apis(open_app: Open) -> None:
+    study = default_study()
+    best = plan(study).plans[0]
+    app = open_app("cost")
+    assert metric(app, "Per request") == usd(best.cost["usd_per_request"].p50)
+    frame = next(item.value for item in app.dataframe if "api" in item.value.columns)
+    assert list(frame["month"]) == [one.api_usd_per_month for one in break_even(best, study)]
+
+
+def test_compare_is_the_apis(open_app: Open) -> None:
+    app = open_app("compare")
+    models, machines = app.multiselect(key="compare_models").value, app.multiselect(key="compare_machines").value
+    work = default_study().workload
+    found = compare(models, machines, input_tokens=round(work.input.mean_tokens),
+                    output_tokens=round(work.output.mean_tokens), most_tpot_s=0.05)  # fmt: skip
+    frame = next(item.value for item in app.dataframe if "machine" in item.value.columns)
+    assert list(frame["rate"]) == [row.output_tokens_per_s_per_accelerator for row in found.rows]
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_claims_are_the_apis(open_app: Open, text: str) -> None:
+    app = open_app("claim")
+    app.text_input(key="claim").set_value(text).run()
+    assert not app.exception
+    boxes = [item.value for kind in (app.success, app.warning, app.info, app.error) for item in kind]
+    assert f"**{examine(parse_claim(text)).verdict}**" in boxes
+
+
+def test_a_claim_of_nothing_is_a_message(open_app: Open) -> None:
+    app = open_app("claim")
+    app.text_input(key="claim").set_value("<script>alert(1)</script> is fast").run()
+    assert not app.exception
+    assert app.error
+
+
+def test_evidence_shows_why(open_app: Open) -> None:
+    app = open_app("evidence")
+    best = plan(default_study()).plans[0]
+    assert best.confidence
+    assert len([item for item in app.markdown if item.value.startswith("- ")]) >= len(best.confidence)
+    assert app.info or validation_file() is not None
+
+
+def test_catalog_lists_everything(open_app: Open) -> None:
+    app = open_app("catalog")
+    assert len(app.dataframe[0].value) == len(load_catalog().accelerators)
+
+
+def test_changing_the_model_changes_the_answer(open_app: Open) -> None:
+    app = open_app("plan")
+    before = metric(app, "Accelerators")
+    app.selectbox(key="model").set_value("Qwen/Qwen3-8B").run()
+    assert not app.exception
+    study = parse_study({**default_study().model_dump(mode="json"), "model": "Qwen/Qwen3-8B"})
+    assert metric(app, "Accelerators") == str(plan(study).plans[0].accelerators) != before
+
+
+def test_changing_the_context_changes_the_memory(open_app: Open) -> None:
+    app = open_app("memory")
+    before = metric(app, "Requests that fit at once")
+    app.select_slider(key="context").set_value(32_768).run()
+    assert not app.exception
+    assert metric(app, "Requests that fit at once") != before
+
+
+def test_fields_make_the_study_that_they_say(open_app: Open) -> None:
+    app = open_app("plan")
+    app.selectbox(key="preset").set_value("rag").run()
+    app.number_input(key="tpot_ms").set_value(40.0).run()
+    app.slider(key="headroom").set_value(20.0).run()
+    study = default_study().model_dump(mode="json")
+    study["workload"] = {"preset": "rag", "targets": {"ttft_p95_s": 2.0, "tpot_p95_s": 0.04, "headroom": 0.2}}
+    assert app.session_state["preset"] == "custom"
+    assert metric(app, "Cost per month") == usd(plan(parse_study(study)).plans[0].usd_per_month or 0)
+
+
+def test_a_field_edited_and_set_back_is_the_same_study(open_app: Open) -> None:
+    app = open_app("plan")
+    link = app.query_params["s"]
+    app.number_input(key="rate").set_value(9.0).run()
+    assert app.query_params["s"] != link
+    assert not app.exception
+
+
+def test_share_link_restores_everything(open_app: Open) -> None:
+    study = parse_study(
+        {
+            "model": {"name": "mine", "config": QWEN, "context": 20_000, "weights": ["bf16"]},
+            "workload": {"preset": "chat", "arrival": {"kind": "users", "users": 500, "think_s": 12.5}},
+            "hardware": [{"accelerator": "h100-sxm", "usd_per_hour": 2.5, "max_accelerators": 64}, "l40s"],
+            "constraints": {"max_nodes": 2, "max_plans": 7},
+        }
+    )
+    app = open_app("plan", study=study)
+    assert not app.exception and not app.error
+    assert app.query_params["s"] == open_app("speed", study=study).query_params["s"]
+    assert metric(app, "Cost per month") == usd(plan(study).plans[0].usd_per_month or 0)
+    again = open_app("plan", link=app.query_params["s"])
+    assert again.query_params["s"] == app.query_params["s"]
+    assert again.session_state["users"] == 500
+
+
+@pytest.mark.parametrize("link", ["rubbish", "1.AAAA", "9.AAAA"])
+def test_a_bad_link_is_a_message_and_the_default(open_app: Open, link: str) -> None:
+    app = open_app("plan", link=link)
+    assert not app.exception
+    assert app.error
+    assert metric(app, "Accelerators") == str(plan(default_study()).plans[0].accelerators)
+
+
+def test_inputs_survive_a_change_of_page(open_app: Open) -> None:
+    app = open_app("plan", study=SMALL)
+    app.number_input(key="rate").set_value(7.0).run()
+    for page in PAGES[1:]:
+        on_page(app, page)
+        assert not app.exception
+    assert app.session_state["rate"] == 7.0
+    assert app.session_state["model"] == "Qwen/Qwen3-8B"
+
+
+def test_chinese_and_back(open_app: Open) -> None:
+    app = open_app("plan")
+    app.button_group(key="language").set_value("zh").run()
+    assert app.title[0].value == "部署方案"
+    assert app.query_params["lang"] == "zh"
+
+
+def test_upload_of_a_config(open_app: Open) -> None:
+    import json
+
+    app = open_app("plan")
+    app.text_input(key="config_name").set_value("<img src=x onerror=alert(1)>").run()
+    app.text_area(key="config_text").set_value(json.dumps(QWEN)).run()
+    app.button(key="config_use").click().run()
+    assert not app.exception and not app.error
+    assert app.session_state["config"] == QWEN
+    assert "<img" not in app.success[-1].value.replace("\\<", "")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"model_type": "nobody"}', '{"a":' * 50 + "1" + "}" * 50, "<b>x</b>"])
+def test_bad_configs_change_nothing(open_app: Open, text: str) -> None:
+    app = open_app("plan")
+    link = app.query_params["s"]
+    app.text_area(key="config_text").set_value(text).run()
+    app.button(key="config_use").click().run()
+    assert not app.exception
+    assert app.error
+    assert app.query_params["s"] == link
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"a: [", BOMB.encode(), b"[" * 5000, b"model: x", b"x" * 1_100_000])
+def test_bad_studies_change_nothing(open_app: Open, data: bytes) -> None:
+    app = open_app("plan")
+    link = app.query_params["s"]
+    app.file_uploader(key="study_file").set_value(("study.yaml", data, "application/yaml")).run()
+    assert not app.exception
+    assert app.error
+    assert app.query_params["s"] == link
+
+
+def test_study_file_is_loaded(open_app: Open) -> None:
+    app = open_app("plan")
+    app.file_uploader(key="study_file").set_value(("study.yaml", yaml_of(SMALL).encode(), "application/yaml")).run()
+    assert not app.exception and not app.error
+    assert app.session_state["model"] == "Qwen/Qwen3-8B"
+    assert metric(app, "Accelerators") == str(plan(SMALL).plans[0].accelerators)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "no/such-model-anywhere", "../x", ""])
+def test_bad_names_change_nothing(open_app: Open, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    app = open_app("plan")
+    link = app.query_params["s"]
+    app.text_input(key="hub_id").set_value(name).run()
+    app.button(key="hub_use").click().run()
+    assert not app.exception
+    assert app.error
+    assert app.query_params["s"] == link
