@@ -1,3 +1,4 @@
+# ruff: noqa: E501 — lines of SVG markup
 """Charts as SVG text: vector in HTML and PDF alike, the same text every time, no library."""
 
 from __future__ import annotations
