@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import shutil
 import subprocess
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,9 @@ from sizing.report.xlsx import guarded
 from tests.report.conftest import DATE, with_text
 
 openpyxl = pytest.importorskip("openpyxl")
-CHROMIUM = next((shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
+CHROMIUM = next(
+    (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None
+)
 SOFFICE = shutil.which("soffice")
 EVIL = '</style><script>alert(1)</script><img src=x onerror=alert(2)>"&{{7*7}}'
 
@@ -52,10 +54,10 @@ def test_html_escapes_user_text(result):
 def test_markdown_escapes_user_text(result):
     text = report_bytes(with_text(result, "a|b <script>x</script> [l](http://e) `c`"), "md", date=DATE).decode()
     body = text.split("```", 1)[0]
-    assert "<script>" not in body.replace("\\<script\\>", "") and "\\|b" in body and "](http" not in body
+    assert "<script" not in body.replace("\\<", "") and "a\\|b" in body and not re.search(r"(?<!\\)\]\(http", body)
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", " =1", "=HYPERLINK(\"x\")"])
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", " =1", '=HYPERLINK("x")'])
 def test_user_text_is_never_a_formula(result, text):
     book = openpyxl.load_workbook(io.BytesIO(report_bytes(with_text(result, text), "xlsx", date=DATE)))
     cost = {"Inputs", "Cost"}
@@ -72,10 +74,12 @@ def test_workbook(model):
     book = openpyxl.load_workbook(io.BytesIO(render(model, "xlsx")))
     assert {"Summary", "Inputs", "Cost", "Speed"} <= set(book.sheetnames)
     assert "s_price_per_accelerator_hour" in book.defined_names
-    assert sum(len(sheet._charts) for sheet in book.worksheets) == 0 or True  # openpyxl drops charts on reading
+    with zipfile.ZipFile(io.BytesIO(render(model, "xlsx"))) as parts:
+        assert sum(name.startswith("xl/charts/chart") for name in parts.namelist()) == 4
     kept = openpyxl.load_workbook(io.BytesIO(render(model, "xlsx")), data_only=True)["Cost"]
     assert all(row[4].value == "OK" for row in kept.iter_rows(min_row=2))
-    assert all(row[1].value == row[3].value for row in kept.iter_rows(min_row=2))
+    for row in kept.iter_rows(min_row=2):
+        assert row[1].value == pytest.approx(row[3].value)
 
 
 def recalculated(data, folder, changes):
@@ -88,7 +92,16 @@ def recalculated(data, folder, changes):
     source = folder / "in.xlsx"
     book.save(source)  # openpyxl keeps no cached values: what LibreOffice writes is computed
     home = f"-env:UserInstallation=file://{folder}/profile"
-    command = [SOFFICE, home, "--headless", "--convert-to", "xlsx:Calc MS Excel 2007 XML", "--outdir", str(folder / "out"), str(source)]
+    command = [
+        SOFFICE,
+        home,
+        "--headless",
+        "--convert-to",
+        "xlsx:Calc MS Excel 2007 XML",
+        "--outdir",
+        str(folder / "out"),
+        str(source),
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=180)
     sheet = openpyxl.load_workbook(folder / "out" / "in.xlsx", data_only=True)["Cost"]
     return {row[0].value: (row[1].value, row[4].value) for row in sheet.iter_rows(min_row=2)}
@@ -130,7 +143,10 @@ def test_pdf_has_pages_fonts_and_text(model_zh, model, tmp_path):
     pytest.importorskip("weasyprint")
     if shutil.which("pdftotext") is None:
         pytest.skip("poppler is not installed: the PDF was not read")
-    for made, words in ((model, ("Summary", "Page 1 of", "Sources and their dates")), (model_zh, ("摘要", "页，共", "来源与日期"))):
+    for made, words in (
+        (model, ("Summary", "Page 1 of", "Sources and their dates")),
+        (model_zh, ("摘要", "页，共", "来源与日期")),
+    ):
         path = tmp_path / "r.pdf"
         path.write_bytes(render(made, "pdf"))
         text = subprocess.run(["pdftotext", "-layout", str(path), "-"], capture_output=True, text=True).stdout
@@ -143,7 +159,7 @@ def test_pdf_has_pages_fonts_and_text(model_zh, model, tmp_path):
 def test_written_whole_or_not_at_all(result, tmp_path, monkeypatch):
     path = tmp_path / "r.md"
     path.write_text("old")
-    monkeypatch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(Path, "replace", lambda *a: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError):
         report(result, path, date=DATE)
     assert path.read_text() == "old" and [item.name for item in tmp_path.iterdir()] == ["r.md"]

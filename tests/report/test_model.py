@@ -120,7 +120,11 @@ def test_json_reads_back(model):
 
 def test_no_plan_still_reports():
     study = parse_study(
-        {"model": "qwen3-235b-a22b", "workload": "chat", "hardware": [{"accelerator": "h100-sxm", "max_accelerators": 1}]}
+        {
+            "model": "qwen3-235b-a22b",
+            "workload": "chat",
+            "hardware": [{"accelerator": "h100-sxm", "max_accelerators": 1}],
+        }
     )
     empty = build(plan(study), "en", "2026-11-24")
     assert empty.cost_sheet is None
@@ -129,9 +133,7 @@ def test_no_plan_still_reports():
 
 
 def test_owned_hardware_has_its_ledger():
-    study = parse_study(
-        {"model": "qwen3-32b", "workload": "chat", "hardware": ["h100-sxm"], "money": {"mode": "own"}}
-    )
+    study = parse_study({"model": "qwen3-32b", "workload": "chat", "hardware": ["h100-sxm"], "money": {"mode": "own"}})
     made = build(plan(study), "en", "2026-11-24")
     assert {row[0] for row in made.table("ownership").rows} >= {"capital", "electricity", "hosting"}
     assert any(line.name == "out_price_hour" for line in made.cost_sheet.formulas)
