@@ -66,7 +66,8 @@ def report_model(
 
 LABELS = (
     "contents", "page", "of", "date", "study", "language", "interval", "table", "figure", "inputs", "cost", "check",
-    "check_ok", "check_off", "python_value", "live_value", "name", "unit", "note", "change_me", "chart_data", "show_data",
+    "check_ok", "check_off", "python_value", "live_value", "name", "unit", "note", "change_me", "chart_data",
+    "show_data",
 )  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def font_files(report: ReportModel) -> list[tuple[int, Path]]:
 
 def faces(report: ReportModel) -> str:
     """``@font-face`` rules with the characters that the report uses, inside the file: it reads on a bare machine."""
-    letters = "".join(sorted(set(report.model_dump_json()) | {chr(code) for code in range(0x20, 0x7F)}))
+    letters = "".join(sorted(set(report.model_dump_json()) | {*map(chr, range(0x20, 0x7F)), *"•◦▪·–"}))
     rules = []
     for weight, path in font_files(report):
         data = base64.b64encode(_subset(str(path), letters)).decode("ascii")

@@ -168,7 +168,9 @@ class _Writer:
         """The chart's data on the sheet, and a native chart over it."""
         name = sheet.get_name()
         kind = (
-            {"type": "bar", "subtype": "stacked"} if chart.kind == "stack" else {"type": "scatter", "subtype": "smooth"}
+            {"type": "bar", "subtype": "stacked"}
+            if chart.kind == "stack"
+            else {"type": "scatter", "subtype": "straight"}
         )
         native = self.book.add_chart(kind)
         native.set_title({"name": guarded(chart.title), "name_font": {"size": 12}})
@@ -255,7 +257,7 @@ class _Writer:
 
 
 def defined(name: str) -> str:
-    """The defined name of an input or line: with a prefix, so that none reads as a cell's address (such as ``API1``)."""
+    """The defined name of an input or line: prefixed, so that none reads as a cell's address (``API1``)."""
     return f"s_{name}"
 
 
