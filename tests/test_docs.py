@@ -1,0 +1,83 @@
+"""The pages are true: their code runs, their commands work, their steps lead where they say."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[tuple[str, dict[str, str], str]]:
+    """(language, options, text) of the fenced blocks of a page, in order."""
+    found = []
+    for language, options, text in FENCE.findall(page.read_text(encoding="utf-8")):
+        named = {key: quoted or plain for key, quoted, plain in re.findall(r'(\w+)=(?:"([^"]*)"|(\S+))', options)}
+        found.append((language, named, text))
+    return found
+
+
+@pytest.mark.parametrize("name", ["docs/python-api.md", "docs/explanation.md"])
+def test_python_on_pages(name: str) -> None:
+    code = "\n".join(text for language, _, text in blocks(ROOT / name) if language == "python")
+    assert code
+    exec(compile(code, name, "exec"), {})
+
+
+@pytest.mark.parametrize("name", ["add-an-accelerator", "add-a-model-family"])
+def test_a_how_to_step_by_step(name: str, tmp_path: Path) -> None:
+    source, work = tmp_path / "source", tmp_path / "work"
+    work.mkdir()
+    for part in ("sizing", "hardware_catalog"):
+        shutil.copytree(ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
+    env = {**os.environ, "PYTHONPATH": str(source), "HF_HUB_OFFLINE": "1"}
+    commands = 0
+    for language, options, text in blocks(ROOT / "docs" / "how-to" / f"{name}.md"):
+        if "file" in options:
+            path = work / options["file"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        elif "insert" in options:
+            path = source / options["insert"]
+            before = path.read_text()
+            assert before.count(options["after"] + "\n") == 1
+            path.write_text(before.replace(options["after"] + "\n", options["after"] + "\n" + text))
+        elif language == "console":
+            for step in re.split(r"^\$ sizing ", text, flags=re.MULTILINE)[1:]:
+                line, *wanted = step.splitlines()
+                done = subprocess.run(
+                    [sys.executable, "-m", "sizing", *line.split()], capture_output=True, text=True, cwd=work, env=env
+                )
+                assert done.returncode == 0, done.stderr
+                assert all(any(way in done.stdout for way in part.split(" or ")) for part in wanted), done.stdout
+                commands += 1
+    assert commands >= 2
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_commands_of_the_readme() -> None:
+    text = "".join(body for language, _, body in blocks(ROOT / "README.md") if language == "console")
+    lines = [line[2:] for line in text.splitlines() if line.startswith("$ sizing ")]
+    assert len(lines) >= 3
+    for line in lines:
+        command = [sys.executable, "-m", *line.split()]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        assert done.returncode == 0, (line, done.stderr)
+
+
+def test_targets_of_make_are_those_of_the_readme() -> None:
+    made = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"make (app|test|bench|lint|fmt)\b", (ROOT / "README.md").read_text())) <= made
