@@ -31,15 +31,17 @@ SHARED = {
     "prefill_experts": (1.0, 0.25), "prefill_collectives": (1.0, 0.3), "linear": (1.0, 0.3),
     "prefill_linear": (1.0, 0.2), "moe_layer_us": (5.0, 1.0), "sync_us": (5.0, 1.0), "sequence_us": (10.0, 1.0),
     "elementwise": (15.0, 0.7), "burst": (0.05, 0.2), "wait_same": (1.0, 0.3), "interference_same": (0.5, 0.2),
+    "wave": (0.5, 0.5), "wave_cap": (8.0, 0.5),
 }  # fmt: skip
 BY_ENGINE = {
     "layer_us": (8.0, 0.8), "step_ms": (0.5, 1.0), "prefill_step_ms": (2.0, 1.0), "fixed_ttft_ms": (30.0, 1.2),
-    "interference": (0.95, 0.12), "wait_weight": (0.5, 0.5), "ttft_step_share": (0.7, 0.35), "marginal": (0.8, 0.3),
-    "engine_prefill": (1.0, 0.15),
+    "interference": (0.95, 0.12), "wait_weight": (0.5, 0.5), "ttft_step_share": (0.7, 0.2), "marginal": (0.8, 0.3),
+    "engine_prefill": (1.0, 0.15), "mla_ttft_ms": (10.0, 1.2),
 }  # fmt: skip
 NAMES = [*SHARED, *(f"{name}/{engine}" for name in BY_ENGINE for engine in ENGINES)]
 PRIOR = np.log([*(v[0] for v in SHARED.values()), *(v[0] for v in BY_ENGINE.values() for _ in ENGINES)])
 WIDTH = np.array([*(v[1] for v in SHARED.values()), *(v[1] for v in BY_ENGINE.values() for _ in ENGINES)])
+POOLS = ("burst", "wave", "wave_cap")
 UNIT = {"us": 1e-6, "ms": 1e-3}
 
 
@@ -103,6 +105,7 @@ class Data:
         weight = 1 / np.sqrt(np.maximum(counts[inverse], 10))  # tiny groups say little
         self.weight = np.sqrt(weight / weight.mean()) * 0.5
         self.uncertain = np.array([case.uncertain for case in self.found.cases]) | [set_aside(row) for row in kept]
+        self.mla = np.array([kind == "mla" for kind in self.found.kinds])
         self.at = np.array([ENGINES.index(name) for name in self.engine])
 
 
@@ -125,13 +128,15 @@ def predict(data: Data, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     batching = Batching(
         interference=of("interference"),  # type: ignore[arg-type]
         wait_weight=of("wait_weight"),  # type: ignore[arg-type]
-        fixed_ttft_s=of("fixed_ttft_ms") * 1e-3,  # type: ignore[arg-type]
+        fixed_ttft_s=(of("fixed_ttft_ms") + data.mla * of("mla_ttft_ms")) * 1e-3,  # type: ignore[arg-type]
         ttft_step_share=of("ttft_step_share"),  # type: ignore[arg-type]
         marginal=np.minimum(of("marginal"), 1.0),  # type: ignore[arg-type]
         interference_same=np.where(sglang, of("interference_same"), of("interference")),  # type: ignore[arg-type]
         wait_same=np.where(sglang, of("wait_same"), of("wait_weight")),  # type: ignore[arg-type]
     )
-    ttft, tpot = evaluate(data.found, Overheads(**over), batching, Pools(burst=of("burst")))  # type: ignore[arg-type]
+    ttft, tpot = evaluate(
+        data.found, Overheads(**over), batching, Pools(burst=of("burst"), wave=of("wave"), wave_cap=of("wave_cap"))
+    )  # type: ignore[arg-type]
     return np.log(ttft), np.log(tpot)
 
 
@@ -181,7 +186,7 @@ def document(data: Data, x: np.ndarray) -> dict[str, object]:
     """The coefficients in the layout of serving.yaml."""
     value = {name: float(f"{v:.4g}") for name, v in zip(NAMES, np.exp(x), strict=True)}
     only_sglang = ("wait_same", "interference_same")
-    shared = {name: value[name] for name in SHARED if name not in ("burst", *only_sglang)}
+    shared = {name: value[name] for name in SHARED if name not in (*POOLS, *only_sglang)}
     engines: dict[str, dict[str, float]] = {}
     for engine in ENGINES:
         own = {name: value[f"{name}/{engine}"] for name in BY_ENGINE}
@@ -192,7 +197,7 @@ def document(data: Data, x: np.ndarray) -> dict[str, object]:
         if engine == "sglang":
             own |= {name: value[name] for name in only_sglang}
         engines[engine] = own
-    return {"shared": shared, "engines": engines, "burst": value["burst"]}
+    return {"shared": shared, "engines": engines, "pools": {name: value[name] for name in POOLS}}
 
 
 def main() -> None:
@@ -243,7 +248,7 @@ def save(
         "(TensorRT-LLM, vLLM, SGLang on H100, H200, B200, GB200)"
     )
     old["shared"], old["engines"] = made["shared"], made["engines"]
-    old.setdefault("pools", {})["burst"] = made["burst"]
+    old.setdefault("pools", {}).update(made["pools"])
     old["accuracy"] = accuracy
     old["intervals"] |= separate_pools()
     if widths:

@@ -1,14 +1,12 @@
-"""Speed of the program itself, as one table: ``python benchmarks/run.py [--write] [--all]``.
+"""Speed of the program itself, in one table: ``python benchmarks/run.py [--write]`` (docs/benchmarks.md).
 
-Times are of the processor, the least of several runs, so that a busy machine measures nearly the same. ``--write`` puts the
-table into docs/benchmarks.md; ``--all`` also runs the longer scripts beside this one (minutes).
+Medians of several runs in one process; compare ratios, machines are noisy. The longer ones have scripts of their own:
+search_speed.py, simulate_million.py, web_latency.py.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
+import statistics
 import subprocess
 import sys
 import time
@@ -16,85 +14,69 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "benchmarks.md"
-LONGER = ("search_speed.py", "simulate_million.py", "web_latency.py", "report_speed.py")
-sys.path.insert(0, str(ROOT))
 
 
-def least(run: Callable[[], object], times: int) -> float:
-    """Least processor time of a call [s]."""
-    found = []
-    for _ in range(times):
-        start = time.process_time()
-        run()
-        found.append(time.process_time() - start)
-    return min(found)
+def median(call: Callable[[], object], runs: int) -> float:
+    """Median seconds of a call, after one to warm up."""
+    call()
+    times = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
 
 
-def import_seconds() -> float:
-    """What ``import sizing`` adds to numpy and pydantic [s]."""
-    code = "import time, numpy, pydantic; a = time.process_time(); import sizing; print(time.process_time() - a)"
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env) for _ in range(5)]
-    return min(float(run.stdout) for run in runs)
+def import_time() -> float:
+    """Seconds that ``import sizing`` takes beyond numpy and pydantic."""
+    code = "import numpy, pydantic, time; t = time.perf_counter(); import sizing; print(time.perf_counter() - t)"
+    times = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout)
+        for _ in range(5)
+    ]
+    return statistics.median(times)
 
 
-def rows() -> list[tuple[str, float, float]]:
-    """(what, seconds, limit) of each benchmark."""
+def main() -> None:
+    """Measure, print, and with --write update the page."""
     import sizing
+    from sizing.hardware import load_catalog
+    from sizing.study import parse_study
     from sizing.target import resolve_target
 
-    found = [("`import sizing`, beyond numpy and pydantic", import_seconds(), 0.2)]
-    for name, place in (
-        ("Qwen/Qwen3-32B", sizing.Placement(2)),
-        ("Qwen/Qwen3-235B-A22B", sizing.Placement(8, 1, 1, 8)),
-        ("deepseek-ai/DeepSeek-V3", sizing.Placement(8, 1, 1, 8)),
-    ):
-        target = resolve_target(name, "h200-sxm")
-        found.append((f"one estimate, {name}", least(lambda t=target, p=place: _estimate(t, p), 60), 0.002))
-    catalog = sizing.load_catalog()
-    parts = sorted(catalog.accelerators)
-    for name in ("Qwen/Qwen3-32B", "Qwen/Qwen3-235B-A22B"):
-        study = sizing.quick_study(name, input_tokens=4096, output_tokens=1024, rate=2, on=parts)
-        sizing.plan(study, catalog)
-        seconds = least(lambda s=study: sizing.plan(s, catalog), 3)
-        found.append((f"plan over all {len(parts)} accelerators, {name}", seconds, 2.0))
-    return found
+    target = resolve_target("Qwen/Qwen3-32B", "h100-sxm")
+    place = sizing.Placement(tp=4)
 
+    def one() -> object:
+        return sizing.estimate(
+            "Qwen/Qwen3-32B", "h100-sxm", place, input_tokens=4096, output_tokens=512, concurrency=32, target=target
+        )
 
-def _estimate(target: object, place: object) -> object:
-    import sizing
+    every = [item.id for item in load_catalog().accelerators.values() if item.parent is None]
 
-    return sizing.estimate("", "", place, input_tokens=4096, output_tokens=1024, concurrency=16, target=target)  # type: ignore[arg-type]
+    def study(on: list[str], model: str = "Qwen/Qwen3-235B-A22B") -> object:
+        work = {
+            "input": {"kind": "fixed", "value": 4096},
+            "output": {"kind": "fixed", "value": 1024},
+            "arrival": {"kind": "rate", "requests_per_s": 2},
+        }
+        return sizing.plan(parse_study({"model": model, "workload": work, "hardware": on}))
 
-
-def text_of(seconds: float) -> str:
-    return f"{seconds * 1e3:.2f} ms" if seconds < 0.1 else f"{seconds:.2f} s"
-
-
-def main() -> int:
-    """Print the table; exit with 1 where a limit is passed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true")
-    parser.add_argument("--all", action="store_true")
-    given = parser.parse_args()
-    measured = rows()
-    lines = ["| what | time | limit |", "|---|---:|---:|"]
-    lines += [f"| {what} | {text_of(seconds)} | {text_of(limit)} |" for what, seconds, limit in measured]
-    extra: list[str] = []
-    for script in LONGER if given.all else ():
-        path = ROOT / "benchmarks" / script
-        if path.exists():
-            env = {**os.environ, "PYTHONPATH": str(ROOT)}
-            done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, env=env)
-            extra += ["", f"`{script}`:", "", "```", done.stdout.rstrip(), "```"]
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, on one core"
-    text = "\n".join(["# Speed of the program", "", f"`make bench`. {machine}.", "", *lines, *extra]) + "\n"
-    print(text)
-    if given.write:
-        PAGE.write_text(text, encoding="utf-8")
-    return int(any(seconds > limit for _, seconds, limit in measured))
+    rows = [
+        ("import sizing, beyond numpy and pydantic", import_time(), 0.2),
+        ("one estimate, target resolved", median(one, 50), 0.002),
+        ("plan over H100, A100, 910B", median(lambda: study(["h100-sxm", "a100-80gb-sxm", "ascend-910b"]), 5), None),
+        (f"plan over the whole catalog ({len(every)} accelerators)", median(lambda: study(every), 3), 2.0),
+    ]
+    text = ["| what | seconds | goal |", "|---|---:|---:|"]
+    text += [f"| {name} | {seconds:.4f} | {'–' if goal is None else goal} |" for name, seconds, goal in rows]
+    table = "\n".join(text)
+    print(table)
+    if "--write" in sys.argv:
+        page = "# Speed of the program\n\nWritten by `python benchmarks/run.py --write`, on two shared cores. "
+        page += "`benchmarks/search_speed.py`, `simulate_million.py` and `web_latency.py` measure the rest.\n\n"
+        (ROOT / "docs" / "benchmarks.md").write_text(page + table + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -177,7 +177,7 @@ def resolve_target(
     assumptions += said
     kv, said = choose_kv(formats, kv_dtype)
     assumptions += said
-    used = coefficients or serving_coefficients(served.name, chosen.family)
+    used = coefficients or serving_coefficients(served.name, chosen.family, mla=arch.is_mla)
     own: Calibration | None = None
     if calibration is not None:
         if calibration.applies(served.name, chosen.id):

@@ -261,9 +261,56 @@ def plan(
         message(f"wrote {write_study}")
     answer = run(given, found, **_calibrated(calibration))
     if as_json:
-        print_json(answer.to_dict())
+        print_json({**answer.to_dict(), **_best_in_full(answer, found)})
         return
     show_plan(answer, top)
+    _show_money(answer, found)
+
+
+def _best_in_full(answer: Any, catalog: Any) -> dict[str, Any]:
+    """The bill of materials and the break-evens of the best plan, where there is one."""
+    from sizing.breakeven import break_even
+    from sizing.materials import bill_of_materials
+
+    if answer.best is None:
+        return {"materials": None, "break_even": []}
+    return {
+        "materials": bill_of_materials(answer.best, answer.study, catalog).to_dict(),
+        "break_even": [item.to_dict() for item in break_even(answer.best, answer.study, catalog)],
+    }
+
+
+def _show_money(answer: Any, catalog: Any) -> None:
+    """What stands in the racks, and from which volume the plan is cheaper than an API."""
+    if answer.best is None:
+        return
+    full = _best_in_full(answer, catalog)
+    line("")
+    table(
+        "Bill of materials",
+        ("what", "how many", "unit"),
+        [(row["name"], _whole(row["quantity"]), row["unit"]) for row in full["materials"]["lines"]],
+        right=(1,),
+    )
+    if full["break_even"]:
+        line("")
+        table(
+            "Break-even against API list prices",
+            ("API", "requests a month", "why not"),
+            [
+                (
+                    row["api"],
+                    "never" if row["requests_per_month"] is None else f"{row['requests_per_month']:,.0f}",
+                    row["reason"] or "",
+                )
+                for row in full["break_even"]
+            ],
+            right=(1,),
+        )
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else digits(value)
 
 
 def _is_study(path: str) -> bool:

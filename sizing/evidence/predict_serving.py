@@ -286,7 +286,9 @@ def features(rows: Sequence[ServingRow], *, labels: bool = True) -> Features:
             found.notes.update({index: str(problem) for index, _ in members})
     if parts:
         found.chunks = np.concatenate([np.broadcast_to(p[2], p[0]) for p in parts])
-        found.running_limit = np.concatenate([np.broadcast_to(p[3], p[0]) for p in parts])
+        limits = np.concatenate([np.broadcast_to(p[3], p[0]) for p in parts])
+        # A guessed placement tells nothing of how many requests its cache holds.
+        found.running_limit = np.where([case.uncertain for case in found.cases], np.inf, limits)
         found.passes = {name: _joined([(p[0], p[1][name]) for p in parts]) for name in PASSES}
     return found
 
@@ -305,10 +307,16 @@ def _joined(parts: list[tuple[int, PassParts]]) -> PassParts:
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """Coefficients of benchmarks and of separate pools. burst: share of N prompts' prefill that the first burst adds to
-    the mean TTFT. disagg_*: factors on decode step and prefill, and the fixed cost of handing the cache over [s]."""
+    """Coefficients of benchmarks and of separate pools.
+
+    burst: share of N prompts' prefill that the first burst adds to the mean TTFT. wave, wave_cap: where all requests are
+    equally long, up to wave_cap of them stay in step in engines that mix prefill and decode, and wait for each other's
+    prompts. disagg_*: factors on decode step and prefill, and the fixed cost of handing the cache over [s].
+    """
 
     burst: Any = 0.05
+    wave: Any = 0.0
+    wave_cap: Any = 8.0
     disagg_tpot: Any = 1.0
     disagg_prefill: Any = 1.0
     disagg_fixed_s: Any = 0.25
@@ -339,6 +347,8 @@ def evaluate(found: Features, over: Overheads, batching: Batching, pools: Pools)
     place = _stack(cases, "decode")
     state = settle(StepTimes(decode_s, half_s, prefill), place, load, batching)
     burst = pools.burst * np.minimum(n, found.running_limit) * prefill.marginal_s
+    in_step = np.minimum(n - 1.0, pools.wave_cap) * as_float(load.same_lengths) * mixes
+    burst = burst + pools.wave * in_step * prefill.marginal_s
     # Separate pools: decode steps hold no prompts; prompts queue at the prefill pool's ranks, which starves decode.
     service = alone * pools.disagg_prefill
     held = n * as_float(place.dp) * _array(cases, "decode_workers")
@@ -359,7 +369,8 @@ def evaluate(found: Features, over: Overheads, batching: Batching, pools: Pools)
 
 def _coefficients(found: Features) -> tuple[Overheads, Batching, Pools]:
     """The committed coefficients as arrays over the rows."""
-    sets = [serving_coefficients(e, f) for e, f in zip(found.engines, found.families, strict=True)]
+    named = zip(found.engines, found.families, found.kinds, strict=True)
+    sets = [serving_coefficients(e, f, mla=kind == "mla") for e, f, kind in named]
     over = Overheads(**{item.name: _of(sets, "overheads", item.name) for item in fields(Overheads)})
     names = [item.name for item in fields(Batching) if item.name not in ("mixed", "token_budget")]
     batching = Batching(**{name: _of(sets, "batching", name) for name in names})

@@ -73,7 +73,7 @@ def mixes_prefill(engine: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def serving_coefficients(engine: str, family: str) -> ServingCoefficients:
+def serving_coefficients(engine: str, family: str, *, mla: bool = False) -> ServingCoefficients:
     """The coefficients for an engine ("vllm", "sglang", "tensorrt-llm", ...) on a family ("hopper", "blackwell", ...).
 
     An engine without measurements takes those of its stand-in, a family without takes the shared ones; both are told in
@@ -82,6 +82,9 @@ def serving_coefficients(engine: str, family: str) -> ServingCoefficients:
     document = serving_document()
     used, own = stand_in(engine)
     values = {**document["shared"], **document["engines"][used]}
+    if mla:
+        # Latent attention's prefill runs as many small kernels outside graphs: a constant before the first token.
+        values["fixed_ttft_ms"] = values["fixed_ttft_ms"] + values.get("mla_ttft_ms", 0.0)
     notes = [str(document["origin"])]
     if not own:
         notes.append(f"no measured servers of {engine}: coefficients of {used}")
