@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from sizing.cli import answer, catalog, claim, compare, evidence, web
+from sizing.cli import answer, catalog, claim, compare, evidence, report, web
 from sizing.errors import SizingError
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (catalog, answer, claim, compare, evidence, web):
+for part in (catalog, answer, claim, compare, evidence, report, web):
     part.register(app)
 
 USAGE_ERROR = 2

@@ -1,0 +1,82 @@
+"""``sizing report`` and ``sizing deploy``: what people hand over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sizing.cli import options as opt
+from sizing.cli.output import message
+from sizing.errors import SizingError
+
+StudyFile = Annotated[Path, typer.Argument(help="A study.yaml.")]
+Date = Annotated[str | None, typer.Option("--date", help="Date printed in the files (ISO); default: today.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("report")(report)
+    app.command("deploy")(deploy)
+
+
+def report(
+    study: StudyFile,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File: .html, .pdf, .xlsx, .md or .json.")],
+    language: Annotated[str, typer.Option("--language", help="en or zh.")] = "en",
+    date: Date = None,
+    calibration: opt.Calibration = None,
+    catalog: opt.CatalogDir = None,
+) -> None:
+    """A report of the study's answer: HTML, PDF, XLSX with live formulas, Markdown or JSON."""
+    from sizing.report import kind_of
+    from sizing.report import report as write
+    from sizing.report.text import language_of
+
+    kind_of(output)
+    language_of(language)
+    result, found = _answer(study, calibration, catalog)
+    message(f"wrote {write(result, output, language=language, date=date, catalog=found)}")
+
+
+def deploy(
+    study: StudyFile,
+    kind: Annotated[
+        str, typer.Option("--kind", help="command, compose, kubernetes, lws, kserve, llm-d, dynamo, benchmark, all.")
+    ] = "compose",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory for the files; made if absent.")] = Path(),
+    number: Annotated[int, typer.Option("--plan", min=1, help="Which plan of the answer, best first.")] = 1,
+    date: Date = None,
+    calibration: opt.Calibration = None,
+    catalog: opt.CatalogDir = None,
+) -> None:
+    """Launch files of a plan of the study's answer, and the benchmark that checks it."""
+    from sizing.deploy import deployment_files
+    from sizing.deployment import spec_of
+    from sizing.report import write_whole
+
+    result, found = _answer(study, calibration, catalog)
+    if result.plans and number > len(result.plans):
+        raise SizingError(f"there are {len(result.plans)} plans, not {number}", key="--plan")
+    plan = result.plans[number - 1] if result.plans else None
+    files = deployment_files(spec_of(result, plan, date=date, catalog=found), kind)
+    if output.exists() and not output.is_dir():
+        raise SizingError("is not a directory", key="-o")
+    output.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        if Path(name).name != name:
+            raise SizingError(f"{name[:80]!r} is not a plain file name", key="-o")
+        write_whole(output / name, content.encode())
+        message(f"wrote {output / name}")
+
+
+def _answer(study: Path, calibration: Path | None, catalog: Path | None) -> tuple[Any, Any]:
+    """The Result of a study file, and the catalog it was answered with."""
+    from sizing.cli.answer import _calibrated
+    from sizing.hardware import load_catalog
+    from sizing.planner import plan
+    from sizing.study import load_study
+
+    found = load_catalog(catalog)
+    return plan(load_study(study), found, **_calibrated(calibration)), found

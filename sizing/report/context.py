@@ -1,0 +1,201 @@
+"""What all sections draw on: the Result with its names resolved once, the ledgers of its best plan, words and date."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from sizing.breakeven import BreakEven, break_even
+from sizing.engine.placement import Placement
+from sizing.errors import SizingError
+from sizing.estimate import Estimate, estimate
+from sizing.hardware import Catalog, load_catalog
+from sizing.hardware.price_models import Price
+from sizing.hardware.prices import hourly_price, is_stale, purchase_price
+from sizing.load_curve import LoadCurve, batch_grid, load_curve
+from sizing.materials import BillOfMaterials, bill_of_materials
+from sizing.model.architecture import Architecture
+from sizing.model.quantization import SCHEMES
+from sizing.planner import study_model
+from sizing.report.text import Messages
+from sizing.result import Plan, Result
+from sizing.study import Study
+from sizing.survey import Demand, acceptance_length, space_of, survey
+from sizing.target import Target, resolve_target
+
+MOST_SHOWN = 5  # plans drawn together in one chart
+CURVE_POINTS = 28
+
+
+@dataclass
+class Context:
+    """A Result and what its report needs besides; every figure comes from the core's own functions."""
+
+    result: Result
+    m: Messages
+    date: dt.date
+    catalog: Catalog = field(default_factory=load_catalog)
+    _targets: dict[int, Target] = field(default_factory=dict)
+    _curves: dict[int, LoadCurve | None] = field(default_factory=dict)
+
+    @property
+    def study(self) -> Study:
+        """The question."""
+        return self.result.study
+
+    @property
+    def best(self) -> Plan | None:
+        """The recommended plan."""
+        return self.result.best
+
+    @cached_property
+    def arch(self) -> Architecture:
+        """The model's build."""
+        return study_model(self.study)
+
+    @property
+    def model_name(self) -> str:
+        """The model's name, marked where no such model was published."""
+        name = str(self.result.model.get("model", self.study.model.name))
+        return f"{name} ({self.m('word.hypothetical')})" if self.arch.hypothetical else name
+
+    @cached_property
+    def shown(self) -> tuple[Plan, ...]:
+        """The best plan of each accelerator and format, best first: what charts compare."""
+        found: dict[tuple[str, str, str], Plan] = {}
+        for plan in self.result.plans:
+            found.setdefault((plan.accelerator, plan.weights, plan.mode), plan)
+        return tuple(found.values())[:MOST_SHOWN]
+
+    def target(self, plan: Plan) -> Target:
+        """The target of a plan, resolved again from its names."""
+        key = id(plan)
+        if key not in self._targets:
+            named = plan.weights in SCHEMES or plan.weights.startswith("bits")
+            self._targets[key] = resolve_target(
+                self.arch,
+                plan.accelerator,
+                engine=plan.engine,
+                engine_version=plan.engine_version,
+                weights=plan.weights if named else None,
+                kv_dtype=plan.kv_dtype,
+                catalog=self.catalog,
+            )
+        return self._targets[key]
+
+    def demand(self, plan: Plan) -> Demand:
+        """The workload as numbers."""
+        return Demand.of(self.study.workload, self.target(plan), self.study.model.context)
+
+    @cached_property
+    def lengths(self) -> tuple[float, float]:
+        """Mean input and output tokens of a request."""
+        vision = self.arch.vision
+        inputs = self.study.workload.mean_input_tokens(image_tokens=vision.image_tokens if vision else None)
+        return inputs, self.study.workload.mean_output_tokens()
+
+    def curve(self, plan: Plan) -> LoadCurve | None:
+        """The load curve of one replica of a plan; None for pools apart, whose two sides have no common curve."""
+        key = id(plan)
+        if key not in self._curves:
+            self._curves[key] = self._curve(plan) if plan.mode == "aggregated" else None
+        return self._curves[key]
+
+    def _curve(self, plan: Plan) -> LoadCurve | None:
+        target, demand, place = self.target(plan), self.demand(plan), Placement(**plan.placement)
+        bounds = {
+            "tensor_parallel": (place.tp,),
+            "pipeline_parallel": (place.pp,),
+            "data_parallel": (place.dp,),
+            "expert_parallel": (place.ep,),
+        }
+        narrowed = self.study.model_copy(update={"constraints": self.study.constraints.model_copy(update=bounds)})
+        drafts = plan.speculative_tokens
+        ground = survey(target, demand, space_of(narrowed, target), self.study.engine, drafts=drafts)
+        if ground is None:
+            return None
+        for row, other in enumerate(ground.placements):
+            if all(int(getattr(other, axis)) == int(getattr(place, axis)) for axis in ("tp", "pp", "dp", "ep")):
+                grid = batch_grid(np.asarray(ground.limit[row]), CURVE_POINTS)
+                step = target.step
+                return load_curve(step, place, ground.load, ground.batching, grid, input_scv=demand.input_scv)
+        return None
+
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        """One replica of the best plan at its planned load: its memory ledger and step, line by line."""
+        plan = self.best
+        if plan is None:
+            return None
+        demand, engine, drafts = self.demand(plan), self.study.engine, plan.speculative_tokens
+        gained = acceptance_length(engine.acceptance_rate, drafts) if drafts else 1.0
+        try:
+            return estimate(
+                self.arch,
+                plan.accelerator,
+                Placement(**plan.placement),
+                target=self.target(plan),
+                input_tokens=demand.input_tokens,
+                output_tokens=demand.output_tokens,
+                concurrency=max(plan.concurrency_per_replica, 1.0),
+                context=demand.context,
+                max_num_seqs=engine.max_num_seqs,
+                max_num_batched_tokens=engine.max_num_batched_tokens,
+                utilization=engine.memory_utilization,
+                cached_fraction=self.study.workload.prefix_cache_hit_rate,
+                draft_tokens=drafts,
+                acceptance_length=gained,
+                price=plan.usd_per_accelerator_hour,
+                catalog=self.catalog,
+            )
+        except SizingError:
+            return None
+
+    @cached_property
+    def materials(self) -> BillOfMaterials | None:
+        """The bill of materials of the best plan."""
+        return None if self.best is None else bill_of_materials(self.best, self.study, self.catalog)
+
+    @cached_property
+    def break_even(self) -> list[BreakEven]:
+        """The best plan against price lists of APIs."""
+        return [] if self.best is None else break_even(self.best, self.study, self.catalog)
+
+    def price(self, plan: Plan) -> Price | None:
+        """The catalog's price behind a plan; None where the study gives one, or the catalog has none."""
+        for offer in self.study.hardware:
+            accelerator, _ = self.catalog.resolve(offer.accelerator)
+            if accelerator.id != plan.accelerator:
+                continue
+            if offer.usd_per_hour is not None:
+                return None
+            try:
+                if self.study.money.mode == "own":
+                    return None if self.study.money.own.server_usd else purchase_price(accelerator.id, self.catalog)
+                return hourly_price(accelerator.id, offer.term, self.catalog)
+            except SizingError:
+                return None
+        return None
+
+    def stale(self, price: Price) -> bool:
+        """Whether a price is more than 90 days old at the date of the report."""
+        return is_stale(price, self.date)
+
+    def plan_name(self, plan: Plan) -> str:
+        """Short name of a plan in charts and tables."""
+        return f"{plan.accelerators} × {plan.accelerator_name}, {plan.weights}"
+
+
+def layout(plan: Plan) -> str:
+    """The parallel sizes in short: ``TP8 EP8``, or both pools of a disaggregated plan."""
+    if plan.pools:
+        return " + ".join(f"{p.instances} × {p.role} {_sizes(p.placement)}" for p in plan.pools)
+    text = _sizes(plan.placement)
+    return f"{text} +{plan.speculative_tokens} draft" if plan.speculative_tokens else text
+
+
+def _sizes(placement: dict[str, int]) -> str:
+    return " ".join(f"{axis.upper()}{size}" for axis, size in placement.items() if size > 1) or "TP1"

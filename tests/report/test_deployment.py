@@ -1,0 +1,56 @@
+"""From plans to launch files, and the two commands."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from sizing.cli import main
+from sizing.deploy import deployment_files
+from sizing.deployment import spec_of
+from sizing.errors import SizingError
+from tests.report.conftest import DATE, STUDY
+
+
+def test_every_plan_has_files(result):
+    for plan in result.plans:
+        spec = spec_of(result, plan, date=DATE)
+        files = deployment_files(spec, "all")
+        assert any(name.startswith("compose") for name in files)
+        assert spec.parallelism.accelerators * spec.replicas == plan.accelerators
+        assert spec.expected.tpot_ms.p50 == pytest.approx(plan.tpot_s.p50 * 1e3, rel=1e-3)
+
+
+def test_best_plan_is_the_default(result):
+    assert spec_of(result, date=DATE) == spec_of(result, result.best, date=DATE)
+
+
+def run(argv):
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    return stop.value.code
+
+
+def test_commands(tmp_path, capsys):
+    study = tmp_path / "study.yaml"
+    study.write_text(yaml.safe_dump(STUDY))
+    assert run(["report", str(study), "-o", str(tmp_path / "r.md"), "--date", DATE]) == 0
+    assert run(["deploy", str(study), "--kind", "all", "-o", str(tmp_path / "launch"), "--date", DATE]) == 0
+    assert list((tmp_path / "launch").glob("compose*.yaml"))
+    for argv in (
+        ["report", str(study), "-o", str(tmp_path / "r.docx")],
+        ["report", str(study), "-o", str(tmp_path / "r.md"), "--language", "xx"],
+        ["report", str(tmp_path / "none.yaml"), "-o", str(tmp_path / "r.md")],
+        ["deploy", str(study), "--kind", "nonsense", "-o", str(tmp_path / "launch")],
+        ["deploy", str(study), "--plan", "999", "-o", str(tmp_path / "launch")],
+    ):
+        capsys.readouterr()
+        assert run(argv) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_no_plan_nothing_to_deploy(result):
+    import dataclasses
+
+    with pytest.raises(SizingError, match="nothing to deploy"):
+        spec_of(dataclasses.replace(result, plans=()), date=DATE)
