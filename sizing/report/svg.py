@@ -120,7 +120,7 @@ def _lines(chart: Chart) -> str:
         colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
         dash = "3 3" if item.style == "dashed" else dash
         colours[item.key] = (colour, dash)
-        line = f'<line x1="{{x1}}" x2="{{x2}}" y1="{{y}}" y2="{{y}}" stroke="{colour}" stroke-width="2.2" stroke-dasharray="{dash}"/>'  # noqa: E501
+        line = f'<line x1="{{x1}}" x2="{{x2}}" y1="{{y}}" y2="{{y}}" stroke="{colour}" stroke-width="2.2" stroke-dasharray="{dash}"/>'
         dot = f'<circle cx="{{xm}}" cy="{{y}}" r="5" fill="{colour}" stroke="#fff"/>'
         entries.append((item.key, item.name, dot if item.style == "points" else line))
     legend, end = _legend(entries, HEIGHT + 14.0)
@@ -137,11 +137,11 @@ def _lines(chart: Chart) -> str:
     for tick in x_axis.ticks:
         x = x_axis(tick)
         parts.append(
-            f'<line class="axis" stroke="#5a6473" x1="{x:.1f}" x2="{x:.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 5}"/>'  # noqa: E501
+            f'<line class="axis" stroke="#5a6473" x1="{x:.1f}" x2="{x:.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 5}"/>'
         )
         parts.append(_text(x, HEIGHT - BOTTOM + 18, _label(tick), "middle"))
     parts.append(
-        f'<line class="axis" stroke="#5a6473" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>'  # noqa: E501
+        f'<line class="axis" stroke="#5a6473" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>'
     )
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, chart.x_label, "middle", "label"))
     turn = f' transform="rotate(-90 14 {(TOP + HEIGHT - BOTTOM) / 2:.1f})"'
@@ -150,7 +150,7 @@ def _lines(chart: Chart) -> str:
         x = x_axis(mark.value)
         side, shift = ("end", -5) if x > WIDTH * 0.7 else ("start", 5)
         parts.append(
-            f'<line class="mark" stroke="#5a6473" stroke-dasharray="4 3" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'  # noqa: E501
+            f'<line class="mark" stroke="#5a6473" stroke-dasharray="4 3" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
         )
         parts.append(
             _text(x + shift, TOP + 12 + 15 * number, f"{mark.label} {_label(round(mark.value, 1))}", side, "marked")
@@ -215,7 +215,7 @@ def _stack(chart: Chart) -> str:
             tip = escape(f"{name}\n{item.name}: {show(value)} GiB", quote=True)
             parts.append(
                 f'<rect x="{x1:.1f}" y="{y:.1f}" width="{max(x2 - x1, 0):.1f}" height="{BAR}" '
-                f'fill="{_part(item, number)}" class="seg dot" data-series="{escape(item.key, quote=True)}" data-tip="{tip}"/>'  # noqa: E501
+                f'fill="{_part(item, number)}" class="seg dot" data-series="{escape(item.key, quote=True)}" data-tip="{tip}"/>'
             )
             if x2 - x1 > 34:
                 kind = "inbar dark" if item.key in ("unused", "activation") else "inbar"
