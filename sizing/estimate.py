@@ -21,7 +21,6 @@ from sizing.hardware.price_models import Price
 from sizing.hardware.prices import hourly_price
 from sizing.memory import MemoryLedger, memory_ledger, memory_terms
 from sizing.model.architecture import Architecture
-from sizing.model.parts import CoreKind
 from sizing.operations import StepShape
 from sizing.serving import Batching, Load, SteadyState, steady_state
 from sizing.step import TimedOperation
@@ -370,19 +369,10 @@ def width(target: Target, quantity: str, *, disaggregated: bool = False) -> Spre
         quantity,
         engine=target.engine.name,
         family=target.accelerator.family,
-        kind=architecture_kind(target.arch),
+        kind=target.arch.kind,
         dtype=target.scheme.experts.name if target.arch.is_moe else target.scheme.linear.name,
         disaggregated=disaggregated,
     )
-
-
-def architecture_kind(arch: Architecture) -> str:
-    """ "hybrid" (recurrent layers), "mla", "moe" or "dense": what the evidence is sorted by."""
-    if any(group.mixer.core.kind is CoreKind.LINEAR for group in arch.groups):
-        return "hybrid"
-    if arch.is_mla:
-        return "mla"
-    return "moe" if arch.is_moe else "dense"
 
 
 def does_not_fit(target: Target, place: Placement, memory: MemoryLedger) -> str:

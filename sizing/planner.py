@@ -309,7 +309,7 @@ def _plans_of(study: Study, priced: _Priced, found: Candidates) -> tuple[list[Pl
         return [], fallen
     chips = np.array([place.accelerators for place in found.placements], dtype=float)
     total = chips * (found.replicas + study.workload.targets.spare_replicas)
-    limit = min(priced.offer.max_accelerators or np.inf, np.inf)
+    limit = priced.offer.max_accelerators or np.inf
     feasible = np.isfinite(found.replicas) & (total <= limit)
     fallen += list(_reasons(study, found, total, limit))
     order = sorted(np.flatnonzero(feasible), key=lambda row: (total[row], found.curve.tpot_s[row, 0]))

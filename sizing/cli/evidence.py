@@ -11,6 +11,7 @@ import typer
 from sizing.cli import options as opt
 from sizing.cli.output import line, message, print_json, table
 from sizing.errors import SizingError
+from sizing.files import write_text
 
 MIN_RUNS_SHOWN = 3
 
@@ -37,10 +38,10 @@ def validate(
     kind = "throughput" if throughput else "memory" if memory else "serving"
     found = validation.run(kind, rows)
     if predictions is not None:
-        validation.write_text(predictions, found.csv())
+        write_text(predictions, found.csv())
         message(f"wrote {predictions}: {found.answered} of {found.total} rows predicted")
     if html is not None:
-        validation.write_text(html, found.html())
+        write_text(html, found.html())
         message(f"wrote {html}")
     if as_json:
         print_json(found.to_dict())

@@ -19,6 +19,7 @@ import yaml
 from sizing.errors import SizingError
 from sizing.evidence.intervals import Spread
 from sizing.evidence.serving_curves import ServingCoefficients
+from sizing.files import write_text
 
 RUN_SIGMA = 0.08  # log: run-to-run noise and what a setting has of its own
 FLOOR_SIGMA = 0.04
@@ -124,9 +125,7 @@ def write_calibration(found: Calibration, path: Path) -> None:
         sort_keys=False,
         allow_unicode=True,
     )
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_text(path, text)
 
 
 def load_calibration(path: Path) -> Calibration:

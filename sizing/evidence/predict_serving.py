@@ -135,13 +135,6 @@ def kv_dtype(engine: str, weights: QuantScheme) -> str:
     return "fp8" if engine == "tensorrt-llm" and quantised else "bf16"
 
 
-def architecture_kind(arch: Architecture) -> str:
-    """ "hybrid" (recurrent layers), "mla", "moe" or "dense"."""
-    if any(group.mixer.core.kind.value == "linear" for group in arch.groups):
-        return "hybrid"
-    return "mla" if arch.is_mla else "moe" if arch.is_moe else "dense"
-
-
 def _layout(place: rows_serving.Placement, smallest: int) -> tuple[Placement, bool]:
     """The placement, attention ranks added where the stated accelerators cannot hold the weights; whether they were."""
     tp, dp, pp = place.tp, place.dp, place.pp
@@ -265,7 +258,7 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
     found.cases += cases
     found.engines += [engine.name] * count
     found.families += [machine.family] * count
-    found.kinds += [architecture_kind(arch)] * count
+    found.kinds += [arch.kind] * count
     found.dtypes += [(quant.experts if arch.is_moe else quant.linear).name] * count
 
 

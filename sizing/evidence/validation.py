@@ -185,14 +185,3 @@ def _memory(path: Path) -> Validation:
 def _measured(panels: Sequence[Panel]) -> tuple[Panel, ...]:
     """The panels that have anything to compare with."""
     return tuple(panel for panel in panels if np.isfinite(panel.data.measured).any())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise SizingError(f"can't be written: {error.strerror or error}", key=str(path)) from None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from sizing.model.parts import CacheKind, Component, FeedForward, Linear, Mixer, Vector
+from sizing.model.parts import CacheKind, Component, CoreKind, FeedForward, Linear, Mixer, Vector
 
 BF16_BYTES = 2
 
@@ -176,6 +176,15 @@ class Architecture:
     @property
     def is_moe(self) -> bool:
         return any(group.feed_forward.experts is not None for group in self.groups)
+
+    @property
+    def kind(self) -> str:
+        """``hybrid`` (recurrent layers), ``mla``, ``moe`` or ``dense``: what the evidence is sorted by."""
+        if any(group.mixer.core.kind is CoreKind.LINEAR for group in self.groups):
+            return "hybrid"
+        if self.is_mla:
+            return "mla"
+        return "moe" if self.is_moe else "dense"
 
     @property
     def is_mla(self) -> bool:
