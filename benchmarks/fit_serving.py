@@ -28,8 +28,8 @@ ENGINES = ("tensorrt-llm", "vllm", "sglang")
 SHARED = {
     "gemm": (1.0, 0.2), "attention": (0.9, 0.25), "experts": (0.85, 0.25), "collectives": (1.3, 0.3),
     "prefill_gemm": (1.0, 0.2), "prefill_gemm16": (1.2, 0.15), "prefill_attention": (1.0, 0.25),
-    "prefill_experts": (1.0, 0.25), "prefill_collectives": (1.0, 0.3), "linear": (1.0, 0.3),
-    "prefill_linear": (1.0, 0.2), "moe_layer_us": (5.0, 1.0), "sync_us": (5.0, 1.0), "sequence_us": (10.0, 1.0),
+    "prefill_experts": (1.0, 0.25), "prefill_collectives": (1.0, 0.3), "linear": (1.0, 0.2),
+    "prefill_linear": (1.0, 0.2), "quantisation": (0.7, 0.7), "linear_layer_us": (10.0, 1.0), "norm_us": (3.0, 0.7), "moe_layer_us": (5.0, 1.0), "sync_us": (5.0, 1.0), "sequence_us": (10.0, 1.0),
     "elementwise": (15.0, 0.7), "burst": (0.05, 0.2), "wait_same": (1.0, 0.3), "interference_same": (0.5, 0.2),
     "wave": (0.5, 0.5), "wave_cap": (8.0, 0.5),
 }  # fmt: skip
@@ -122,7 +122,7 @@ def predict(data: Data, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     over = {name: of(name) for name in SHARED if name in Overheads.__dataclass_fields__}
     for name in ("prefill_gemm", "prefill_attention", "prefill_experts", "prefill_collectives", "prefill_linear"):
         over[name] = over[name] * factor
-    for name in ("layer_us", "step_ms", "prefill_step_ms", "moe_layer_us", "sync_us", "sequence_us"):
+    for name in ("layer_us", "step_ms", "prefill_step_ms", "moe_layer_us", "linear_layer_us", "norm_us", "sync_us", "sequence_us"):
         over[name[:-2] + "s"] = of(name) * UNIT[name[-2:]]
     sglang = data.engine == "sglang"
     batching = Batching(

@@ -18,7 +18,7 @@ from sizing.arrays import FloatArray, Num, as_float, scalar
 from sizing.engine.placement import Placement
 from sizing.kernels import KernelCurves, MachineRates
 from sizing.model.architecture import Architecture
-from sizing.model.parts import CoreKind
+from sizing.model.parts import CacheKind, Component, CoreKind
 from sizing.model.quantization import QuantScheme, WeightFormat
 from sizing.operations import Operation, StepShape, list_operations
 
@@ -34,7 +34,9 @@ class Overheads:
     per running sequence and step [s]. prefill_step_s: host time that a step with prompt tokens adds [s].
     gemm, attention, experts, collectives: multipliers on the kernels' own times in decode; prefill_*: in prefill (a
     mixed step weighs the two by tokens). prefill_gemm16: on top of prefill_gemm for 16-bit products, which draw the
-    most power and clock down under steady load.
+    most power and clock down under steady load. quantisation: share of the time to quantise activations that is left
+    where engines fuse it into other kernels. linear_layer_s: small kernels around a recurrent mixer (convolution,
+    gates), per such layer and pass [s]. norm_s: each norm inside a token mixer (of queries, keys, latents) [s].
     """
 
     step_s: float = 0.0
@@ -55,6 +57,9 @@ class Overheads:
     prefill_collectives: float = 1.0
     linear: float = 1.0
     prefill_linear: float = 1.0
+    quantisation: float = 1.0
+    linear_layer_s: float = 0.0
+    norm_s: float = 0.0
 
     def multiplier(self, kind: str, prefill_share: Num = 0.0, bits: float = 8.0) -> Num:
         """The factor on an operation's kernel time in a step of which ``prefill_share`` of the tokens are prompts."""
@@ -73,7 +78,7 @@ class Overheads:
 
 PREFILL_ONLY = frozenset({"prefill_attention", "linear_prefill"})
 DECODE_ONLY = frozenset({"decode_attention", "linear_decode"})
-ROUTING_SKEW = 0.0
+ROUTING_SKEW = 0.8
 INDEX_EFFICIENCY = 0.5
 KERNEL_FORMATS: dict[str, str] = {
     "bf16": "bf16",
@@ -152,7 +157,7 @@ class StepModel:
         """Kernel time of a pass by the multiplier that it falls under: ``seconds`` is linear in the multipliers.
 
         Keys: those of ``Overheads`` for decode and prefill attention, and "gemm", "gemm16", "experts", "collectives"
-        for what both kinds of tokens share.
+        for what both kinds of tokens share, "quantisation" for that of the products' activations.
         """
         found: dict[str, FloatArray] = {}
         for op in list_operations(self.arch, shape, placement, self.scheme, self.kv_bytes):
@@ -162,11 +167,16 @@ class StepModel:
             elif group == "gemm" and op.format.bits >= 16:
                 group = "gemm16"
             found[group] = found.get(group, as_float(0.0)) + op.count * self._kernel(op)
+            if op.kind == "gemm":
+                found["quantisation"] = found.get("quantisation", as_float(0.0)) + op.count * self._quantisation(op)
         return found
 
     def _time(self, op: Operation, share: Num) -> FloatArray:
         factor = self.overheads.multiplier(op.kind, share, op.format.bits)
-        return as_float(op.count * factor * self._kernel(op))
+        seconds = factor * self._kernel(op)
+        if op.kind == "gemm":
+            seconds = seconds + self.overheads.quantisation * self._quantisation(op)
+        return as_float(op.count * seconds)
 
     def _overhead_lines(self, shape: StepShape, placement: Placement) -> list[TimedOperation]:
         layers = float(self.arch.num_layers)
@@ -176,8 +186,10 @@ class StepModel:
         row_s = self.arch.hidden_size * 2.0 / self.machine.memory_bandwidth
         experts = float(sum(group.count for group in self.arch.groups if group.feed_forward.experts is not None))
         joined = (as_float(placement.tp) * placement.dp) > 1
+        small = layers * over.layer_s + experts * over.moe_layer_s + recurrent_layers(self.arch) * over.linear_layer_s
+        small += mixer_norms(self.arch) * over.norm_s
         lines = [
-            ("layer_overhead", layers * over.layer_s + experts * over.moe_layer_s + 0.0 * pp),
+            ("layer_overhead", small + 0.0 * pp),
             ("synchronisation", np.where(joined, layers * over.sync_s, 0.0)),
             ("elementwise", layers * over.elementwise * row_s * shape.tokens),
             ("host_step", over.step_s * pp + np.where(prefilling, over.prefill_step_s, 0.0)),
@@ -186,14 +198,20 @@ class StepModel:
         return [TimedOperation(Operation(name, "host", 1.0), as_float(seconds)) for name, seconds in lines]
 
     def _kernel(self, op: Operation) -> FloatArray:
-        """Seconds of one call of an operation on this machine."""
+        """Seconds of one call of an operation on this machine, without quantising a product's activations."""
         return KERNELS[op.kind](op, self.machine, self.curves)
+
+    def _quantisation(self, op: Operation) -> FloatArray:
+        """Seconds of quantising the activations of one product in a kernel of its own."""
+        return kernels.quantisation_seconds(
+            op.args["m"], op.args["k"], machine=self.machine, fmt=kernel_format(op.format), curves=self.curves
+        )
 
 
 def _gemm(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
     args = op.args
     return kernels.gemm_seconds(
-        args["m"], args["n"], args["k"], machine=machine, fmt=kernel_format(op.format), curves=curves
+        args["m"], args["n"], args["k"], machine=machine, fmt=kernel_format(op.format), curves=curves, quantise=False
     )
 
 
@@ -370,6 +388,21 @@ def prefill_share(shape: StepShape) -> FloatArray:
     return as_float(shape.prefill_tokens) / np.maximum(shape.tokens, 1e-9)
 
 
+def recurrent_layers(arch: Architecture) -> float:
+    """Layers whose mixer keeps a constant state."""
+    return float(sum(group.count for group in arch.groups if group.mixer.cache.kind is CacheKind.STATE))
+
+
+def mixer_norms(arch: Architecture) -> float:
+    """Norms inside the token mixers of all layers (of queries and keys, of latents)."""
+    return float(
+        sum(
+            group.count * sum(vector.component is Component.NORMS for vector in group.mixer.vectors)
+            for group in arch.groups
+        )
+    )
+
+
 def time_by_kind(timed: list[TimedOperation]) -> dict[str, FloatArray]:
     """Seconds of a pass by kind of operation."""
     found: dict[str, FloatArray] = {}
@@ -397,6 +430,8 @@ class PassParts:
     joined: FloatArray
     row_s: FloatArray
     pp: FloatArray
+    linear_layers: FloatArray
+    norms: FloatArray
 
     @classmethod
     def of(cls, model: StepModel, shape: StepShape, placement: Placement) -> PassParts:
@@ -414,6 +449,8 @@ class PassParts:
             np.where(as_float(placement.tp) * placement.dp > 1, layers, 0.0),
             as_float(layers * model.arch.hidden_size * 2.0 / model.machine.memory_bandwidth),
             as_float(placement.pp),
+            as_float(recurrent_layers(model.arch)),
+            as_float(mixer_norms(model.arch)),
         )
 
     def seconds(self, over: Overheads) -> FloatArray:
@@ -421,6 +458,8 @@ class PassParts:
         total = (
             self.layers * over.layer_s
             + self.moe_layers * over.moe_layer_s
+            + self.linear_layers * over.linear_layer_s
+            + self.norms * over.norm_s
             + self.joined * over.sync_s
             + self.row_s * over.elementwise * self.tokens
             + self.pp * over.step_s
@@ -428,7 +467,7 @@ class PassParts:
             + self.sequences * over.sequence_s
         )
         for key, seconds in self.kernels.items():
-            if key.startswith("prefill_") or key in ("attention", "linear"):
+            if key.startswith("prefill_") or key in ("attention", "linear", "quantisation"):
                 total = total + getattr(over, key) * seconds
                 continue
             group = "gemm" if key == "gemm16" else key

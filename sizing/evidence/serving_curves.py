@@ -30,6 +30,9 @@ OVERHEAD_UNITS = {
         for name in ("gemm", "gemm16", "attention", "experts", "collectives")
     },
     "prefill_linear": ("prefill_linear", 1.0),
+    "quantisation": ("quantisation", 1.0),
+    "linear_layer_us": ("linear_layer_s", 1e-6),
+    "norm_us": ("norm_s", 1e-6),
 }
 BATCHING_UNITS = {
     "fixed_ttft_ms": ("fixed_ttft_s", 1e-3),

@@ -34,7 +34,7 @@ from sizing.kernels.curves import (
     effective_format,
     kernel_curves,
 )
-from sizing.kernels.gemm import gemm_seconds
+from sizing.kernels.gemm import gemm_seconds, quantisation_seconds
 from sizing.kernels.linear import linear_context_seconds, linear_generation_seconds
 from sizing.kernels.moe import experts_touched, grouped_gemm_seconds, moe_seconds, rank_imbalance
 
@@ -68,6 +68,7 @@ __all__ = [
     "mla_prefill_seconds",
     "moe_seconds",
     "point_to_point_seconds",
+    "quantisation_seconds",
     "rank_imbalance",
     "reduce_scatter_seconds",
 ]

@@ -27,6 +27,7 @@ def gemm_seconds(
     machine: MachineRates,
     fmt: str = "bf16",
     curves: KernelCurves | None = None,
+    quantise: bool = True,
 ) -> Seconds:
     """Seconds of ``[m, k] x [k, n]`` with 16-bit input and output and weights in ``fmt``, launched from a
     graph.
@@ -41,17 +42,40 @@ def gemm_seconds(
     - quantisation = ``quant_bytes * m * k`` over the same bandwidth, for formats that quantise activations on
       the way.
 
+    quantise: whether to count the quantisation (``quantisation_seconds``; its launch is part of the sum).
+
     m, n, k broadcast. A format that the hardware lacks runs weight-only (``effective_format``).
     """
     run = effective_format(fmt, machine)
     traits = FORMATS[run]
-    c = (curves or kernel_curves(machine.family)).gemm(run)
+    known = curves or kernel_curves(machine.family)
+    c = known.gemm(run)
+    launch_us = min(c.launch_us, known.gemm("bf16").launch_us) if traits.quantises else c.launch_us
     m, n, k = as_float(m), as_float(n), as_float(k)
     bandwidth = c.memory * machine.memory_bandwidth
     compute = (np.maximum(m, MIN_ROWS) * n + c.tail * machine.cores * TILE * TILE) * k
     compute *= 2.0 / (c.compute * machine.flops(traits.compute))
     memory = (n * k * traits.weight_bytes + m * (k * traits.activation_bytes + 2.0 * n)) / bandwidth
-    seconds = np.sqrt(compute * compute + memory * memory) + c.launch_us * 1e-6
-    if traits.quantises and c.quant_bytes:
-        seconds = seconds + m * k * (c.quant_bytes / bandwidth)
+    seconds = np.sqrt(compute * compute + memory * memory) + launch_us * 1e-6
+    if quantise:
+        seconds = seconds + quantisation_seconds(m, k, machine=machine, fmt=fmt, curves=curves)
     return as_float(seconds)
+
+
+def quantisation_seconds(
+    m: Values, k: Values, *, machine: MachineRates, fmt: str = "bf16", curves: KernelCurves | None = None
+) -> Seconds:
+    """Seconds that the activations ``[m, k]`` of one product take to be quantised by a kernel of its own.
+
+    ``quant_bytes * m * k`` over the product's memory bandwidth, plus what the format's launch exceeds that of the
+    16-bit product: a second kernel. Engines fuse much of this into the norm or activation before it. 0 for formats
+    that don't quantise activations.
+    """
+    run = effective_format(fmt, machine)
+    known = curves or kernel_curves(machine.family)
+    c = known.gemm(run)
+    if not FORMATS[run].quantises:
+        return as_float(0.0)
+    extra = max(c.launch_us - known.gemm("bf16").launch_us, 0.0)
+    bandwidth = c.memory * machine.memory_bandwidth
+    return as_float(as_float(m) * as_float(k) * (c.quant_bytes / bandwidth) + extra * 1e-6)
