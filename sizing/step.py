@@ -37,6 +37,8 @@ class Overheads:
     most power and clock down under steady load. quantisation: share of the time to quantise activations that is left
     where engines fuse it into other kernels. linear_layer_s: small kernels around a recurrent mixer (convolution,
     gates), per such layer and pass [s]. norm_s: each norm inside a token mixer (of queries, keys, latents) [s].
+    experts_mxfp4: on top of experts and prefill_experts for MXFP4 experts, whose servers (all of gpt-oss) touch fewer
+    experts than the kernels' routing does.
     """
 
     step_s: float = 0.0
@@ -60,15 +62,18 @@ class Overheads:
     quantisation: float = 1.0
     linear_layer_s: float = 0.0
     norm_s: float = 0.0
+    experts_mxfp4: float = 1.0
 
-    def multiplier(self, kind: str, prefill_share: Num = 0.0, bits: float = 8.0) -> Num:
+    def multiplier(self, kind: str, prefill_share: Num = 0.0, fmt: WeightFormat | None = None) -> Num:
         """The factor on an operation's kernel time in a step of which ``prefill_share`` of the tokens are prompts."""
         group = KIND_GROUP.get(kind)
         if group is None:
             return 1.0
         decode, prefill = float(getattr(self, group)), float(getattr(self, f"prefill_{group}"))
-        if group == "gemm" and bits >= 16:
+        if group == "gemm" and (fmt is None or fmt.bits >= 16):
             prefill *= self.prefill_gemm16
+        if group == "experts" and fmt is not None and fmt.name == "mxfp4":
+            decode, prefill = decode * self.experts_mxfp4, prefill * self.experts_mxfp4
         if kind in PREFILL_ONLY:
             return prefill
         if kind in DECODE_ONLY or decode == prefill:
@@ -156,7 +161,8 @@ class StepModel:
     def seconds_by_multiplier(self, shape: StepShape, placement: Placement) -> dict[str, FloatArray]:
         """Kernel time of a pass by the multiplier that it falls under: ``seconds`` is linear in the multipliers.
 
-        Keys: those of ``Overheads`` for decode and prefill attention, and "gemm", "gemm16", "experts", "collectives"
+        Keys: those of ``Overheads`` for decode and prefill attention, and "gemm", "gemm16", "experts", "experts_mxfp4",
+        "collectives"
         for what both kinds of tokens share, "quantisation" for that of the products' activations.
         """
         found: dict[str, FloatArray] = {}
@@ -166,13 +172,15 @@ class StepModel:
                 group = f"prefill_{group}"
             elif group == "gemm" and op.format.bits >= 16:
                 group = "gemm16"
+            elif group == "experts" and op.format.name == "mxfp4":
+                group = "experts_mxfp4"
             found[group] = found.get(group, as_float(0.0)) + op.count * self._kernel(op)
             if op.kind == "gemm":
                 found["quantisation"] = found.get("quantisation", as_float(0.0)) + op.count * self._quantisation(op)
         return found
 
     def _time(self, op: Operation, share: Num) -> FloatArray:
-        factor = self.overheads.multiplier(op.kind, share, op.format.bits)
+        factor = self.overheads.multiplier(op.kind, share, op.format)
         seconds = factor * self._kernel(op)
         if op.kind == "gemm":
             seconds = seconds + self.overheads.quantisation * self._quantisation(op)
@@ -470,9 +478,11 @@ class PassParts:
             if key.startswith("prefill_") or key in ("attention", "linear", "quantisation"):
                 total = total + getattr(over, key) * seconds
                 continue
-            group = "gemm" if key == "gemm16" else key
+            group = {"gemm16": "gemm", "experts_mxfp4": "experts"}.get(key, key)
             decode, prefill = getattr(over, group), getattr(over, f"prefill_{group}")
             if key == "gemm16":
                 prefill = prefill * over.prefill_gemm16
+            if key == "experts_mxfp4":
+                decode, prefill = decode * over.experts_mxfp4, prefill * over.experts_mxfp4
             total = total + (decode + (prefill - decode) * self.share) * seconds
         return as_float(total)

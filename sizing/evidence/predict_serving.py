@@ -51,7 +51,8 @@ COLUMNS = (
 MEAN_LENGTH = 0.9  # InferenceX draws lengths uniformly from 0.8 to 1 of the nominal ones
 VAGUE_POOL = 0.15  # of the accelerator's memory
 DECODE_WORKERS = 3.0  # of a disaggregated deployment that does not state them (labels.md: twins with 1 + 4)
-DECODE_SHARE = 0.75  # of a deployment's accelerators, where only their total is stated
+DECODE_SHARE = 0.5  # of a deployment's accelerators, where only their total is stated
+PREFILL_RANKS = 4  # of one prefill worker of such a deployment
 PASSES = ("decode", "half", "alone", "mixed")
 
 
@@ -166,7 +167,9 @@ def _case(row: ServingRow, index: int, smallest: int) -> Case | str:
         ranks = max(int(whole.tp * DECODE_SHARE), 1)
         held = row.concurrency or whole.batch or 1.0
         place = Placement(tp=1, dp=ranks, ep=ranks)
-        return Case(index, place, Placement(tp=4, ep=4), held / ranks, *lengths, True, 0.0, 1.0, True)
+        prefill_workers = max((whole.tp - ranks) / PREFILL_RANKS, 1.0)
+        one = Placement(tp=PREFILL_RANKS, ep=PREFILL_RANKS)
+        return Case(index, place, one, held / ranks, *lengths, True, prefill_workers, 1.0, True)
     if row.prefill is None or row.decode is None:
         return "the placement is not stated"
     decode, grown = _layout(row.decode, smallest)

@@ -15,7 +15,8 @@ from sizing.evidence.fields import engine_name, number, read_table, size, whole
 from sizing.evidence.weight_labels import Weights, from_modes
 
 _CONCURRENCY = re.compile(r"silicon_concurrency=(\d{1,9})\b")
-_INFERENCEX = re.compile(r"^(?:source_file=\d{4}-\d\d-\d\d\.csv|db-dump/)")
+# Dumps of InferenceX by date, and comparisons of one model with them (which repeat their rows).
+_INFERENCEX = re.compile(r"^(?:source_file=(?:\d{4}-\d\d-\d\d|[\w.-]+-gap-analysis)\.csv|db-dump/)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ OVERHEAD_UNITS = {
     "quantisation": ("quantisation", 1.0),
     "linear_layer_us": ("linear_layer_s", 1e-6),
     "norm_us": ("norm_s", 1e-6),
+    "experts_mxfp4": ("experts_mxfp4", 1.0),
 }
 BATCHING_UNITS = {
     "fixed_ttft_ms": ("fixed_ttft_s", 1e-3),
