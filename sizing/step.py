@@ -155,7 +155,8 @@ class StepModel:
         found: dict[str, FloatArray] = {}
         for op in list_operations(self.arch, shape, placement, self.scheme, self.kv_bytes):
             group = KIND_GROUP[op.kind]
-            found[group] = found.get(group, as_float(0.0)) + op.count * self._kernel(op)
+            seconds = self._kernel(op) + (self._quantisation(op) if op.kind == "gemm" else 0.0)
+            found[group] = found.get(group, as_float(0.0)) + op.count * seconds
         return found
 
     def seconds_by_multiplier(self, shape: StepShape, placement: Placement) -> dict[str, FloatArray]:
