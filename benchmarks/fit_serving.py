@@ -117,7 +117,16 @@ def predict(data: Data, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     over = {name: of(name) for name in SHARED if name in Overheads.__dataclass_fields__}
     for name in ("prefill_gemm", "prefill_attention", "prefill_experts", "prefill_collectives", "prefill_linear"):
         over[name] = over[name] * factor
-    for name in ("layer_us", "step_ms", "prefill_step_ms", "moe_layer_us", "linear_layer_us", "norm_us", "sync_us", "sequence_us"):
+    for name in (
+        "layer_us",
+        "step_ms",
+        "prefill_step_ms",
+        "moe_layer_us",
+        "linear_layer_us",
+        "norm_us",
+        "sync_us",
+        "sequence_us",
+    ):
         over[name[:-2] + "s"] = of(name) * UNIT[name[-2:]]
     sglang = data.engine == "sglang"
     batching = Batching(

@@ -150,15 +150,6 @@ class StepModel:
             total = total + timed.seconds
         return total
 
-    def seconds_by_group(self, shape: StepShape, placement: Placement) -> dict[str, FloatArray]:
-        """Latency of a pass by kind of operation, WITHOUT the overhead multipliers: what the fit starts from."""
-        found: dict[str, FloatArray] = {}
-        for op in list_operations(self.arch, shape, placement, self.scheme, self.kv_bytes):
-            group = KIND_GROUP[op.kind]
-            seconds = self._kernel(op) + (self._quantisation(op) if op.kind == "gemm" else 0.0)
-            found[group] = found.get(group, as_float(0.0)) + op.count * seconds
-        return found
-
     def seconds_by_multiplier(self, shape: StepShape, placement: Placement) -> dict[str, FloatArray]:
         """Kernel time of a pass by the multiplier that it falls under: ``seconds`` is linear in the multipliers.
 

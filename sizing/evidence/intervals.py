@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from sizing.errors import unknown_name
-from sizing.evidence.serving_curves import serving_document
+from sizing.evidence.serving_curves import serving_document, throughput_document
 
 QUANTITIES = ("tpot", "ttft", "throughput", "cost")
 
@@ -42,6 +42,17 @@ def spread(
     intervals = document["intervals"]
     widen = intervals["widen"]
     base = intervals[quantity]
+    regime = document.get("regimes", {}).get(engine)
+    measured = throughput_document()["intervals"].get(f"closed {regime} rate") if regime is not None else None
+    if measured is not None:  # quantiles of log(measured / predicted) rates, whole models and sources left out
+        faster = {"low": math.exp(float(measured[0])), "high": math.exp(float(measured[1]))}
+        slower = {"low": 1 / faster["high"], "high": 1 / faster["low"]}
+        base = faster if quantity == "throughput" else slower
+        if quantity == "ttft":
+            base = {
+                "low": min(base["low"], intervals["ttft"]["low"]),
+                "high": max(base["high"], intervals["ttft"]["high"]),
+            }
     pools = intervals.get("disagg_uncertain" if uncertain else "disagg") if disaggregated else None
     if pools is not None:
         slower = pools["ttft" if quantity == "ttft" else "tpot"]
@@ -55,9 +66,9 @@ def spread(
         extra += math.log(float(widen[key])) ** 2
         reasons.append(why)
 
-    if engine not in document["engines"]:
+    if engine not in document["engines"] and (measured is None or engine != regime):
         wider("engine", f"no measured servers of {engine}")
-    if family.lower() not in document["families"]:
+    if measured is None and family.lower() not in document["families"]:
         wider("family", f"no measured servers on {family}")
     if kind not in intervals.get("kinds", ("dense", "moe", "mla")):
         wider("kind", f"few or no measured servers of {kind} models")

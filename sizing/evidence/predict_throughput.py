@@ -11,21 +11,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-import yaml
 
 from sizing.arrays import FloatArray
 from sizing.errors import SizingError
 from sizing.evidence.rows_throughput import ThroughputRow, read_throughput_rows
+from sizing.evidence.serving_curves import throughput_document
 from sizing.evidence.throughput_cases import Case, CaseBook, Tables, build_tables, engine_of
 from sizing.evidence.throughput_regimes import KIND_CODES, NAMES, Answers, Questions, Regime, answer
 
 COLUMNS = ("id", "value_p10", "value_p50", "value_p90", "note")
-FILE = "throughput.yaml"
 DEFAULT_DRAFTS = 1
 NODE = 8
 
@@ -56,8 +54,7 @@ class Coefficients:
 @lru_cache(maxsize=1)
 def coefficients() -> Coefficients:
     """What ``benchmarks/fit_throughput.py`` wrote."""
-    text = (resources.files("sizing.evidence") / FILE).read_text(encoding="utf-8")
-    document = yaml.safe_load(text)
+    document = throughput_document()
     regimes = {
         name: Regime(**{k: float(v) for k, v in entry["coefficients"].items() if k in NAMES})
         for name, entry in document["regimes"].items()

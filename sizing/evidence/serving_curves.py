@@ -53,12 +53,52 @@ class ServingCoefficients:
     origin: str
 
 
+#: Coefficient of an engine's regime in throughput.yaml -> the coefficients of serving.yaml that it stands for, and the
+#: factor to their unit. What such a regime holds in one figure per layer replaces the finer terms.
+REGIME_TERMS: dict[str, tuple[str, float]] = {
+    "gemm": ("gemm", 1.0),
+    "decode_attention": ("attention", 1.0),
+    "prefill_attention": ("prefill_attention", 1.0),
+    "experts": ("experts", 1.0),
+    "collectives": ("collectives", 1.0),
+    "layer_s": ("layer_us", 1e6),
+    "step_s": ("step_ms", 1e3),
+    "sequence_s": ("sequence_us", 1e6),
+    "elementwise": ("elementwise", 1.0),
+    "first_s": ("fixed_ttft_ms", 1e3),
+}
+REGIME_HAS_NO = ("moe_layer_us", "sync_us", "prefill_step_ms", "mla_ttft_ms")
+
+
+def _read(name: str) -> dict[str, Any]:
+    text = resources.files("sizing.evidence").joinpath(name).read_text(encoding="utf-8")
+    document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    if not isinstance(document, dict):
+        raise SizingError(f"{name} is not a mapping", key=name)
+    return document
+
+
+@lru_cache(maxsize=1)
+def throughput_document() -> dict[str, Any]:
+    """The whole of throughput.yaml."""
+    return _read("throughput.yaml")
+
+
+def regime_values(regime: str) -> dict[str, float]:
+    """Coefficients of serving.yaml's kind, in its units, from an engine's regime in throughput.yaml."""
+    found: dict[str, float] = throughput_document()["regimes"][regime]["coefficients"]
+    values = {name: found[key] * factor for key, (name, factor) in REGIME_TERMS.items()}
+    values |= dict.fromkeys(REGIME_HAS_NO, 0.0)
+    for name in ("gemm", "experts", "collectives"):
+        values[f"prefill_{name}"] = values[name] * found["prefill"]
+    return {**values, "linear": 1.0, "prefill_linear": 1.0, "prefill_gemm16": 1.0}
+
+
 @lru_cache(maxsize=1)
 def serving_document() -> dict[str, Any]:
     """The whole of serving.yaml."""
-    text = resources.files("sizing.evidence").joinpath("serving.yaml").read_text(encoding="utf-8")
-    document = yaml.safe_load(text)
-    if not isinstance(document, dict) or not {"shared", "engines", "intervals"} <= set(document):
+    document = _read("serving.yaml")
+    if not {"shared", "engines", "intervals"} <= set(document):
         raise SizingError("serving.yaml lacks shared, engines or intervals", key="serving.yaml")
     return document
 
@@ -80,19 +120,29 @@ def mixes_prefill(engine: str) -> bool:
 def serving_coefficients(engine: str, family: str, *, mla: bool = False) -> ServingCoefficients:
     """The coefficients for an engine ("vllm", "sglang", "tensorrt-llm", ...) on a family ("hopper", "blackwell", ...).
 
-    An engine without measurements takes those of its stand-in, a family without takes the shared ones; both are told in
+    An engine that only the throughput tables measured (``regimes``) takes its kernel and host terms from there. An
+    engine without measurements takes those of its stand-in, a family without takes the shared ones; both are told in
     ``origin``. The token budget in ``batching`` is the usual one; replace it by the engine's own for a device.
     """
     document = serving_document()
     used, own = stand_in(engine)
     values = {**document["shared"], **document["engines"][used]}
+    regime = document.get("regimes", {}).get(engine)
+    if regime is not None:
+        values |= regime_values(regime)
     if mla:
         # Latent attention's prefill runs as many small kernels outside graphs: a constant before the first token.
         values["fixed_ttft_ms"] = values["fixed_ttft_ms"] + values.get("mla_ttft_ms", 0.0)
     notes = [str(document["origin"])]
-    if not own:
+    if regime is not None:
+        rows = throughput_document()["regimes"][regime]["origin"]["rows"]
+        notes = [
+            f"host and kernel terms of {regime} fitted by benchmarks/fit_throughput.py on {rows} rows of its servers",
+            f"the rest as for {used}",
+        ]
+    elif not own:
         notes.append(f"no measured servers of {engine}: coefficients of {used}")
-    if family not in document["families"]:
+    if regime is None and family not in document["families"]:
         known = " and ".join(document["families"])
         notes.append(f"no measured servers on {family}: overheads as on {known}")
     return coefficients_from(values, mixed=mixes_prefill(engine), origin="; ".join(notes))

@@ -19,13 +19,14 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from sizing.arrays import FloatArray
+from sizing.arrays import FloatArray, as_float
 from sizing.engine.base import Device, Engine
 from sizing.engine.cache import KVFormat, kv_format
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.errors import SizingError
 from sizing.evidence.rows_throughput import ThroughputRow
+from sizing.evidence.serving_curves import serving_document
 from sizing.evidence.weight_labels import Weights
 from sizing.hardware import Accelerator, default_server, load_accelerator
 from sizing.kernels import MachineRates, kernel_curves
@@ -35,10 +36,10 @@ from sizing.model.architecture import Architecture
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.sources import load_model
 from sizing.operations import StepShape
-from sizing.step import StepModel
+from sizing.step import StepModel, mixer_norms, recurrent_layers
 
 BoolArray: TypeAlias = NDArray[np.bool_]
-GROUPS = ("gemm", "attention", "experts", "collectives")
+GROUPS = ("gemm", "attention", "experts", "collectives", "linear")
 BATCHES: FloatArray = np.exp2(np.arange(0, 13, dtype=np.float64))  # sequences of a decode step
 TOKENS: FloatArray = np.exp2(np.arange(0, 16, dtype=np.float64))  # tokens of a step
 DEFAULT_TOKENS = 512.0  # of a length that a row does not state
@@ -97,7 +98,8 @@ class Tables:
     alone, and as one of as many as the token budget holds. layers, row_s: for overheads per layer and per token.
     ranks, pcie, narrow, unmeasured, int4_experts: ranks of a group, whether they talk through the host, weights of 8
     bits and fewer, no kernel of the accelerator's family measured, integer experts of 4 bits. strain: bandwidth of a
-    core over the largest at which 16-bit products of the family were measured (1 at least).
+    core over the largest at which 16-bit products of the family were measured (1 at least). extra_s: small kernels of a
+    pass that the fit of whole servers knows (norms in token mixers, around recurrent mixers).
     """
 
     decode: FloatArray
@@ -111,6 +113,7 @@ class Tables:
     unmeasured: BoolArray
     int4_experts: BoolArray
     strain: FloatArray
+    extra_s: FloatArray
 
 
 @lru_cache(maxsize=512)
@@ -338,7 +341,8 @@ def build_tables(book: CaseBook) -> Tables:
     attention = np.zeros((size, 2))
     layers, row_s, ranks = np.zeros(size), np.zeros(size), np.zeros(size)
     pcie, narrow, unmeasured, int4 = (np.zeros(size, dtype=bool) for _ in range(4))
-    strain = np.ones(size)
+    strain, extra = np.ones(size), np.zeros(size)
+    known = serving_document()["shared"]
     members: dict[int, list[int]] = defaultdict(list)
     for index, candidate in enumerate(book.candidates):
         members[candidate.subject].append(index)
@@ -351,8 +355,8 @@ def build_tables(book: CaseBook) -> Tables:
         given, wanted = _stack([c.input_tokens for c in them]), _stack([c.output_tokens for c in them])
         budget = _stack([c.budget for c in them])
         here = np.asarray(chosen)
-        step = kernels.seconds_by_group(StepShape(decode_seqs=BATCHES, decode_context=given + wanted / 2), place)
-        pure = kernels.seconds_by_group(StepShape(prefill_tokens=TOKENS), place)
+        step = _by_group(kernels, StepShape(decode_seqs=BATCHES, decode_context=given + wanted / 2), place)
+        pure = _by_group(kernels, StepShape(prefill_tokens=TOKENS), place)
         for g, name in enumerate(GROUPS):
             decode[g, here] = step.get(name, 0.0)
             if name != "attention":
@@ -362,7 +366,7 @@ def build_tables(book: CaseBook) -> Tables:
         together = np.maximum(np.floor(budget / given), 1.0)
         seqs = np.concatenate([np.ones_like(together), together], axis=1)
         shape = StepShape(prefill_tokens=each * seqs, prefill_seqs=seqs, prefill_past=(given - each) / 2)
-        attention[here] = kernels.seconds_by_group(shape, place).get("attention", 0.0) * chunks / seqs
+        attention[here] = _by_group(kernels, shape, place).get("attention", 0.0) * chunks / seqs
         layers[here] = s.arch.num_layers
         row_s[here] = s.arch.hidden_size * 2.0 / s.machine.memory_bandwidth
         ranks[here] = (np.asarray(place.tp) * place.dp)[:, 0]
@@ -372,5 +376,19 @@ def build_tables(book: CaseBook) -> Tables:
         strain[here] = max(
             s.machine.memory_bandwidth / s.machine.cores / CORE_BANDWIDTH.get(s.machine.family, np.inf), 1.0
         )
+        extra[here] = mixer_norms(s.arch) * known["norm_us"] * 1e-6
+        extra[here] += recurrent_layers(s.arch) * known["linear_layer_us"] * 1e-6
         unmeasured[here] = s.machine.family not in measured
-    return Tables(decode, tokens, attention, layers, row_s, ranks, pcie, narrow, unmeasured, int4, strain)
+    return Tables(decode, tokens, attention, layers, row_s, ranks, pcie, narrow, unmeasured, int4, strain, extra)
+
+
+def _by_group(model: StepModel, shape: StepShape, place: Placement) -> dict[str, FloatArray]:
+    """Kernel seconds of a pass by ``GROUPS``; shares that hold for all engines are those of the fit of whole servers."""
+    known = serving_document()["shared"]
+    share = {name: known[name] for name in ("quantisation", "experts_mxfp4")}
+    group = {"gemm16": "gemm", "quantisation": "gemm", "experts_mxfp4": "experts"}
+    found: dict[str, FloatArray] = {}
+    for name, seconds in model.seconds_by_multiplier(shape, place).items():
+        key = group.get(name, name.removeprefix("prefill_"))
+        found[key] = found.get(key, as_float(0.0)) + share.get(name, 1.0) * seconds
+    return found

@@ -120,11 +120,11 @@ class Timer:
         gemm = other * every["gemm"] * np.where(tables.narrow, every["narrow"], tables.strain)
         experts = other * every["experts"] * np.where(tables.int4_experts, every["int4_experts"], 1.0)
         collectives = other * np.where(tables.pcie, bridge, every["collectives"])
-        factors = np.stack([gemm, other * every["decode_attention"], experts, collectives])[:, :, None]
+        factors = np.stack([gemm, other * every["decode_attention"], experts, collectives, other])[:, :, None]
         self.decode = (factors * tables.decode).sum(axis=0)
         self.tokens = (factors * tables.tokens).sum(axis=0)
         self.attention = (other * every["prefill_attention"])[:, None] * tables.prefill_attention
-        self.layers, self.row_s = tables.layers, tables.row_s
+        self.layers, self.row_s, self.extra_s = tables.layers, tables.row_s, tables.extra_s
 
     def of(self, name: str, rows: NDArray[np.int64]) -> FloatArray:
         return np.asarray(self.every[name][rows], dtype=np.float64)
@@ -144,7 +144,8 @@ class _View:
 
     def host(self, b: FloatArray) -> FloatArray:
         t, rows = self.timer, self.rows
-        return t.of("step_s", rows) + t.of("layer_s", rows) * t.layers[rows] + t.of("sequence_s", rows) * b
+        layers = t.of("layer_s", rows) * t.layers[rows] + t.extra_s[rows]
+        return t.of("step_s", rows) + layers + t.of("sequence_s", rows) * b
 
     def element(self, tokens: FloatArray) -> FloatArray:
         t, rows = self.timer, self.rows
