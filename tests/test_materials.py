@@ -45,7 +45,7 @@ def test_the_offers_server_is_taken():
 
 
 def test_unknown_power_is_an_assumption():
-    _, made = bill(model="DeepSeek-R1", workload="chat", hardware=["ascend-910b2"], constraints={"max_nodes": 2})
+    _, made = bill(model="Qwen3-8B", workload="chat", hardware=["ascend-910b2"], constraints={"max_nodes": 2})
     power = next(line for line in made.lines if line.name == "power")
     assert power.assumed
     assert power.quantity > 0

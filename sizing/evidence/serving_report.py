@@ -47,17 +47,16 @@ def serving_section(rows: Sequence[ServingRow], made: ServingPredictions) -> str
         "## Whole servers: TTFT and TPOT",
         "",
         f"Coefficients: {serving_document()['origin']}. "
-        "Left-out lines are of refits without that group. They start from the full fit and take four rounds at most, "
-        "so they may be optimistic; the intervals are quantiles of these same errors, so their coverage is not an "
-        "independent check. Rows set aside from the fit, two of the four sets for being out of line with their kin, "
-        "count in every line.",
+        "Left-out lines are of refits without that group. They start from the priors, as the full fit does. The "
+        "intervals are quantiles of these same errors, so their coverage is not an independent check. Rows set aside from "
+        "the fit (a client that set the rate itself, a trial deployment) count in every line.",
         "",
         left_out_table(),
         "",
         "Targets not reached on left-out groups: " + ("; ".join(misses) or "none") + ".",
         "",
         "Why: labels do not tell multi-token prediction (DeepSeek under TensorRT-LLM: TPOT differs by 1.3 to 2.3 times "
-        "between rows with the same labels); four sets of rows, listed in `benchmarks/fit_serving.py`, are "
+        "between rows with the same labels); two sets of rows, listed in `benchmarks/fit_serving.py`, are "
         "kept out of the fit but counted here; TTFT depends on the client's burst and on settings that no row states. "
         "Most disaggregated rows do not state their workers: they are answered, with wide intervals taken from their "
         "own errors, and no coefficient is fitted on them; their TTFT is little more than an order of magnitude.",

@@ -48,9 +48,17 @@ def test_unknown_ground_widens() -> None:
     near = spread("tpot", engine="vllm", family="hopper")
     far = spread("tpot", engine="mindie", family="ascend", dtype="int8")
     assert far.low < near.low < 1 < near.high < far.high
-    assert "mindie" in serving_coefficients("mindie", "ascend").origin
+    assert "vllm-ascend" in serving_coefficients("mindie", "ascend").origin
+    own = spread("tpot", engine="vllm-ascend", family="ascend-910b", dtype="int8")
+    assert far.low < own.low < near.low < near.high < own.high < far.high
     with pytest.raises(SizingError):
         spread("speed", engine="vllm", family="hopper")
+
+
+def test_ascend_hosts_are_slower_than_the_stand_in() -> None:
+    own, stand_in = (serving_coefficients(name, "ascend-910b").overheads for name in ("vllm-ascend", "vllm"))
+    assert own.layer_s > 5 * stand_in.layer_s
+    assert "rows of its servers" in serving_coefficients("vllm-ascend", "ascend-910b").origin
 
 
 @pytest.mark.shared
