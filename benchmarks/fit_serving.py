@@ -32,22 +32,17 @@ SHARED = {
     "prefill_linear": (1.0, 0.2), "quantisation": (0.7, 0.7), "linear_layer_us": (20.0, 0.7), "norm_us": (4.0, 0.7),
     "experts_mxfp4": (1.0, 0.2), "moe_layer_us": (5.0, 1.0), "sync_us": (5.0, 1.0), "sequence_us": (10.0, 1.0),
     "elementwise": (15.0, 0.7), "burst": (0.05, 0.2), "wait_same": (1.0, 0.3), "interference_same": (0.5, 0.2),
-    "wave": (0.5, 0.5), "wave_cap": (8.0, 0.5),
+    "wave": (0.5, 0.5), "wave_cap": (8.0, 0.5), "poll_steps": (20.0, 1.0), "balance_steps": (20.0, 1.0),
 }  # fmt: skip
 BY_ENGINE = {
-    "layer_us": (8.0, 0.8), "step_ms": (0.5, 1.0), "prefill_step_ms": (2.0, 1.0), "fixed_ttft_ms": (30.0, 1.2),
+    "layer_us": (8.0, 0.8), "step_ms": (0.5, 1.0), "prefill_step_ms": (2.0, 1.0), "fixed_ttft_ms": (20.0, 0.4),
     "interference": (0.95, 0.12), "wait_weight": (0.5, 0.5), "ttft_step_share": (0.7, 0.2), "marginal": (0.8, 0.3),
     "engine_prefill": (1.0, 0.15), "mla_ttft_ms": (10.0, 1.2),
 }  # fmt: skip
-# Coefficients of one engine whose prior is wider than the others': SGLang's scheduler may look for new requests (and
-# send tokens) only every so many steps.
-OWN_PRIORS = {"ttft_step_share/sglang": (5.0, 1.5)}
 NAMES = [*SHARED, *(f"{name}/{engine}" for name in BY_ENGINE for engine in ENGINES)]
 PRIOR = np.log([*(v[0] for v in SHARED.values()), *(v[0] for v in BY_ENGINE.values() for _ in ENGINES)])
 WIDTH = np.array([*(v[1] for v in SHARED.values()), *(v[1] for v in BY_ENGINE.values() for _ in ENGINES)])
-for _name, (_center, _width) in OWN_PRIORS.items():
-    PRIOR[NAMES.index(_name)], WIDTH[NAMES.index(_name)] = np.log(_center), _width
-POOLS = ("burst", "wave", "wave_cap")
+POOLS = ("burst", "wave", "wave_cap", "poll_steps", "balance_steps")
 UNIT = {"us": 1e-6, "ms": 1e-3}
 
 
@@ -139,9 +134,7 @@ def predict(data: Data, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         interference_same=np.where(sglang, of("interference_same"), of("interference")),  # type: ignore[arg-type]
         wait_same=np.where(sglang, of("wait_same"), of("wait_weight")),  # type: ignore[arg-type]
     )
-    ttft, tpot = evaluate(
-        data.found, Overheads(**over), batching, Pools(burst=of("burst"), wave=of("wave"), wave_cap=of("wave_cap"))
-    )  # type: ignore[arg-type]
+    ttft, tpot = evaluate(data.found, Overheads(**over), batching, Pools(**{name: of(name) for name in POOLS}))  # type: ignore[arg-type]
     return np.log(ttft), np.log(tpot)
 
 

@@ -307,12 +307,16 @@ class Pools:
 
     burst: share of N prompts' prefill that the first burst adds to the mean TTFT. wave, wave_cap: where all requests are
     equally long, up to wave_cap of them stay in step in engines that mix prefill and decode, and wait for each other's
-    prompts. disagg_*: factors on decode step and prefill, and the fixed cost of handing the cache over [s].
+    prompts. poll_steps, balance_steps: decode steps that a new request waits under InferenceX's recipes, where SGLang's
+    scheduler looks for requests only every so many steps, and TensorRT-LLM's attention data-parallel ranks wait for
+    each other's prompts; neither is a default of the engine. disagg_*: factors on decode step and prefill, and the fixed cost of handing the cache over [s].
     """
 
     burst: Any = 0.05
     wave: Any = 0.0
     wave_cap: Any = 8.0
+    poll_steps: Any = 0.0
+    balance_steps: Any = 0.0
     disagg_tpot: Any = 1.0
     disagg_prefill: Any = 1.0
     disagg_fixed_s: Any = 0.25
@@ -345,6 +349,11 @@ def evaluate(found: Features, over: Overheads, batching: Batching, pools: Pools)
     burst = pools.burst * np.minimum(n, found.running_limit) * prefill.marginal_s
     in_step = np.minimum(n - 1.0, pools.wave_cap) * as_float(load.same_lengths) * mixes
     burst = burst + pools.wave * in_step * prefill.marginal_s
+    recipe = 1.0 - as_float(load.same_lengths)
+    engines = np.asarray(found.engines)
+    steps = np.where(engines == "sglang", pools.poll_steps, 0.0)
+    steps = steps + np.where((engines == "tensorrt-llm") & (as_float(place.dp) > 1), pools.balance_steps, 0.0)
+    burst = burst + steps * recipe * state.decode_step_s
     # Separate pools: decode steps hold no prompts; prompts queue at the prefill pool's ranks, which starves decode.
     service = alone * pools.disagg_prefill
     held = n * as_float(place.dp) * _array(cases, "decode_workers")
