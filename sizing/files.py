@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
 from pathlib import Path
 
 from sizing.errors import SizingError
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
+    """Write a file in UTF-8, line ends as they are, whole or not at all; see ``write_bytes``."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file beside its place and move it there in one step, an old one replaced whole.
+
+    Raises SizingError where that can't be done; then nothing has changed.
+    """
+    partial: Path | None = None
     try:
-        partial.write_text(text, encoding="utf-8", newline="")
+        handle, name = tempfile.mkstemp(prefix=".sizing-", suffix=".tmp", dir=path.parent)
+        partial = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        partial.chmod(0o666 & ~mask)  # mkstemp makes files that only their owner reads
         partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise SizingError(f"can't be written: {error.strerror or error}", key=str(path)) from None
+    except BaseException as error:
+        if partial is not None:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+        if isinstance(error, OSError):
+            raise SizingError(f"can't be written: {error.strerror or error}", key=str(path)) from None
+        raise
