@@ -12,6 +12,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+#: Of all documents of ``--json``: raised when a key is renamed, removed or changes its meaning; new keys don't raise it.
+JSON_VERSION = 1
+
 
 def plain(value: Any) -> Any:
     """``value`` with NumPy numbers and arrays, tuples and sets made JSON; infinities and NaN become null."""
@@ -30,9 +33,10 @@ def plain(value: Any) -> Any:
     return value
 
 
-def print_json(document: Any) -> None:
-    """One JSON document on stdout and nothing else."""
-    sys.stdout.write(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def print_json(document: dict[str, Any]) -> None:
+    """One JSON document on stdout and nothing else; ``json_version`` says which contract its keys keep."""
+    versioned = {"json_version": JSON_VERSION, **plain(document)}
+    sys.stdout.write(json.dumps(versioned, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def message(text: str) -> None:
