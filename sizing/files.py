@@ -1,4 +1,4 @@
-"""Writing files so that they are there whole or not at all."""
+"""Writing files so that they are there whole or not at all; reading the program's own YAML quickly."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from sizing.errors import SizingError
 
@@ -39,3 +40,10 @@ def write_bytes(path: Path, data: bytes) -> None:
         if isinstance(error, OSError):
             raise SizingError(f"can't be written: {error.strerror or error}", key=str(path)) from None
         raise
+
+
+def load_yaml(text: str) -> Any:
+    """One document of the program's own data, by libyaml where PyYAML has it: ten times as fast as without."""
+    import yaml
+
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

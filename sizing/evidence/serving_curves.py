@@ -10,9 +10,8 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-import yaml
-
 from sizing.errors import SizingError
+from sizing.files import load_yaml
 from sizing.serving import Batching
 from sizing.step import Overheads
 
@@ -53,7 +52,7 @@ class ServingCoefficients:
 def serving_document() -> dict[str, Any]:
     """The whole of serving.yaml."""
     text = resources.files("sizing.evidence").joinpath("serving.yaml").read_text(encoding="utf-8")
-    document = yaml.safe_load(text)
+    document = load_yaml(text)
     if not isinstance(document, dict) or not {"shared", "engines", "intervals"} <= set(document):
         raise SizingError("serving.yaml lacks shared, engines or intervals", key="serving.yaml")
     return document
