@@ -24,19 +24,19 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def median(call: Callable[[], object], runs: int) -> float:
-    """Median seconds of a call, after one to warm up."""
+    """Median seconds of the processor that a call takes, after one to warm up."""
     call()
     times = []
     for _ in range(runs):
-        started = time.perf_counter()
+        started = time.process_time()
         call()
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     return statistics.median(times)
 
 
 def import_time() -> float:
     """Seconds that ``import sizing`` takes beyond numpy and pydantic."""
-    code = "import numpy, pydantic, time; t = time.perf_counter(); import sizing; print(time.perf_counter() - t)"
+    code = "import numpy, pydantic, time; t = time.process_time(); import sizing; print(time.process_time() - t)"
     times = [
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout)
         for _ in range(5)
@@ -153,7 +153,7 @@ def script(name: str, *arguments: str) -> str:
 
 
 PARTS: dict[str, tuple[str, str, Callable[[], str]]] = {
-    "core": ("The API", "Wall clock, median of several runs in one process.", core),
+    "core": ("The API", "Seconds of the processor, median of several runs in one process.", core),
     "commands": (
         "Commands from a cold start",
         "Seconds of the processor, least of three runs, each in a new process: start of Python, imports, catalogs, answer, "
