@@ -196,8 +196,8 @@ def main() -> None:
     text = [
         "# Speed of the program",
         f"Written by `make benchmarks` (`python benchmarks/run.py --write`) with Python {platform.python_version()} on a "
-        f"machine of {os.cpu_count()} shared cores. Others work there at the same time: what is not said to be of the processor is "
-        "an upper bound.",
+        f"machine of {os.cpu_count()} shared cores. Others work there at the same time: what is not said to be of the "
+        "processor is an upper bound.",
     ]
     for name in chosen:
         if name not in PARTS:
