@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.created
 	$(BIN)/python -m pip install -q -e '.[dev]'
 	@touch $@
 
-.PHONY: help install system app test lint fmt types bench clean docs
+.PHONY: help install system app test lint fmt docs wheel-check benchmarks clean
 
 install: $(VENV)/.installed  ## create .venv with everything
 
@@ -47,8 +47,15 @@ test: $(VENV)/.installed system lint  ## lint, types and the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser" --cov --cov-report=term:skip-covered --cov-fail-under=90
 	$(BIN)/python -m pytest -m browser || $(BIN)/python -m pytest -m browser --last-failed
 
-bench: $(VENV)/.installed  ## speed and accuracy of the program itself
-	$(BIN)/python benchmarks/run.py
+benchmarks: $(VENV)/.installed  ## all benchmarks, and the table in docs/benchmarks.md
+	$(BIN)/python benchmarks/run.py --write
+
+# Strict: a broken link, a page outside the navigation or an unknown name of the Python reference fails.
+docs: $(VENV)/.installed  ## build the documentation site into build/site
+	$(BIN)/python -m mkdocs build --strict --quiet
+
+wheel-check: $(VENV)/.installed  ## build the release, install it alone, ask it (DIST=folder keeps the files)
+	$(BIN)/python tools/wheel_check.py $(if $(DIST),--keep $(DIST))
 
 clean:  ## remove what make created
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache

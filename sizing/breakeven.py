@@ -8,7 +8,7 @@ from typing import Any
 
 from sizing.cost import HOURS_PER_MONTH, api_usd_per_request, break_even_requests_per_month
 from sizing.errors import unknown_name
-from sizing.hardware import Catalog, api_prices, load_catalog
+from sizing.hardware import Catalog, api_prices, dated, is_stale, load_catalog
 from sizing.hardware.price_models import ApiPrice
 from sizing.result import Plan
 from sizing.study import Study
@@ -33,6 +33,7 @@ REFERENCE = (
 class BreakEven:
     """A plan against one price list. Money in USD, volumes a month; None where there is none, ``reason`` says why.
 
+    date: of the list; stale: whether that is more than 90 days ago; dated: both in words.
     requests_per_month: from which the plan, paid for as it is, costs less than the API. capacity_requests_per_month is
     what it carries within the targets if every hour were like the peak. usd_per_request_at_capacity: its least cost.
     api_usd_per_month: what the study's own volume costs at the list price.
@@ -41,6 +42,8 @@ class BreakEven:
     api: str
     provider: str
     date: str | None
+    stale: bool
+    dated: str
     usd_per_million_input: float
     usd_per_million_cached_input: float | None
     usd_per_million_output: float
@@ -132,6 +135,8 @@ def _against(plan: Plan, study: Study, shape: tuple[float, float], api: ApiPrice
         api=api.model,
         provider=api.provider,
         date=api.date,
+        stale=is_stale(api),
+        dated=dated(api),
         usd_per_million_input=into,
         usd_per_million_cached_input=cached,
         usd_per_million_output=out,

@@ -13,8 +13,9 @@ from sizing.arrays import scalar
 from sizing.capacity import Capacity, OperatingPoint, capacity
 from sizing.cost import token_cost
 from sizing.errors import SizingError
-from sizing.estimate import Interval, check_length, resolve_price, width
+from sizing.estimate import Interval, check_length, price_dict, resolve_price, width
 from sizing.hardware import Catalog, load_catalog
+from sizing.hardware.price_models import Price
 from sizing.model.architecture import Architecture
 from sizing.model.counts import kv_bytes
 from sizing.target import Target, as_model, resolve_target
@@ -60,6 +61,7 @@ class ComparisonRow:
     reason: str = ""
     ratios: dict[str, float] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
+    price: Price | None = None
 
     @property
     def kv_gib_at_131072(self) -> float:
@@ -72,6 +74,7 @@ class ComparisonRow:
         data["output_tokens_per_s"] = None if self.output_tokens_per_s is None else self.output_tokens_per_s.to_dict()
         data["kv_gib"] = {str(tokens): size for tokens, size in self.kv_gib.items()}
         data["assumptions"] = list(self.assumptions)
+        data["price"] = None if self.price is None else price_dict(self.price)
         return data
 
 
@@ -169,7 +172,7 @@ def _measured(
     point = point or found.best("output")
     if point is None:
         return _with(base, reason="no load is possible")
-    hour, _, said = resolve_price(target, price.get(target.accelerator.id, price.get("")))
+    hour, priced, said = resolve_price(target, price.get(target.accelerator.id, price.get("")))
     demand = found.ground.demand
     row = next(i for i, place in enumerate(found.ground.placements) if place is point.placement)
     into = out = None
@@ -197,6 +200,7 @@ def _measured(
         ttft_s=point.ttft_s,
         tpot_s=point.tpot_s,
         usd_per_accelerator_hour=hour,
+        price=priced,
         usd_per_million_input_tokens=into,
         usd_per_million_output_tokens=out,
         meets_tpot=meets,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 
+from sizing.dates import today
 from sizing.deploy import DeploymentSpec, Disaggregated, Expected, Parallelism, Rope, Speculative, Workload
 from sizing.deploy.spec import Interval as ExpectedInterval
 from sizing.engine.placement import Placement
@@ -67,7 +67,7 @@ def spec_of(
     name = arch.name.rsplit("/", 1)[-1]
     return DeploymentSpec(
         plan=_plan_text(name, chosen),
-        date=date or dt.datetime.now(tz=dt.UTC).date().isoformat(),
+        date=date or today().isoformat(),
         model=checkpoint(arch, weights, chosen),
         engine=chosen.engine,
         parallelism=Parallelism(**{axis: int(size) for axis, size in chosen.placement.items()}),

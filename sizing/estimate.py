@@ -18,7 +18,7 @@ from sizing.evidence.calibration import Calibration
 from sizing.evidence.intervals import Spread, spread
 from sizing.hardware import Accelerator, Catalog
 from sizing.hardware.price_models import Price
-from sizing.hardware.prices import hourly_price
+from sizing.hardware.prices import dated, hourly_price, is_stale
 from sizing.memory import MemoryLedger, memory_ledger, memory_terms
 from sizing.model.architecture import Architecture
 from sizing.operations import StepShape
@@ -126,9 +126,9 @@ class Estimate:
 
 
 def price_dict(price: Price) -> dict[str, Any]:
-    """A price with its rule, range and dates."""
+    """A price with its rule, range and dates; ``stale`` where the newest is more than 90 days old."""
     return {
-        "usd_per_accelerator_hour": price.usd,
+        "usd_per_accelerator_hour" if price.unit == "accelerator-hour" else "usd_per_accelerator": price.usd,
         "term": price.term,
         "rule": price.rule,
         "low": price.low,
@@ -136,6 +136,7 @@ def price_dict(price: Price) -> dict[str, Any]:
         "quotes": price.quotes,
         "newest": price.newest,
         "oldest": price.oldest,
+        "stale": is_stale(price),
         "derived": price.derived,
         "assumptions": list(price.assumptions),
         "sources": list(price.sources),
@@ -207,7 +208,7 @@ def resolve_price(
         found = hourly_price(target.accelerator.id, term, target.catalog)
     except SizingError as error:
         return None, None, [str(error)]
-    said = [f"{found.accelerator}: ${found.usd:.2f} per accelerator-hour ({found.rule}; quotes to {found.newest})"]
+    said = [f"{found.accelerator}: ${found.usd:.2f} per accelerator-hour ({found.rule}; quotes to {dated(found)})"]
     return found.usd, found, said + list(found.assumptions)
 
 

@@ -23,7 +23,7 @@ from sizing.estimate import Interval, bottlenecks, check_context, resolve_price,
 from sizing.evidence.calibration import Calibration
 from sizing.hardware import Catalog, load_catalog
 from sizing.hardware.price_models import Price
-from sizing.hardware.prices import purchase_price
+from sizing.hardware.prices import dated, purchase_price
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.counts import params_report
@@ -39,7 +39,6 @@ from sizing.survey import space_of, survey
 from sizing.target import Target, as_model, native_scheme, resolve_target, runs, usual_engine
 
 GIB = 2.0**30
-USUAL_POWER_FRACTION = 0.8  # of the accelerator's TDP, where no measurement says better
 
 
 class MapsWork(Protocol):
@@ -138,6 +137,7 @@ def _answer(study: Study, priced: _Priced, demand: Demand, draft_choices: list[i
                     ground=ground,
                     drafts=drafts,
                     usd_per_hour=priced.usd,
+                    price=priced.price,
                     power_w=priced.power_w,
                     max_accelerators=priced.offer.max_accelerators,
                     said=priced.said,
@@ -251,33 +251,35 @@ def _weight_choices(study: Study, arch: Architecture, accelerator: Any) -> list[
 
 def _price(study: Study, offer: Offer, target: Target) -> _Priced:
     """The hour of one accelerator: given, rented or owned."""
-    power = (target.accelerator.tdp_w or 0.0) * USUAL_POWER_FRACTION + _host_watts(target)
+    share = study.money.own.average_power_fraction
+    power = (target.accelerator.tdp_w or 0.0) * share + _host_watts(target, share)
     if study.money.mode == "own" and offer.usd_per_hour is None:
-        usd, said = own_hour(study, target, power)
-        return _Priced(target, offer, usd, None, tuple(said), power)
+        usd, bought, said = own_hour(study, target, power)
+        return _Priced(target, offer, usd, bought, tuple(said), power)
     usd, price, said = resolve_price(target, offer.usd_per_hour, offer.term)
     return _Priced(target, offer, usd, price, tuple(said), power)
 
 
-def _host_watts(target: Target) -> float:
+def _host_watts(target: Target, share: float) -> float:
     """Share of the server's own power per accelerator [W]: CPUs, fans, switches."""
     host = target.server.host_power_kw
-    return (host or 0.0) * 1000.0 * USUAL_POWER_FRACTION / target.node_size
+    return (host or 0.0) * 1000.0 * share / target.node_size
 
 
-def own_hour(study: Study, target: Target, power_w: float) -> tuple[float | None, list[str]]:
-    """USD per hour of an owned accelerator, with its ledger in words."""
+def own_hour(study: Study, target: Target, power_w: float) -> tuple[float | None, Price | None, list[str]]:
+    """USD per hour of an owned accelerator, the catalog's purchase price behind it (if any), its ledger in words."""
     own = study.money.own
     said: list[str] = []
+    found: Price | None = None
     if own.server_usd is not None:
         server_usd = own.server_usd
     else:
         try:
             found = purchase_price(target.accelerator.id, target.catalog)
         except SizingError as error:
-            return None, [str(error)]
+            return None, None, [str(error)]
         server_usd = found.usd * target.node_size
-        said += [f"{target.accelerator.id}: ${found.usd:,.0f} to buy one ({found.rule}, to {found.newest})"]
+        said += [f"{target.accelerator.id}: ${found.usd:,.0f} to buy one ({found.rule}; quotes to {dated(found)})"]
         said += list(found.assumptions)
     lines = ownership_per_accelerator_year(
         server_usd=server_usd,
@@ -295,7 +297,7 @@ def own_hour(study: Study, target: Target, power_w: float) -> tuple[float | None
         maintenance_fraction=own.maintenance_fraction,
     )
     said += [f"owning, {line.name}: ${line.usd_per_year:,.0f} a year ({line.formula})" for line in lines]
-    return owned_usd_per_hour(lines), said
+    return owned_usd_per_hour(lines), found, said
 
 
 def _plans_of(study: Study, priced: _Priced, found: Candidates) -> tuple[list[Plan], list[Rejection]]:
@@ -413,6 +415,7 @@ def _as_plan(study: Study, priced: _Priced, found: Candidates, row: int, named: 
         speculative_tokens=found.drafts,
         usd_per_hour=money.usd_per_hour,
         usd_per_accelerator_hour=priced.usd,
+        price=priced.price,
         usd_per_month=money.usd_per_month,
         cost=money.cost,
         ttft_s=Interval.around(curve["ttft_s"], widths["ttft"]),

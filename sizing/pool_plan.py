@@ -9,6 +9,7 @@ from sizing.arrays import scalar
 from sizing.disaggregate import NoPools, Pool, Pools, find_pools
 from sizing.engine.placement import Placement
 from sizing.estimate import Interval, width
+from sizing.hardware.price_models import Price
 from sizing.operations import StepShape
 from sizing.plan_money import plan_money
 from sizing.result import Plan, PoolPlan, Rejection
@@ -39,6 +40,7 @@ def pooled_plan(
     ground: Ground | None = None,
     drafts: int = 0,
     usd_per_hour: float | None = None,
+    price: Price | None = None,
     power_w: float = 0.0,
     max_accelerators: int | None = None,
     said: tuple[str, ...] = (),
@@ -60,7 +62,7 @@ def pooled_plan(
     if max_accelerators is not None and found.accelerators > max_accelerators:
         reason = f"needs {found.accelerators:,} accelerators, more than the {max_accelerators:,} offered"
         return Rejection(name, "too_many_accelerators", reason), found.evaluated
-    return _as_plan(study, target, demand, found, drafts, usd_per_hour, power_w, said), found.evaluated
+    return _as_plan(study, target, demand, found, drafts, usd_per_hour, price, power_w, said), found.evaluated
 
 
 def _as_plan(
@@ -70,6 +72,7 @@ def _as_plan(
     found: Pools,
     drafts: int,
     usd_per_hour: float | None,
+    price: Price | None,
     power_w: float,
     said: tuple[str, ...],
 ) -> Plan:
@@ -114,6 +117,7 @@ def _as_plan(
         speculative_tokens=drafts,
         usd_per_hour=money.usd_per_hour,
         usd_per_accelerator_hour=usd_per_hour,
+        price=price,
         usd_per_month=money.usd_per_month,
         cost=money.cost,
         ttft_s=Interval.around(found.ttft_s, widths["ttft"]),

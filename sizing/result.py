@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sizing.estimate import Interval
+from sizing.estimate import Interval, price_dict
+from sizing.hardware.price_models import Price
 from sizing.study import Study
 
 
@@ -24,7 +25,8 @@ class Plan:
     """One way to serve the workload. Times are at the planned load; intervals say how sure the model is.
 
     rate_per_replica is what each carries, max_rate_per_replica what it could within the targets. A disaggregated plan
-    has both its ``pools``; placement, replicas, memory and batch are then those of the decode pool.
+    has both its ``pools``; placement, replicas, memory and batch are then those of the decode pool. ``price``: the
+    catalog's, of an hour or (owned) of a purchase, that the money rests on; None where it was given, or there is none.
     """
 
     accelerator: str
@@ -67,6 +69,7 @@ class Plan:
     sensitivities: dict[str, float] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
     confidence: tuple[str, ...] = ()
+    price: Price | None = None
 
     @property
     def label(self) -> str:
@@ -99,6 +102,7 @@ class Plan:
         ]
         data["assumptions"] = list(self.assumptions)
         data["confidence"] = list(self.confidence)
+        data["price"] = None if self.price is None else price_dict(self.price)
         return data
 
 

@@ -37,7 +37,8 @@ class ModelChoice(_Part):
 
 
 class Offer(_Part):
-    """One accelerator on offer. ``usd_per_hour``: per accelerator; None: the catalog's price by its stated rule."""
+    """One accelerator on offer. ``usd_per_hour``: per accelerator; None: the catalog's price by its stated rule.
+    ``server``: id of the server that the bill of materials is of; None: the accelerator's usual one."""
 
     accelerator: str = Field(..., min_length=1, max_length=200)
     usd_per_hour: float | None = Field(None, ge=0, le=1e6)
@@ -73,7 +74,8 @@ class Constraints(_Part):
 
 
 class Ownership(_Part):
-    """Owning instead of renting; None takes the catalog's assumption."""
+    """Owning instead of renting; None takes the catalog's assumption. ``average_power_fraction``: of the accelerator's
+    rated power and the server's own, drawn on average; energy and carbon rest on it, rented or owned."""
 
     server_usd: float | None = Field(None, ge=0)
     years: float = Field(4.0, gt=0, le=30)

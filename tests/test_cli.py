@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import sizing
 from sizing.cli import main
 
 ON = ("--on", "h100-sxm")
@@ -401,3 +402,20 @@ def test_a_reader_that_stops_early_is_no_error() -> None:
         ["bash", "-c", command], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root}
     )
     assert "Traceback" not in done.stderr
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"sizing {sizing.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["models"], ["kv", "Qwen/Qwen3-8B"], ["hardware", "show", "l40s"], ["claim", "Qwen3-8B, 128K context, H100"]],
+)
+def test_every_document_names_its_contract(argv, capsys):
+    with pytest.raises(SystemExit):
+        main([*argv, "--json"])
+    assert next(iter(json.loads(capsys.readouterr().out).items())) == ("json_version", 1)

@@ -1,61 +1,66 @@
-"""The wheel in an environment of its own: the catalogs are inside, the command runs from another folder."""
+"""The wheel: the catalogs are inside, it runs alone from another folder, the source distribution holds what tests need."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import venv
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from tools import wheel_check
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return next(folder.glob("*.whl"))
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return wheel_check.build(tmp_path_factory.mktemp("dist"))
 
 
-def test_the_catalogs_are_inside(wheel: Path) -> None:
-    names = zipfile.ZipFile(wheel).namelist()
+def test_the_catalogs_are_inside(built: tuple[Path, Path]) -> None:
+    names = zipfile.ZipFile(built[1]).namelist()
     inside = {name for name in names if name.startswith("sizing/hardware/catalog/")}
     assert {Path(name).name for name in inside} == {path.name for path in (ROOT / "hardware_catalog").glob("*.yaml")}
     models = {Path(name).name for name in names if name.startswith("sizing/model/catalog/")}
     assert models >= {path.name for path in (ROOT / "sizing/model/catalog").glob("*.json")}
     assert "sizing/evidence/serving.yaml" in names and "sizing/py.typed" in names
-    assert not [name for name in names if name.startswith(("tests/", "docs/"))]
+    assert not [name for name in names if name.startswith(("tests/", "docs/", "tools/"))]
 
 
-def test_it_runs_alone(wheel: Path, tmp_path: Path) -> None:
-    home = tmp_path / "empty"
-    venv.create(home, with_pip=True)
-    done = subprocess.run([home / "bin" / "pip", "install", "-q", str(wheel)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "COV"))}
+def test_the_source_has_what_its_tests_and_pages_need(built: tuple[Path, Path]) -> None:
+    with tarfile.open(built[0]) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    for name in ("mkdocs.yml", "Makefile", "CONTRIBUTING.md", "tools/docs_pages.py", "tests/test_wheel.py", "app.py"):
+        assert name in names, name
 
-    def run(*argv: str) -> str:
-        command = [str(home / "bin" / "sizing"), *argv]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
-    assert "Qwen/Qwen3-235B-A22B" in run("models", "qwen3-235b")
+def test_it_runs_alone(built: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wheel_check.check(built[1], tmp_path)
+    assert "installs alone" in capsys.readouterr().out
+    home = tmp_path / "venv" / "bin"
     found = json.loads(
-        run("plan", "Qwen/Qwen3-235B-A22B", "--input", "4096", "--output", "1024", "--rate", "2",
-            "--on", "h100-sxm,a100-80gb-sxm,ascend-910b", "--json")
+        wheel_check.run(
+            [home / "sizing", "plan", "Qwen/Qwen3-235B-A22B", "--input", "4096", "--output", "1024", "--rate", "2",
+             "--on", "h100-sxm,a100-80gb-sxm,ascend-910b", "--json"],
+            cwd=tmp_path / "elsewhere", env={"PATH": ""},
+        )
     )  # fmt: skip
     assert found["plans"]
-    where = subprocess.run(
-        [home / "bin" / "python", "-c", "import sizing; print(sizing.__file__)"],
-        capture_output=True, text=True, cwd=tmp_path, env=env,
-    ).stdout  # fmt: skip
-    assert str(home) in where
+
+
+def test_what_is_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong:
+        home = sizing = python = tmp_path
+
+        def __init__(self, wheel: Path, folder: Path) -> None: ...
+
+        def ask(self, *command: str | Path) -> str:
+            return "sizing 0.0.0\n"
+
+    monkeypatch.setattr(wheel_check, "Installed", Wrong)
+    monkeypatch.setattr(wheel_check, "metadata", lambda wheel: {"Version": "9.9.9"})
+    with pytest.raises(SystemExit, match=r"says 'sizing 0.0.0', the wheel is 9.9.9"):
+        wheel_check.check(tmp_path, tmp_path)

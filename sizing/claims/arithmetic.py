@@ -10,7 +10,7 @@ from sizing.claims.claim import Claim, Finding
 from sizing.engine.cache import kv_format
 from sizing.errors import SizingError
 from sizing.estimate import check_context
-from sizing.hardware import Catalog, api_prices
+from sizing.hardware import Catalog, api_prices, dated
 from sizing.hardware.price_models import ApiPrice
 from sizing.memory import LedgerLine
 from sizing.model.architecture import Architecture
@@ -45,7 +45,7 @@ def relative_finding(claim: Claim, catalog: Catalog) -> Finding:
     statement = f"{claim.below:.1%} below {other.model}"
     into, out = usd(other.input_per_million or 0), usd(other.output_per_million or 0)
     said = [
-        f"{other.model}: {into} per million input and {out} per million output tokens ({other.date}; {other.source})"
+        f"{other.model}: {into} per million input and {out} per million output tokens ({dated(other)}; {other.source})"
     ]
     kinds: tuple[TokenKind, ...] = (claim.kind,) if claim.kind else ("input", "output")
     lines: list[LedgerLine] = []
@@ -94,10 +94,10 @@ def _coincidences(claim: Claim, catalog: Catalog) -> Iterator[LedgerLine]:
                 continue
             if below is not None and abs(1 - price / figure - below) <= ROUNDING / 2 and "GPT" in item.model:
                 yield LedgerLine(f"fits {item.model}, {name}", 1 - price / figure, "",
-                                 f"1 - {usd(price)} / {usd(figure)} ({item.date})")  # fmt: skip
+                                 f"1 - {usd(price)} / {usd(figure)} ({dated(item)})")  # fmt: skip
             if abs(figure - price) < SAME_PRICE / 2 and item.provider == "DeepSeek":
                 yield LedgerLine(f"same price: {item.model}, {name}", figure, "USD/M tokens",
-                                 f"list price of {item.date}")  # fmt: skip
+                                 f"list price of {dated(item)}")  # fmt: skip
 
 
 def training_finding(claim: Claim, catalog: Catalog) -> Finding:

@@ -11,7 +11,8 @@ from sizing.capacity import Capacity, OperatingPoint, TokenKind, capacity
 from sizing.claims.claim import Claim, Finding, Verdict
 from sizing.errors import SizingError
 from sizing.estimate import Interval, resolve_price, width
-from sizing.hardware import Catalog
+from sizing.hardware import Catalog, dated
+from sizing.hardware.price_models import Price
 from sizing.memory import LedgerLine
 from sizing.model.architecture import Architecture
 from sizing.model.counts import kv_bytes
@@ -63,7 +64,7 @@ def price_finding(claim: Claim, catalog: Catalog) -> Finding:
     if arch is not None:
         target, found = _fastest(targets, claim, kind, said)
         said += list(target.assumptions)
-    hour, _, priced = resolve_price(target, claim.usd_per_hour)
+    hour, price, priced = resolve_price(target, claim.usd_per_hour)
     said += priced
     statement += f" on {target.accelerator.name}"
     if hour is None:
@@ -71,7 +72,7 @@ def price_finding(claim: Claim, catalog: Catalog) -> Finding:
     used = claim.utilisation or 1.0
     needed = hour / 3600.0 / (claim.usd_per_million / 1e6) / used
     lines = [
-        LedgerLine("accelerator-hour", hour, "USD", "price of one accelerator for one hour"),
+        LedgerLine("accelerator-hour", hour, "USD", f"price of one accelerator for one hour{_age(price)}"),
         LedgerLine("used", used, "", "share of the hours in which the accelerators serve; 1 is never idle"),
         LedgerLine(
             "needed", needed, "tokens/s", f"per accelerator: hour / 3600 s / (price / 1e6) / used, {KIND_TEXT[kind]}"
@@ -89,6 +90,11 @@ def price_finding(claim: Claim, catalog: Catalog) -> Finding:
         f"every placement on up to {int(found.chips.max())} accelerators is tried"
     )
     return _judged(claim, statement, kind, needed, found, lines, said)
+
+
+def _age(price: Price | None) -> str:
+    """The age of a catalog's price, to go behind it."""
+    return "" if price is None else f" (quotes to {dated(price)})"
 
 
 def _targets(arch: Architecture, claim: Claim, catalog: Catalog) -> list[Target]:

@@ -5,21 +5,38 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+import sizing
 from sizing.cli import answer, catalog, claim, compare, evidence, report, web
 from sizing.errors import SizingError
 
 app = typer.Typer(
     name="sizing",
-    help="Size accelerators for large language models: does it fit, how fast, how many, at what cost, how sure.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"sizing {sizing.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Size accelerators for large language models: does it fit, how fast, how many, at what cost, how sure."""
+
+
 for part in (catalog, answer, claim, compare, evidence, report, web):
     part.register(app)
 

@@ -10,6 +10,7 @@ import typer
 from sizing.cli import options as opt
 from sizing.cli.output import line, message, print_json, table
 from sizing.errors import SizingError
+from sizing.files import write_text
 from sizing.units import digits, gib, seconds, usd
 
 Lengths = Annotated[int | None, typer.Option("--input", help="Mean input tokens of a request.")]
@@ -257,7 +258,7 @@ def plan(
             prefix_hit, engine, weights, kv_dtype, context, max_nodes, own, opt.prices(price, found), found,
         )  # fmt: skip
     if write_study is not None:
-        write_study.write_text(given.to_yaml(), encoding="utf-8")
+        write_text(write_study, given.to_yaml())
         message(f"wrote {write_study}")
     answer = run(given, found, **_calibrated(calibration))
     if as_json:
@@ -296,16 +297,17 @@ def _show_money(answer: Any, catalog: Any) -> None:
         line("")
         table(
             "Break-even against API list prices",
-            ("API", "requests a month", "why not"),
+            ("API", "prices of", "requests a month", "why not"),
             [
                 (
                     row["api"],
+                    row["dated"],
                     "never" if row["requests_per_month"] is None else f"{row['requests_per_month']:,.0f}",
                     row["reason"] or "",
                 )
                 for row in full["break_even"]
             ],
-            right=(1,),
+            right=(2,),
         )
 
 
@@ -413,6 +415,7 @@ def show_plan(answer: Any, top: int) -> None:
             [_plan_row(number, item) for number, item in enumerate(answer.plans[:top], 1)],
             right=(0, 5, 6, 7, 8, 9, 10, 11, 12),
         )  # fmt: skip
+        _old_prices(answer.plans[:top])
     if answer.rejected:
         line("")
         line("Why not the others")
@@ -435,6 +438,16 @@ def show_plan(answer: Any, top: int) -> None:
         line("How sure")
         for item in best.confidence:
             line(f"  - {item}")
+
+
+def _old_prices(plans: Any) -> None:
+    """One line that names the prices of the table that are old."""
+    from sizing.hardware import dated, is_stale
+
+    prices = {item.accelerator: item.price for item in plans if item.price is not None}
+    old = [f"{name} (quotes to {dated(price)})" for name, price in prices.items() if is_stale(price)]
+    if old:
+        line(f"Old prices: {', '.join(old)}")
 
 
 def _plan_row(number: int, item: Any) -> tuple[str, ...]:

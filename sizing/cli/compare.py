@@ -87,6 +87,7 @@ def _show(answer: Any) -> None:
             behind = f" (x{digits(ratio)})" if ratio is not None and row is not answer.rows[0] else ""
             cells.append("–" if value is None else f"{show(value)}{behind}")
         rows.append(cells)
+    rows.append(["price of an hour", *(_hour(row) for row in answer.rows)])
     names = [row.model.rsplit("/", 1)[-1] + (" (HYPOTHETICAL)" if row.hypothetical else "") for row in answer.rows]
     table(
         f"{answer.input_tokens:,.0f} tokens in, {answer.output_tokens:,.0f} out, at the batch of most tokens per "
@@ -100,6 +101,16 @@ def _show(answer: Any) -> None:
             line(f"{name} on {row.accelerator}: {row.reason}")
         elif not row.meets_tpot:
             line(f"{name} on {row.accelerator}: no load keeps TPOT within {seconds(answer.most_tpot_s)}; shown without")
+
+
+def _hour(row: Any) -> str:
+    """The price of an accelerator-hour with its date; flagged where that is old."""
+    from sizing.hardware import dated
+
+    if row.usd_per_accelerator_hour is None:
+        return "–"
+    behind = f" ({dated(row.price)})" if row.price is not None else ""
+    return f"{usd(row.usd_per_accelerator_hour)}{behind}"
 
 
 def _placement(row: Any) -> str:

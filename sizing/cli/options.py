@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sizing.engine.placement import Placement
 from sizing.errors import SizingError
+
+if TYPE_CHECKING:
+    from sizing.engine.placement import Placement
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 CatalogDir = Annotated[
@@ -43,6 +45,8 @@ Calibration = Annotated[
 
 def placement(tp: int, pp: int, dp: int, ep: int) -> Placement:
     """The placement of these sizes; raises SizingError for sizes that are not whole numbers from 1 to 10,000."""
+    from sizing.engine.placement import Placement
+
     for key, size in (("--tp", tp), ("--pp", pp), ("--dp", dp), ("--ep", ep)):
         if not 1 <= size <= 10_000:
             raise SizingError(f"must be a whole number from 1 to 10,000, not {size}", key=key)

@@ -8,20 +8,20 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-from rich.console import Console
-from rich.table import Table
+#: Of all documents of ``--json``: raised when a key is renamed, removed or changes its meaning; new keys don't raise it.
+JSON_VERSION = 1
 
 
 def plain(value: Any) -> Any:
     """``value`` with NumPy numbers and arrays, tuples and sets made JSON; infinities and NaN become null."""
+    np = sys.modules.get("numpy")  # where nothing has loaded it, no value is of it
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in value]
-    if isinstance(value, np.ndarray):
+    if np is not None and isinstance(value, np.ndarray):
         return plain(value.tolist())
-    if isinstance(value, np.generic):
+    if np is not None and isinstance(value, np.generic):
         return plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None
@@ -30,9 +30,10 @@ def plain(value: Any) -> Any:
     return value
 
 
-def print_json(document: Any) -> None:
-    """One JSON document on stdout and nothing else."""
-    sys.stdout.write(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def print_json(document: dict[str, Any]) -> None:
+    """One JSON document on stdout and nothing else; ``json_version`` says which contract its keys keep."""
+    versioned = {"json_version": JSON_VERSION, **plain(document)}
+    sys.stdout.write(json.dumps(versioned, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def message(text: str) -> None:
@@ -42,6 +43,9 @@ def message(text: str) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
     """A table on stdout; ``right`` are the columns set flush right. User text is never read as markup."""
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
     view = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, name in enumerate(columns):

@@ -30,14 +30,16 @@ def report(
     catalog: opt.CatalogDir = None,
 ) -> None:
     """A report of the study's answer: HTML, PDF, XLSX with live formulas, Markdown or JSON."""
+    from sizing.dates import as_of, parse_day
     from sizing.report import kind_of
     from sizing.report import report as write
     from sizing.report.text import language_of
 
     kind_of(output)
     language_of(language)
-    result, found = _answer(study, calibration, catalog)
-    message(f"wrote {write(result, output, language=language, date=date, catalog=found)}")
+    with as_of(parse_day(date)):
+        result, found = _answer(study, calibration, catalog)
+        message(f"wrote {write(result, output, language=language, date=date, catalog=found)}")
 
 
 def deploy(
@@ -54,7 +56,7 @@ def deploy(
     """Launch files of a plan of the study's answer, and the benchmark that checks it."""
     from sizing.deploy import deployment_files
     from sizing.deployment import spec_of
-    from sizing.report import write_whole
+    from sizing.files import write_text
 
     result, found = _answer(study, calibration, catalog)
     if result.plans and number > len(result.plans):
@@ -67,7 +69,7 @@ def deploy(
     for name, content in files.items():
         if Path(name).name != name:
             raise SizingError(f"{name[:80]!r} is not a plain file name", key="-o")
-        write_whole(output / name, content.encode())
+        write_text(output / name, content)
         message(f"wrote {output / name}")
 
 

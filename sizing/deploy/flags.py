@@ -8,10 +8,9 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
-
 from sizing.deploy.text import Token
 from sizing.errors import SizingError
+from sizing.files import load_yaml
 
 TABLES = {
     "vllm": "flags_vllm.yaml",
@@ -42,7 +41,7 @@ def numbers(version: str) -> tuple[int, ...]:
 def table(engine: str) -> Mapping[str, Any]:
     """The table of one engine: ``versions`` and, for each section, name -> one letter a version."""
     text = resources.files("sizing.deploy").joinpath(TABLES[engine]).read_text(encoding="utf-8")
-    loaded: Mapping[str, Any] = yaml.safe_load(text)
+    loaded: Mapping[str, Any] = load_yaml(text)
     return loaded
 
 

@@ -309,7 +309,8 @@ class Pools:
     equally long, up to wave_cap of them stay in step in engines that mix prefill and decode, and wait for each other's
     prompts. poll_steps, balance_steps: decode steps that a new request waits under InferenceX's recipes, where SGLang's
     scheduler looks for requests only every so many steps, and TensorRT-LLM's attention data-parallel ranks wait for
-    each other's prompts; neither is a default of the engine. disagg_*: factors on decode step and prefill, and the fixed cost of handing the cache over [s].
+    each other's prompts; neither is a default of the engine. disagg_*: factors on decode step and prefill, and the
+    fixed cost of handing the cache over [s].
     """
 
     burst: Any = 0.05

@@ -10,9 +10,8 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-import yaml
-
 from sizing.errors import SizingError
+from sizing.files import load_yaml
 from sizing.serving import Batching
 from sizing.step import Overheads
 
@@ -72,7 +71,7 @@ REGIME_HAS_NO = ("moe_layer_us", "sync_us", "prefill_step_ms", "mla_ttft_ms")
 
 def _read(name: str) -> dict[str, Any]:
     text = resources.files("sizing.evidence").joinpath(name).read_text(encoding="utf-8")
-    document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    document = load_yaml(text)
     if not isinstance(document, dict):
         raise SizingError(f"{name} is not a mapping", key=name)
     return document

@@ -16,7 +16,6 @@ from importlib import resources
 from typing import TypeAlias
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from sizing.arrays import FloatArray, as_float
@@ -28,6 +27,7 @@ from sizing.errors import SizingError
 from sizing.evidence.rows_throughput import ThroughputRow
 from sizing.evidence.serving_curves import serving_document
 from sizing.evidence.weight_labels import Weights
+from sizing.files import load_yaml
 from sizing.hardware import Accelerator, default_server, load_accelerator
 from sizing.kernels import MachineRates, kernel_curves
 from sizing.machine import machine_rates
@@ -326,7 +326,7 @@ class CaseBook:
 def measured_families() -> frozenset[str]:
     """Families whose own kernels were measured."""
     text = (resources.files("sizing.evidence") / "kernels.yaml").read_text(encoding="utf-8")
-    return frozenset(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["families"])
+    return frozenset(load_yaml(text)["families"])
 
 
 def _stack(values: Sequence[object]) -> FloatArray:

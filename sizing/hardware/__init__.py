@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sizing.hardware.prices import (
         NoPriceError,
         api_prices,
+        dated,
         derived_hourly_price,
         hourly_price,
         is_stale,
@@ -34,6 +35,7 @@ _WHERE = {
     "api_prices": "prices",
     "check_file": "check",
     "default_server": "servers",
+    "dated": "prices",
     "derived_hourly_price": "prices",
     "hourly_price": "prices",
     "is_stale": "prices",
@@ -54,6 +56,7 @@ __all__ = [
     "Server",
     "api_prices",
     "check_file",
+    "dated",
     "default_server",
     "derived_hourly_price",
     "hourly_price",

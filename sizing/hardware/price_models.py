@@ -103,7 +103,6 @@ class PriceAssumptions(Entry):
     """What the price rules assume; every one can be overridden in a user's file."""
 
     recent_days: Count
-    stale_days: Count
     least_providers: Count
     years: Assumption
     server_share: Assumption

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from statistics import median
 
+from sizing.dates import today
 from sizing.errors import SizingError
 from sizing.hardware.loader import Catalog, load_catalog
 from sizing.hardware.models import Accelerator
@@ -22,6 +23,9 @@ from sizing.hardware.price_models import (
 from sizing.hardware.servers import default_server
 
 HOURS_PER_YEAR = 8766.0
+STALE_DAYS = 90
+STALE = f"older than {STALE_DAYS} days"
+AnyPrice = Price | ApiPrice | RentalQuote | PurchaseQuote
 
 
 class NoPriceError(SizingError):
@@ -272,10 +276,20 @@ def api_prices(catalog: Catalog | None = None) -> tuple[ApiPrice, ...]:
     return (catalog or load_catalog()).api_prices
 
 
-def is_stale(price: Price | ApiPrice | RentalQuote | PurchaseQuote, today: date, days: int = 90) -> bool:
-    """Whether the price's (newest) date is more than ``days`` before ``today``, or unknown.
+def is_stale(price: AnyPrice, day: date | None = None, days: int = STALE_DAYS) -> bool:
+    """Whether the price's (newest) date is more than ``days`` before ``day`` (None: today), or unknown.
 
-    A date known to the month, quarter or year counts as its first day.
+    A date known to the month, quarter or year counts as its first day. This one function decides wherever a price shows.
     """
-    newest = first_day(price.newest if isinstance(price, Price) else price.date)
-    return newest is None or (today - newest).days > days
+    newest = first_day(_date_of(price))
+    return newest is None or ((day or today()) - newest).days > days
+
+
+def _date_of(price: AnyPrice) -> str | None:
+    return price.newest if isinstance(price, Price) else price.date
+
+
+def dated(price: AnyPrice, day: date | None = None) -> str:
+    """The price's (newest) date for people, with the flag where it is old: ``2025-Q2, older than 90 days``."""
+    text = _date_of(price) or "a date that is not known"
+    return f"{text}, {STALE}" if is_stale(price, day) else text

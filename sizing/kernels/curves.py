@@ -17,8 +17,9 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
+
+from sizing.files import load_yaml
 
 __all__ = [
     "FORMATS",
@@ -375,7 +376,7 @@ def _median(curves: list[Any]) -> Any:
 @lru_cache(maxsize=1)
 def _load() -> tuple[str, dict[str, dict[str, dict[str, Any]]], dict[tuple[str, str, str], dict[str, float]]]:
     text = resources.files("sizing.evidence").joinpath("kernels.yaml").read_text(encoding="utf-8")
-    document = yaml.safe_load(text)
+    document = load_yaml(text)
     engines = {
         (family, operation, key): {str(e): float(v) for e, v in entry["engines"].items()}
         for family, operations in document["families"].items()

@@ -15,9 +15,8 @@ from importlib import resources
 from pathlib import Path
 from typing import cast
 
-import yaml
-
 from sizing.errors import ConfigError, SizingError, UnknownNameError, unknown_name
+from sizing.files import load_yaml
 from sizing.model.architecture import Architecture
 from sizing.model.config import load_config, parse_config, parse_json, read_json
 from sizing.model.gguf_file import load_gguf
@@ -78,8 +77,7 @@ class CatalogModel:
 def catalog_models() -> tuple[CatalogModel, ...]:
     """All entries of the catalog, by name."""
     text = _catalog_file("catalog.yaml").read_text(encoding="utf-8")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    document = cast(dict[str, list[dict[str, object]]], yaml.load(text, Loader=loader))
+    document = cast(dict[str, list[dict[str, object]]], load_yaml(text))
     entries = []
     for item in document["models"]:
         source = cast("dict[str, str] | None", item.get("source"))

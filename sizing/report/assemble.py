@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 
 import sizing
-from sizing.errors import SizingError
+from sizing.dates import as_of, parse_day
 from sizing.hardware import Catalog, load_catalog
 from sizing.report.context import Context
 from sizing.report.model import ReportModel
@@ -44,9 +43,10 @@ def report_model(
     """The report of a Result, in ``en`` or ``zh``. ``date``: of the report; None: SOURCE_DATE_EPOCH, else today."""
     chosen = language_of(language)
     m = Messages(chosen)
-    ctx = Context(result=result, m=m, date=report_date(date), catalog=catalog or load_catalog())
+    ctx = Context(result=result, m=m, date=parse_day(date), catalog=catalog or load_catalog())
     offers = ", ".join(ctx.catalog.resolve(offer.accelerator)[0].name for offer in result.study.hardware)
-    sections = [make(ctx) for make in SECTIONS]
+    with as_of(ctx.date):
+        sections = [make(ctx) for make in SECTIONS]
     labels = {name: m(f"label.{name}") for name in LABELS}
     return ReportModel(
         title=result.study.title or m("title", model=ctx.model_name),
@@ -69,18 +69,3 @@ LABELS = (
     "check_ok", "check_off", "python_value", "live_value", "name", "unit", "note", "change_me", "chart_data",
     "show_data",
 )  # fmt: skip
-
-
-def report_date(date: dt.date | str | None) -> dt.date:
-    """The date of a report; raises SizingError for a text that is no ISO date."""
-    if isinstance(date, dt.date):
-        return date
-    if date is not None:
-        try:
-            return dt.date.fromisoformat(date)
-        except ValueError:
-            raise SizingError(f"{date[:40]!r} is not a date", key="date", hint="such as 2026-11-24") from None
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if epoch.isdigit():
-        return dt.datetime.fromtimestamp(int(epoch), tz=dt.UTC).date()
-    return dt.datetime.now(tz=dt.UTC).date()

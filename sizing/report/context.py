@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,8 +14,7 @@ from sizing.engine.placement import Placement
 from sizing.errors import SizingError
 from sizing.estimate import Estimate, estimate
 from sizing.hardware import Catalog, load_catalog
-from sizing.hardware.price_models import Price
-from sizing.hardware.prices import hourly_price, is_stale, purchase_price
+from sizing.hardware.prices import AnyPrice, is_stale
 from sizing.load_curve import LoadCurve, batch_grid, load_curve
 from sizing.materials import BillOfMaterials, bill_of_materials
 from sizing.model.architecture import Architecture
@@ -164,25 +164,23 @@ class Context:
         """The best plan against price lists of APIs."""
         return [] if self.best is None else break_even(self.best, self.study, self.catalog)
 
-    def price(self, plan: Plan) -> Price | None:
-        """The catalog's price behind a plan; None where the study gives one, or the catalog has none."""
-        for offer in self.study.hardware:
-            accelerator, _ = self.catalog.resolve(offer.accelerator)
-            if accelerator.id != plan.accelerator:
-                continue
-            if offer.usd_per_hour is not None:
-                return None
-            try:
-                if self.study.money.mode == "own":
-                    return None if self.study.money.own.server_usd else purchase_price(accelerator.id, self.catalog)
-                return hourly_price(accelerator.id, offer.term, self.catalog)
-            except SizingError:
-                return None
-        return None
-
-    def stale(self, price: Price) -> bool:
+    def stale(self, price: AnyPrice) -> bool:
         """Whether a price is more than 90 days old at the date of the report."""
         return is_stale(price, self.date)
+
+    def age(self, price: AnyPrice) -> str:
+        """Whether a price is more than 90 days old at the date of the report, in words."""
+        return self.m("word.stale") if self.stale(price) else self.m("word.fresh")
+
+    def old_prices(self, plans: Iterable[Plan]) -> str:
+        """A sentence that names the accelerators of these plans whose price is old, with its date; empty for none."""
+        found = {
+            plan.accelerator_name: plan.price.newest or self.m("word.unknown")
+            for plan in plans
+            if plan.price is not None and self.stale(plan.price)
+        }
+        items = ", ".join(f"{name} ({newest})" for name, newest in found.items())
+        return self.m("price.old", items=items) if items else ""
 
     def plan_name(self, plan: Plan) -> str:
         """Short name of a plan in charts and tables."""

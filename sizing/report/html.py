@@ -43,14 +43,12 @@ def _asset(name: str) -> str:
 
 
 def html_text(report: ReportModel, *, pdf: bool = False) -> str:
-    """The report as HTML. ``pdf``: the variant for WeasyPrint, without script, with page boxes."""
+    """The report as HTML. ``pdf``: the variant for WeasyPrint, without script and without its ``print_style``."""
     environment = _environment()
     import markupsafe
 
-    style = _asset("style.css")
-    if pdf:
-        style = faces(report) + style + _print_style(report)
-    elif has_chinese(report):
+    style = "" if pdf else _asset("style.css")
+    if has_chinese(report) and not pdf:
         style = faces(report) + style
     return str(
         environment.get_template("report.html.j2").render(
@@ -64,7 +62,12 @@ def html_text(report: ReportModel, *, pdf: bool = False) -> str:
     )
 
 
-def _print_style(report: ReportModel) -> str:
+def print_style(report: ReportModel) -> str:
+    """The style sheet of the PDF: fonts, the look of the HTML, page boxes."""
+    return faces(report) + _asset("style.css") + _page_style(report)
+
+
+def _page_style(report: ReportModel) -> str:
     labels = report.labels
     values = {
         "status_css": report.status,

@@ -103,9 +103,10 @@ def _price(ctx: Context, plan: Plan, sheet: _Sheet) -> str:
     sheet.put("electricity", own.electricity_usd_per_kwh, "USD/kWh")
     sheet.put("grid", ctx.study.money.grid_g_per_kwh, "g CO2e/kWh")
     if found is None:
-        sheet.put("price_per_accelerator_hour", plan.usd_per_accelerator_hour or 0.0, "USD/h")
+        name = "price_per_accelerator_hour"
+        sheet.put(name, plan.usd_per_accelerator_hour or 0.0, "USD/h", _with_age(ctx, plan, name))
         return "price_per_accelerator_hour"
-    sheet.put("server_usd", found["server_usd"], "USD")
+    sheet.put("server_usd", found["server_usd"], "USD", _with_age(ctx, plan, "server_usd"))
     sheet.put("accelerators_per_server", found["accelerators_per_server"])
     sheet.put("network_usd", own.network_usd_per_accelerator, "USD")
     sheet.put("rack_usd", own.rack_usd_per_accelerator, "USD")
@@ -131,6 +132,14 @@ def _price(ctx: Context, plan: Plan, sheet: _Sheet) -> str:
     total = "out_annual_capital+out_annual_electricity+out_annual_hosting+staff+out_annual_maintenance"
     sheet.line("price_hour", f"({total})/{HOURS_PER_YEAR:g}", plan.usd_per_accelerator_hour or 0.0, "USD/h")
     return "out_price_hour"
+
+
+def _with_age(ctx: Context, plan: Plan, name: str) -> str:
+    """The label of an input that is a price of the catalog: what is old says so."""
+    label = ctx.m(f"input.{name}")
+    if plan.price is None or not ctx.stale(plan.price):
+        return label
+    return f"{label} ({plan.price.newest or ctx.m('word.unknown')}, {ctx.m('word.stale')})"
 
 
 def _demand(ctx: Context, plan: Plan, sheet: _Sheet) -> None:

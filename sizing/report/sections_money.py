@@ -57,7 +57,7 @@ def _costs(ctx: Context, best: Plan) -> Table:
     ]
     columns = [column(m, "item"), column(m, "p10", "money"), column(m, "p50", "money"), column(m, "p90", "money"),
                column(m, "unit")]  # fmt: skip
-    return table(m, "money", columns, rows, note=m("cost.note"))
+    return table(m, "money", columns, rows, note=" ".join(filter(None, (m("cost.note"), ctx.old_prices([best])))))
 
 
 def _ownership(ctx: Context, best: Plan) -> list[Block]:
@@ -68,20 +68,22 @@ def _ownership(ctx: Context, best: Plan) -> list[Block]:
     lines = ownership_per_accelerator_year(**found)
     rows = [(m.phrase(line.name), line.usd_per_year, m.phrase(line.formula)) for line in lines]
     columns = [column(m, "item"), column(m, "value", "money", "usd"), column(m, "formula")]
-    return [table(m, "ownership", columns, rows)]
+    return [table(m, "ownership", columns, rows, note=ctx.old_prices([best]))]
 
 
 def _break_even(ctx: Context) -> Table:
     m = ctx.m
     rows: list[Row] = []
     for item in ctx.break_even:
+        age = m("word.stale") if item.stale else m("word.fresh")
         said = m("cost.cheaper") if item.cheaper_at_planned_volume else m("cost.dearer")
         rows.append(
-            (item.api, item.provider, item.date, item.api_usd_per_request, item.usd_per_request_at_capacity,
+            (item.api, item.provider, item.date, age, item.api_usd_per_request, item.usd_per_request_at_capacity,
              item.requests_per_month, item.share_of_capacity, item.api_usd_per_month, said)
         )  # fmt: skip
     columns = [
-        column(m, "api"), column(m, "provider"), column(m, "date"), column(m, "api_request", "money", "usd"),
+        column(m, "api"), column(m, "provider"), column(m, "date"), column(m, "age"),
+        column(m, "api_request", "money", "usd"),
         column(m, "own_request", "money", "usd"), column(m, "breakeven", "number", "requests_month"),
         column(m, "share_of_capacity", "percent", "percent"), column(m, "api_month", "money", "usd"),
         column(m, "verdict"),
@@ -135,4 +137,4 @@ def _plans(ctx: Context) -> Table:
         column(m, "usd_output", "money", "usd_m"), column(m, "ttft95", "number", "ms"),
         column(m, "tpot95", "number", "ms"), column(m, "load", "percent", "percent"),
     ]  # fmt: skip
-    return table(m, "plans", columns, rows, highlight=0)
+    return table(m, "plans", columns, rows, highlight=0, note=ctx.old_prices(ctx.result.plans))

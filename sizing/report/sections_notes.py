@@ -53,7 +53,7 @@ def risks(ctx: Context) -> list[Row]:
 def _price_risk(ctx: Context, best: Plan) -> list[tuple[str, dict[str, object]]]:
     if best.usd_per_hour is None:
         return [("noprice", {})]
-    price = ctx.price(best)
+    price = best.price
     if price is None or not (price.derived or ctx.stale(price)):
         return []
     newest = price.newest or ctx.m("word.unknown")
@@ -93,12 +93,12 @@ def _prices(ctx: Context) -> Table:
         if plan.accelerator in seen:
             continue
         seen.add(plan.accelerator)
-        price = ctx.price(plan)
+        price = plan.price
         if price is None:
             said = m("source.price_given") if plan.usd_per_hour is not None else m("word.unknown")
             rows.append((plan.accelerator, plan.usd_per_accelerator_hour, None, None, None, None, "", said, ""))
             continue
-        age = m("word.stale") if ctx.stale(price) else m("word.fresh")
+        age = ctx.age(price)
         kind = m("word.derived") if price.derived else m("word.quoted")
         rows.append((plan.accelerator, price.usd, price.low, price.high, price.quotes, price.newest, age,
                      f"{kind}: {m.phrase(price.rule)}", "; ".join(price.sources)))  # fmt: skip
@@ -117,7 +117,7 @@ def _api_prices(ctx: Context) -> Table:
     rows: list[Row] = []
     for item in ctx.break_even:
         entry = by_name.get((item.api, item.provider))
-        age = "" if entry is None else m("word.stale") if _old(ctx, entry) else m("word.fresh")
+        age = "" if entry is None else ctx.age(entry)
         rows.append((item.api, item.provider, item.usd_per_million_input, item.usd_per_million_output, item.date, age,
                      entry.source if entry else m("source.none")))  # fmt: skip
     columns = [
@@ -125,14 +125,6 @@ def _api_prices(ctx: Context) -> Table:
         column(m, "usd_output", "money", "usd_m"), column(m, "date"), column(m, "age"), column(m, "source"),
     ]  # fmt: skip
     return table(m, "apis", columns, rows)
-
-
-def _old(ctx: Context, entry: object) -> bool:
-    from sizing.hardware.price_models import ApiPrice
-    from sizing.hardware.prices import is_stale
-
-    assert isinstance(entry, ApiPrice)
-    return is_stale(entry, ctx.date)
 
 
 def _hardware(ctx: Context) -> Table:

@@ -50,6 +50,8 @@ def summary_section(ctx: Context) -> Section:
             output=dollars(out.p50), low=dollars(out.p10), high=dollars(out.p90),
         )  # fmt: skip
         blocks.append(Text(text=money))
+        old = ctx.old_prices([best])
+        blocks += [Text(text=old, tone="warning")] if old else []
     else:
         blocks.append(Text(text=m("summary.no_money"), tone="warning"))
     bound = m("summary.bound", bottleneck=m.phrase(best.bottleneck), binding=m.phrase(best.binding))

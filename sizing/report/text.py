@@ -7,9 +7,8 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, cast
 
-import yaml
-
 from sizing.errors import unknown_name
+from sizing.files import load_yaml
 from sizing.report.model import Language
 from sizing.units import digits
 
@@ -20,7 +19,7 @@ SPELLINGS = {"english": "en", "chinese": "zh", "zh-cn": "zh", "zh_cn": "zh", "zh
 @lru_cache(maxsize=8)
 def _yaml(name: str) -> Any:
     text = (resources.files("sizing.report") / name).read_text(encoding="utf-8")
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return load_yaml(text)
 
 
 @lru_cache(maxsize=1)

@@ -7,10 +7,12 @@ import math
 import streamlit as st
 
 from sizing.errors import SizingError
-from sizing.hardware import hourly_price, load_catalog
+from sizing.hardware import hourly_price, is_stale, load_catalog
+from sizing.hardware.price_models import Price
 from sizing.model.quantization import SCHEMES
 from sizing.model.sources import CatalogModel, catalog_models, load_model
 from sizing.units import count
+from sizing.web import show as ui
 from sizing.web import state
 from sizing.web.messages import LANGUAGES, t
 from sizing.workload import PRESETS
@@ -251,15 +253,33 @@ def _hardware() -> None:
     )
     st.caption(t("input.prices_help"))
     _offers(st.session_state["accelerators"], names)
+    _old_prices(names)
 
 
 @st.cache_data(show_spinner=False)
-def catalog_price(name: str, term: str) -> float | None:
-    """The catalog's USD per accelerator-hour, None where there is none."""
+def catalog_price(name: str, term: str) -> Price | None:
+    """The catalog's price of an accelerator-hour, None where there is none."""
     try:
-        return hourly_price(name, term).usd
+        return hourly_price(name, term)
     except SizingError:
         return None
+
+
+def _usd(price: Price | None) -> float | None:
+    return None if price is None else price.usd
+
+
+def _old_prices(names: dict[str, str]) -> None:
+    """Which of the catalog's prices in use are old; yours are your own affair."""
+    state_ = st.session_state
+    found = {
+        name: catalog_price(name, state_["terms"].get(name, "on-demand"))
+        for name in state_["accelerators"]
+        if state_["prices"].get(name) is None
+    }
+    items = [f"{names.get(key, key)} ({ui.dated(price)})" for key, price in found.items() if price and is_stale(price)]
+    if items:
+        st.caption(t("price.old_list", items=", ".join(items)))
 
 
 def _new_offers() -> None:
@@ -277,7 +297,7 @@ def _offers(chosen: list[str], names: dict[str, str]) -> None:
                 state_["prices"].get(name),
                 state_["terms"].get(name, "on-demand"),
                 state_["limits"].get(name),
-                catalog_price(name, state_["terms"].get(name, "on-demand")),
+                _usd(catalog_price(name, state_["terms"].get(name, "on-demand"))),
             )
             for name in chosen
         }

@@ -6,7 +6,8 @@ from functools import cache
 from importlib import resources
 
 import streamlit as st
-import yaml
+
+from sizing.files import load_yaml
 
 LANGUAGES = {"en": "English", "zh": "简体中文"}
 
@@ -15,7 +16,7 @@ LANGUAGES = {"en": "English", "zh": "简体中文"}
 def catalog() -> dict[str, dict[str, str]]:
     """Key -> language -> text."""
     text = (resources.files("sizing.web") / "messages.yaml").read_text(encoding="utf-8")
-    loaded: dict[str, dict[str, str]] = yaml.safe_load(text)
+    loaded: dict[str, dict[str, str]] = load_yaml(text)
     return loaded
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import streamlit as st
 
 from sizing.estimate import Interval
+from sizing.hardware.price_models import Price
+from sizing.hardware.prices import AnyPrice, is_stale
 from sizing.memory import LedgerLine
 from sizing.result import Plan, Result
 from sizing.units import digits, gib, seconds, usd
@@ -18,6 +20,15 @@ from sizing.web.messages import known, plain, t
 def money(value: float | None) -> str:
     """USD for people; a dash where there is none."""
     return "–" if value is None else usd(value)
+
+
+def dated(price: AnyPrice | None) -> str:
+    """The date of a price, flagged where that is more than 90 days ago; empty for a price that was given."""
+    if price is None:
+        return ""
+    newest = price.newest if isinstance(price, Price) else price.date
+    text = newest or t("price.undated")
+    return t("price.old", date=text) if is_stale(price) else text
 
 
 def between(interval: Interval, form: Any) -> str:

@@ -261,3 +261,25 @@ def test_bad_names_change_nothing(open_app: Open, name: str, monkeypatch: pytest
     assert not app.exception
     assert app.error
     assert app.query_params["s"] == link
+
+
+def test_old_prices_are_flagged_on_every_page_that_shows_them(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    flag = "older than 90 days"
+    for epoch, old in (("1796000000", False), ("1850000000", True)):  # 2026-11-29 and 2028-08-16
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+        for page, field in (("catalog", "dated"), ("cost", "dated"), ("compare", "dated")):
+            app = open_app(page, study=SMALL)
+            assert not app.exception
+            said = [item.value for item in app.caption if "old quotes" in item.value]
+            assert bool(said) == old, "the sidebar, so the plan page too"
+            frame = next(item.value for item in app.dataframe if field in item.value.columns)
+            cells = [str(cell) for cell in frame[field]]
+            rented = cells[:1] if page == "cost" else [c for c in cells if c.startswith(("2026-09", "2026-1"))]
+            assert rented and all((flag in cell) == old for cell in rented), page
+        app = open_app("cost", study=SMALL)
+        caption = next(item.value for item in app.caption if "rests on quotes to" in item.value)
+        assert (flag in caption) == old
+        dates = next(item.value for item in app.dataframe if "now" in item.value.columns)["date"]
+        assert any(flag in str(cell) for cell in dates), "GPT-4 Turbo's list is old on both days"
+        lists = next(item.value for item in open_app("catalog").dataframe if "provider" in item.value.columns)["date"]
+        assert any(flag in str(cell) for cell in lists)

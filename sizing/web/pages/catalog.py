@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 import yaml
@@ -38,10 +39,10 @@ def show(study: Study) -> None:
 
 
 @st.cache_data(show_spinner=False)
-def accelerator_rows() -> list[dict[str, object]]:
-    """Every accelerator as a row."""
+def accelerator_rows() -> list[dict[str, Any]]:
+    """Every accelerator as a row; ``dated`` is its price, whose age is said when it is shown."""
     catalog = load_catalog()
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for item in catalog.accelerators.values():
         try:
             price = hourly_price(item.id)
@@ -61,7 +62,7 @@ def accelerator_rows() -> list[dict[str, object]]:
                 "link": item.interconnect.gb_s_per_direction,
                 "power": item.tdp_w,
                 "price": None if price is None else price.usd,
-                "dated": None if price is None else price.newest,
+                "dated": price,
                 "source": "; ".join(source.ref for source in item.sources),
                 "note": item.note or "",
             }
@@ -72,7 +73,7 @@ def accelerator_rows() -> list[dict[str, object]]:
 def _accelerators() -> None:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     ui.table(
-        accelerator_rows(),
+        [{**row, "dated": ui.dated(row["dated"])} for row in accelerator_rows()],
         {
             "name": text(t("col.accelerator"), pinned=True),
             "id": text("id"),
@@ -140,7 +141,7 @@ def _apis() -> None:
                 "in": one.input_per_million,
                 "cached": one.cached_input_per_million,
                 "out": one.output_per_million,
-                "date": one.date,
+                "date": ui.dated(one),
                 "source": one.source,
             }
             for one in load_catalog().api_prices

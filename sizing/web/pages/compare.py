@@ -117,6 +117,7 @@ def _table(rows: list[ComparisonRow], names: dict[str, str]) -> None:
                 "ttft": row.ttft_s,
                 "tpot": None if row.tpot_s is None else row.tpot_s * 1e3,
                 "cost": row.usd_per_million_output_tokens,
+                "dated": ui.dated(row.price),
                 "met": "" if row.meets_tpot is None else t("answer.yes") if row.meets_tpot else t("answer.no"),
                 "reason": row.reason,
             }
@@ -140,6 +141,7 @@ def _table(rows: list[ComparisonRow], names: dict[str, str]) -> None:
             "ttft": number(t("col.ttft"), format="%.3g"),
             "tpot": number(t("col.tpot"), format="%.3g"),
             "cost": number(t("col.output"), format="$%.3g"),
+            "dated": text(t("catalog.dated")),
             "met": text(t("compare.met")),
             "reason": text(t("col.why"), width="large"),
         },

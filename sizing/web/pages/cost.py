@@ -32,6 +32,8 @@ def show(study: Study) -> None:
         st.warning(t("plan.no_price"), icon=":material/block:")
         return
     _cards(item)
+    if item.price is not None:
+        st.caption(t("price.newest", date=ui.dated(item.price)))
     _rent_or_own(study, row)
     _use(study, row, item)
     _break_even(study, row)
@@ -77,6 +79,7 @@ def _rent_or_own(study: Study, row: int) -> None:
                 "mode": t(f"money.{mode}"),
                 "hour": None if found is None else found.usd_per_accelerator_hour,
                 "month": None if found is None else found.usd_per_month,
+                "dated": "" if found is None else ui.dated(found.price),
                 "output": None if found is None or not found.cost else found.cost["usd_per_million_output_tokens"].p50,
             }
         )
@@ -89,6 +92,7 @@ def _rent_or_own(study: Study, row: int) -> None:
             "hour": st.column_config.NumberColumn(t("cost.hour"), format="$%.3f"),
             "month": st.column_config.NumberColumn(t("col.month"), format="dollar"),
             "output": st.column_config.NumberColumn(t("col.output"), format="$%.3g"),
+            "dated": st.column_config.TextColumn(t("catalog.dated")),
         },
         key="rent_own",
     )
@@ -174,7 +178,7 @@ def _break_even(study: Study, row: int) -> None:
         [
             {
                 "api": f"{one.api} ({one.provider})",
-                "date": one.date,
+                "date": t("price.old", date=one.date or t("price.undated")) if one.stale else one.date,
                 "in": one.usd_per_million_input,
                 "out": one.usd_per_million_output,
                 "request": one.api_usd_per_request * 1e3,
