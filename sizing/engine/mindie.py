@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from sizing.engine.base import GIB, Device, Engine, Load, Scheduling, step_buffers
+from sizing.engine.base import GIB, Device, Engine, Scheduling
 from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
 from sizing.engine.sharding import Layout
 from sizing.model.architecture import Architecture
-from sizing.model.quantization import QuantScheme
 
 LATEST = (2, 3, 0)
 
@@ -53,18 +52,6 @@ class MindIE(Engine):
             capture_sizes=(),
             on_overflow="wait",
         )
-
-    def activation_bytes(
-        self,
-        arch: Architecture,
-        scheme: QuantScheme,
-        placement: Placement,
-        load: Load,
-        *,
-        last_stage: bool = True,
-    ) -> Any:
-        """The widest layer's buffers at maxPrefillTokens (the ATB workspace)."""
-        return step_buffers(arch, placement, load.max_num_batched_tokens)
 
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:
         """Runtime buffers and what the system holds; HCCL and PyTorch lie outside the fraction."""

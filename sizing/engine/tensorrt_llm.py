@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from sizing.engine.base import GIB, Device, Engine, Load, Scheduling, step_buffers
+from sizing.engine.base import GIB, Device, Engine, Load, Scheduling
 from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
 from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
 from sizing.model.architecture import Architecture
-from sizing.model.quantization import QuantScheme
 
 LATEST = (1, 2, 1)
 
@@ -60,18 +59,6 @@ class TensorRTLLM(Engine):
             capture_sizes=self.capture_sizes(seqs),
             on_overflow="wait",
         )
-
-    def activation_bytes(
-        self,
-        arch: Architecture,
-        scheme: QuantScheme,
-        placement: Placement,
-        load: Load,
-        *,
-        last_stage: bool = True,
-    ) -> Any:
-        """The widest layer's buffers at max_num_tokens."""
-        return step_buffers(arch, placement, load.max_num_batched_tokens)
 
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:
         """Context, cuBLAS and communicators outside the allocator."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from statistics import median
+from typing import Any
 
 from sizing.dates import today
 from sizing.errors import SizingError
@@ -84,21 +85,38 @@ def rental_price(accelerator_id: str, term: str = "on-demand", catalog: Catalog 
     for quote in chosen:
         by_provider[quote.provider].append(_to_usd(quote.price_per_hour, quote.currency, rules, said))
     figures = [median(values) for values in by_provider.values()]
+    return _from_quotes(
+        accelerator,
+        figures,
+        chosen,
+        said,
+        unit="accelerator-hour",
+        term=term,
+        rule=f"median over {len(figures)} providers (each the median of its regions and shapes) of {scope}",
+        providers=tuple(sorted(by_provider)),
+    )
+
+
+def _from_quotes(
+    accelerator: Accelerator,
+    figures: list[float],
+    chosen: Sequence[RentalQuote] | Sequence[PurchaseQuote],
+    said: list[str],
+    **facts: Any,
+) -> Price:
+    """The median of ``figures`` [USD] with the span, the dates and the sources of the quotes behind them."""
     newest, oldest = _dates(q.date for q in chosen)
     return Price(
         accelerator=accelerator.id,
         usd=float(median(figures)),
-        unit="accelerator-hour",
-        term=term,
-        rule=f"median over {len(figures)} providers (each the median of its regions and shapes) of {scope}",
         low=min(figures),
         high=max(figures),
         quotes=len(chosen),
         newest=newest,
         oldest=oldest,
-        providers=tuple(sorted(by_provider)),
         sources=tuple(dict.fromkeys(q.source for q in chosen)),
         assumptions=tuple(said),
+        **facts,
     )
 
 
@@ -142,21 +160,8 @@ def purchase_price(accelerator_id: str, catalog: Catalog | None = None) -> Price
     figures = [_to_usd(q.price / q.accelerators, q.currency, rules, said) for q in chosen]
     if scope != "card":
         said.append(f"price of the whole {scope} divided by its accelerators: the host is in it")
-    newest, oldest = _dates(q.date for q in chosen)
-    return Price(
-        accelerator=accelerator.id,
-        usd=float(median(figures)),
-        unit="accelerator",
-        term=scope,
-        rule=f"median of {len(chosen)} {which} quotes of the {scope}",
-        low=min(figures),
-        high=max(figures),
-        quotes=len(chosen),
-        newest=newest,
-        oldest=oldest,
-        sources=tuple(dict.fromkeys(q.source for q in chosen)),
-        assumptions=tuple(said),
-    )
+    rule = f"median of {len(chosen)} {which} quotes of the {scope}"
+    return _from_quotes(accelerator, figures, chosen, said, unit="accelerator", term=scope, rule=rule)
 
 
 def _best_purchase_quotes(quotes: list[PurchaseQuote]) -> tuple[list[PurchaseQuote], str, str]:
