@@ -50,9 +50,10 @@ COLUMNS = (
 )
 MEAN_LENGTH = 0.9  # InferenceX draws lengths uniformly from 0.8 to 1 of the nominal ones
 VAGUE_POOL = 0.15  # of the accelerator's memory
-DECODE_WORKERS = 3.0  # of a disaggregated deployment that does not state them (labels.md: twins with 1 + 4)
+DECODE_WORKERS = 6.0  # of a disaggregated deployment that does not state them: leaves the TPOT of such rows unbiased
 DECODE_SHARE = 0.5  # of a deployment's accelerators, where only their total is stated
 PREFILL_RANKS = 4  # of one prefill worker of such a deployment
+PREFILL_BUSY = 0.9  # of the time, where the size of the prefill pool is not stated
 PASSES = ("decode", "half", "alone", "mixed")
 
 
@@ -358,7 +359,12 @@ def evaluate(found: Features, over: Overheads, batching: Batching, pools: Pools)
     # Separate pools: decode steps hold no prompts; prompts queue at the prefill pool's ranks, which starves decode.
     service = alone * pools.disagg_prefill
     held = n * as_float(place.dp) * _array(cases, "decode_workers")
-    servers = np.maximum(_array(cases, "prefill_workers"), 1.0) * as_float(_stack(cases, "prefill").dp)
+    servers = np.maximum(_array(cases, "prefill_workers"), 1.0)
+    # A pool whose size is not stated was made large enough for the decode pool's pace, with some room.
+    pace = held / (outputs * decode_s * pools.disagg_tpot + service)
+    wanted = np.ceil(pace * service / PREFILL_BUSY / as_float(_stack(cases, "prefill").dp))
+    servers = np.where(_array(cases, "prefill_workers") > 0, servers, np.maximum(wanted, 1.0))
+    servers = servers * as_float(_stack(cases, "prefill").dp)
     slope = (decode_s - half_s) / (n / 2)
     decoding = held
     for _ in range(6):

@@ -59,7 +59,7 @@ def serving_section(rows: Sequence[ServingRow], made: ServingPredictions) -> str
         "between rows with the same labels); two sets of rows, listed in `benchmarks/fit_serving.py`, are "
         "kept out of the fit but counted here; TTFT depends on the client's burst and on settings that no row states. "
         "Most disaggregated rows do not state their workers: they are answered, with wide intervals taken from their "
-        "own errors, and no coefficient is fitted on them; their TTFT is little more than an order of magnitude.",
+        "own errors, and no coefficient is fitted on them; their TTFT is half an order of magnitude.",
     ]
     for mode, title in (("agg", "One pool"), ("disagg", "Separate pools")):
         at = [i for i, row in enumerate(rows) if row.mode == mode]
