@@ -8,16 +8,17 @@ transformers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sizing.model.body import Body, Layer, layer_count, norm
 from sizing.model.feedforward import dense, moe
 from sizing.model.keys import Keys
 from sizing.model.mixers import gqa
-from sizing.model.parts import FeedForward, Mixer
+from sizing.model.parts import FeedForward, Linear, Mixer, Vector
 
-Flag = bool | tuple[str, bool]  # hard-coded, or (key, default)
+Flag = bool | tuple[str, bool] | tuple[str, str, bool]  # hard-coded, or (key, default), or two names of the key
 Windows = Callable[[Keys, int], list[int | None]]
+Parts = Callable[[Keys, "Dims"], tuple[tuple[Linear, ...], tuple[Vector, ...]]]
 MoeLayers = Callable[[Keys, int], list[bool]]
 
 
@@ -47,6 +48,8 @@ class MoeDialect:
     shared_width: tuple[str, ...] = ()  # or their whole width
     shared_width_is_expert: bool = False
     shared_gate: bool = False
+    shared_norm: bool = False  # a norm of the model's width behind the experts
+    router_vector: bool = False  # a correction bias that is a parameter, not a buffer
     expert_bias: bool = False
     router_bias: bool = False
     optional: bool = False  # no experts key: a dense model
@@ -62,7 +65,7 @@ class Dialect:
     mlp_bias: Flag = False
     qk_norm: str = "none"
     qk_norm_flag: Flag = True
-    layer_norms: int = 2
+    layer_norms: int | Callable[[Keys], int] = 2
     norm_bias: Flag = False
     norm_weight: bool = True
     final_norm: bool = True
@@ -79,13 +82,19 @@ class Dialect:
     vocab_default: int | None = None
     heads_default: int | None = None
     layer_key: tuple[str, ...] = ("num_hidden_layers",)
-    mtp: str = "none"  # "deepseek": a copy of the last layer with 2 h^2 + 3 h
+    multi_head: bool = False  # as many KV heads as heads, whatever the config says
+    mtp: str = "none"  # "deepseek": a copy of the last layer with 2 h^2 + 3 h; "noted": said to be left out
+    attention_parts: Parts | None = None  # what every attention block holds besides
+    mlp_parts: Parts | None = None  # what every dense MLP holds besides
     yarn_factor: int | None = None
 
 
 def flag(keys: Keys, value: Flag) -> bool:
     """A hard-coded flag, or the one at its key."""
-    return value if isinstance(value, bool) else keys.boolean(value[0], default=value[1])
+    if isinstance(value, bool):
+        return value
+    *names, default = value
+    return keys.boolean(*map(str, names), default=bool(default))
 
 
 def read_dims(keys: Keys, dialect: Dialect) -> Dims:
@@ -94,6 +103,8 @@ def read_dims(keys: Keys, dialect: Dialect) -> Dims:
     layers = layer_count(keys, *dialect.layer_key)
     heads = keys.integer("num_attention_heads", default=dialect.heads_default, maximum=2**16)
     kv_heads = read_kv_heads(keys, heads, dialect.kv_default)
+    if dialect.multi_head and kv_heads != heads:
+        raise keys.error("num_key_value_heads", f"{kv_heads} is not supported in this family", f"it has {heads}")
     head_dim = read_head_dim(keys, hidden, heads, dialect.head_dim, ignore=dialect.ignore_head_dim)
     vocab = keys.integer("vocab_size", default=dialect.vocab_default, maximum=2**27)
     return Dims(hidden, layers, heads, kv_heads, head_dim, vocab)
@@ -163,8 +174,19 @@ def window_qwen_moe(keys: Keys, layers: int) -> list[int | None]:
     return [None] * layers
 
 
-def window_pattern(default: int, window: int | None = None, none: bool = True) -> Windows:
-    """layer_types, else every ``default``-th layer is full (sliding_window_pattern), the others slide."""
+def window_pattern(
+    default: int,
+    window: int | None = None,
+    none: bool = True,
+    *,
+    first: bool = False,
+    key: str = "sliding_window_pattern",
+) -> Windows:
+    """layer_types, else every ``default``-th layer is full (the number at ``key``), the others slide.
+
+    first: the full layer is the first of each ``default``, not the last.
+    """
+    shift = 0 if first else 1
 
     def windows(keys: Keys, layers: int) -> list[int | None]:
         size = keys.optional_integer("sliding_window")
@@ -172,21 +194,21 @@ def window_pattern(default: int, window: int | None = None, none: bool = True) -
             size = window
         types = read_layer_types(keys, layers)
         pattern = default
-        raw = keys.data.get("sliding_window_pattern")
+        raw = keys.data.get(key)
         if isinstance(raw, str):
             pattern = 0
-        elif keys.has("sliding_window_pattern"):
-            pattern = keys.integer("sliding_window_pattern")
+        elif keys.has(key):
+            pattern = keys.integer(key)
         elif keys.has("_sliding_window_pattern"):
             pattern = keys.integer("_sliding_window_pattern")
         if types is None:
             types = (
                 [{"L": "sliding_attention", "G": "full_attention"}.get(raw[i % len(raw)], "") for i in range(layers)]
                 if isinstance(raw, str) and raw
-                else ["sliding_attention" if (i + 1) % pattern else "full_attention" for i in range(layers)]
+                else ["sliding_attention" if (i + shift) % pattern else "full_attention" for i in range(layers)]
             )
             if "" in types:
-                raise keys.error("sliding_window_pattern", "must be a whole number or a string of L and G")
+                raise keys.error(key, "must be a whole number or a string of L and G")
         if size is None and "sliding_attention" in types and "sliding_window" not in keys.data:
             raise keys.error("sliding_window", "required key is missing")
         return [size if kind == "sliding_attention" else None for kind in types]
@@ -248,6 +270,12 @@ def moe_after_first(default_first: int | None = None) -> MoeLayers:
     return layers_with_experts
 
 
+def moe_by_types(keys: Keys, layers: int) -> list[bool]:
+    """mlp_layer_types, else every layer has experts."""
+    kinds = keys.names("mlp_layer_types", ("dense", "sparse"), layers)
+    return [True] * layers if kinds is None else [kind == "sparse" for kind in kinds]
+
+
 def moe_sparse_step(keys: Keys, layers: int) -> list[bool]:
     """Qwen: every decoder_sparse_step-th layer has experts, but not those of mlp_only_layers."""
     step = keys.integer("decoder_sparse_step", default=1)
@@ -266,6 +294,7 @@ def attention_of(keys: Keys, dialect: Dialect, dims: Dims) -> list[Mixer]:
     qk_norm = dialect.qk_norm if flag(keys, dialect.qk_norm_flag) else "none"
     gate = flag(keys, dialect.output_gate)
     norm_bias = flag(keys, dialect.norm_bias)
+    linears, vectors = dialect.attention_parts(keys, dims) if dialect.attention_parts else ((), ())
     made = {
         window: gqa(
             hidden=dims.hidden,
@@ -279,6 +308,8 @@ def attention_of(keys: Keys, dialect: Dialect, dims: Dims) -> list[Mixer]:
             output_gate=gate,
             sinks=dialect.sinks,
             window=window,
+            extra_linears=linears,
+            extra_vectors=vectors,
         )
         for window in set(windows)
     }
@@ -307,6 +338,8 @@ def read_moe(keys: Keys, dialect: MoeDialect, hidden: int, mlp_bias: bool = Fals
         shared_intermediate=shared,
         shared_bias=mlp_bias,
         shared_gate=dialect.shared_gate,
+        router_params=experts if dialect.router_vector else 0,
+        extra_vectors=norm(hidden, name="experts_norm") if dialect.shared_norm else (),
     )
 
 
@@ -324,6 +357,9 @@ def feed_forward_of(keys: Keys, dialect: Dialect, dims: Dims) -> list[FeedForwar
     if not all(sparse):
         width = keys.integer(*(kinds.dense_width if kinds else ("intermediate_size",)))
         plain = dense(dims.hidden, width, gated=dialect.gated, bias=bias)
+        if dialect.mlp_parts is not None:
+            linears, vectors = dialect.mlp_parts(keys, dims)
+            plain = replace(plain, linears=(*plain.linears, *linears), vectors=(*plain.vectors, *vectors))
     if kinds is not None:
         experts = read_moe(keys, kinds, dims.hidden, bias)
     blocks = (plain, experts)
@@ -337,7 +373,8 @@ def build(keys: Keys, dialect: Dialect) -> Body:
     blocks = feed_forward_of(keys, dialect, dims)
     bias = flag(keys, dialect.norm_bias)
     width = dims.hidden if dialect.norm_weight else 0
-    vectors = norm(width, bias=bias, count=dialect.layer_norms)
+    number = dialect.layer_norms if isinstance(dialect.layer_norms, int) else dialect.layer_norms(keys)
+    vectors = norm(width, bias=bias, count=number)
     layers = [Layer(mixer, block, vectors) for mixer, block in zip(mixers, blocks, strict=True)]
     body = Body(
         hidden_size=dims.hidden,
@@ -349,6 +386,8 @@ def build(keys: Keys, dialect: Dialect) -> Body:
     )
     if dialect.mtp == "deepseek":
         add_mtp(keys, body)
+    if dialect.mtp == "noted" and keys.integer("num_nextn_predict_layers", "num_mtp_layers", default=0, minimum=0):
+        body.notes.append("the multi-token-prediction modules that the config states are not counted")
     if dialect.yarn_factor is not None:
         body.yarn_context = documented_yarn(keys, dialect.yarn_factor)
     return body

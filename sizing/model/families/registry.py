@@ -26,6 +26,7 @@ from sizing.model.families import (
     state_space,
 )
 from sizing.model.families.dialects import DIALECTS
+from sizing.model.families.newer import NEWER
 from sizing.model.keys import Keys
 
 Builder = Callable[[Keys], Body]
@@ -33,8 +34,11 @@ TowerBuilder = Callable[[Keys, int, Keys], VisionTower]
 AudioBuilder = Callable[[Keys, int], int]
 
 
+TABLE = {**DIALECTS, **NEWER}
+
+
 def _dialect(name: str) -> Builder:
-    return partial(decoder.build, dialect=DIALECTS[name])
+    return partial(decoder.build, dialect=TABLE[name])
 
 
 def _qwen(mtp_default: int, moe_family: bool | None) -> Builder:
@@ -42,8 +46,12 @@ def _qwen(mtp_default: int, moe_family: bool | None) -> Builder:
 
 
 BUILDERS: dict[str, Builder] = {
-    **{name: _dialect(name) for name in DIALECTS},
+    **{name: _dialect(name) for name in TABLE},
     **dict.fromkeys(latent.MLA_FAMILIES, latent.build),
+    "deepseek_v2": partial(latent.build, mlp_biases=True),
+    "axk1": partial(latent.build, experts_norm=True),
+    "minicpm3": partial(latent.build, mlp_biases=True, dense_only=True, tie=True),
+    "youtu": partial(latent.build, dense_only=True, tie=True),
     "deepseek_v4": latent.build_v4,
     "deepseek_ref": latent.build_v4,
     "qwen3_next": _qwen(1, None),
@@ -68,7 +76,9 @@ BUILDERS: dict[str, Builder] = {
     "mllama_text_model": crossed.build_mllama,
     "gpt2": classic.build_gpt2,
     "gpt_bigcode": classic.build_gpt_bigcode,
+    "gpt-sw3": classic.build_gpt2,
     "gptj": classic.build_gptj,
+    "codegen": classic.build_gptj,
     "gpt_neox": classic.build_gpt_neox,
     "opt": classic.build_opt,
     "bloom": classic.build_bloom,

@@ -1,0 +1,517 @@
+"""Compare counts with the reference modelling code on random legal variants of every family it knows.
+
+    python tools/reference_counts.py --trials 40 [--types llama,qwen3] [--seed 0] [--write tests/data/variants.json]
+    python tools/reference_counts.py --survey
+
+Needs transformers and torch (CPU); neither is a dependency of this project or of its tests. For every
+model_type that both know, the configuration class is filled with small random values, the model is built and run
+on eight tokens, and the parameters (whole, embedding, head, routed experts, active), the elements of the cache and
+the windows of its layers are compared with ``parse_config`` of the JSON that the class writes, whole and without
+its defaults. ``--write`` keeps a compact choice of cases for tests/model/test_variants.py. ``--survey`` builds the
+defaults of every causal language model in transformers, cut small, and says which are refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import random
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import CONFIG_MAPPING
+from transformers.models.auto import modeling_auto as auto
+
+from sizing.errors import SizingError
+from sizing.model.config import parse_config
+from sizing.model.counts import kv_bytes
+from sizing.model.families.registry import BUILDERS, OUTER
+from sizing.model.parts import CacheKind
+
+TOKENS = 8
+LARGEST = 4_000_000  # parameters of a model that is also run, the others are built without memory
+TOP_K = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk", "top_k_experts", "moe_top_k")
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+SEEN: Counter[str] = Counter()
+
+CHOICES: dict[str, list[Any]] = {
+    "vocab_size": [160, 224, 259],
+    "tie_word_embeddings": [True, False],
+    "attention_bias": [True, False],
+    "attention_out_bias": [True, False],
+    "mlp_bias": [True, False],
+    "use_bias": [True, False],
+    "use_qkv_bias": [True, False],
+    "qkv_bias": [True, False],
+    "bias": [True, False],
+    "lm_head_bias": [True, False],
+    "qk_layernorm": [True, False],
+    "use_qk_norm": [True, False],
+    "moe_intermediate_size": [24, 40],
+    "shared_intermediate_size": [24, 40],
+    "shared_expert_intermediate_size": [24, 40],
+    "moe_shared_expert_intermediate_size": [24, 40],
+    "intermediate_size_mlp": [48, 56],
+    "n_shared_experts": [1, 2],
+    "num_shared_experts": [1, 2],
+    "moe_num_shared_experts": [1, 2],
+    "first_k_dense_replace": [0, 1, 2],
+    "moe_layer_start_index": [0, 1, 2],
+    "moe_layer_interval": [1, 2],
+    "num_dense_layers": [0, 1, 2],
+    "decoder_sparse_step": [1, 2, 3],
+    "mlp_only_layers": [[], [0], [1, 3]],
+    "sliding_window": [16, 24],
+    "use_sliding_window": [True, False],
+    "max_window_layers": [0, 2, 28],
+    "q_lora_rank": [None, 24],
+    "kv_lora_rank": [16, 32],
+    "qk_nope_head_dim": [16, 24],
+    "qk_rope_head_dim": [8, 16],
+    "v_head_dim": [16, 24],
+    "index_topk": [4, 16],
+    "index_n_heads": [2, 4],
+    "index_head_dim": [16, 32],
+    "mamba_d_state": [8, 16],
+    "mamba_d_conv": [2, 4],
+    "mamba_n_groups": [1, 2],
+    "mamba_proj_bias": [True, False],
+    "mamba_conv_bias": [True, False],
+    "mamba_rms_norm": [True, False],
+    "state_size": [8, 16],
+    "conv_kernel": [2, 4],
+    "n_groups": [1, 2],
+    "ssm_state_size": [8, 16],
+    "use_conv_bias": [True, False],
+    "conv_L_cache": [2, 3],
+    "conv_bias": [True, False],
+    "linear_num_key_heads": [2],
+    "linear_num_value_heads": [2, 4],
+    "linear_key_head_dim": [8, 16],
+    "linear_value_head_dim": [8, 16],
+    "linear_conv_kernel_dim": [2, 4],
+    "attn_output_gate": [True],
+    "new_decoder_architecture": [True, False],
+    "multi_query": [True, False],
+    "parallel_attn": [True, False],
+    "use_parallel_residual": [True, False],
+    "num_kv_shared_layers": [0, 2],
+    "hidden_size_per_layer_input": [0, 16],
+    "vocab_size_per_layer_input": [160],
+    "use_double_wide_mlp": [True, False],
+    "enable_moe_block": [True, False],
+    "attention_k_eq_v": [True, False],
+    "num_global_key_value_heads": [None, 1, 2],
+    "global_head_dim": [16, 32],
+    "block_auto_adjust_ff_dim": [True, False],
+    "block_multiple_of": [8, 16],
+    "moe_latent_size": [None, 32],
+    "add_swa_attention_sink_bias": [True, False],
+    "add_full_attention_sink_bias": [True, False],
+    "attn_layer_period": [2, 4],
+    "attn_layer_offset": [0, 1],
+    "expert_layer_period": [1, 2],
+    "expert_layer_offset": [0],
+    "interleave_moe_layer_step": [1, 2],
+    "position_embedding_type": ["rope"],
+    "max_position_embeddings": [64, 128],
+    "enable_bias": [True, False],
+    "layer_norm_elementwise_affine": [True, False],
+    "do_layer_norm_before": [True],
+    "laurel_rank": [8],
+    "hc_mult": [2, 4],
+    "o_groups": [2],
+    "o_lora_rank": [16],
+    "zero_expert_num": [0, 2],
+    "router_bias": [True, False],
+    "norm_topk_prob": [True],
+    "pad_token_id": [None],
+    "bos_token_id": [None],
+    "eos_token_id": [None],
+}
+LAYER_KINDS = (
+    "full_attention", "sliding_attention", "chunked_attention", "linear_attention", "conv", "mamba", "attention",
+)  # fmt: skip
+
+
+def small(model_type: str, rng: random.Random) -> dict[str, Any] | None:
+    """Keyword arguments of the family's configuration class: small, legal as far as the names tell."""
+    cls = CONFIG_MAPPING[model_type]
+    try:
+        usual = cls().to_dict()
+    except Exception:
+        return None
+    return filled(model_type, usual, rng, signature(cls))
+
+
+def signature(cls: type) -> set[str]:
+    names = set(inspect.signature(cls.__init__).parameters)
+    return names | set(getattr(cls, "__annotations__", {})) | set(getattr(cls, "attribute_map", {}))
+
+
+def filled(model_type: str, usual: dict[str, Any], rng: random.Random, accepted: set[str]) -> dict[str, Any]:
+    heads = rng.choice([4, 8])
+    width = rng.choice([8, 16])
+    hidden = heads * width
+    layers = rng.choice([4, 5, 6])
+    experts = rng.choice([4, 6])
+    kv = rng.choice([1, 2, heads])
+    top_k = rng.choice([1, 2])
+    common: dict[str, Any] = {
+        **dict.fromkeys(("hidden_size", "n_embd", "d_model", "n_embed"), hidden),
+        **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers"), layers),
+        **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "swa_num_attention_heads"), heads),
+        **dict.fromkeys(("num_key_value_heads", "num_kv_heads", "swa_num_key_value_heads"), kv),
+        **dict.fromkeys(("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size"), rng.choice([48, 72])),
+        **dict.fromkeys(("max_position_embeddings", "n_positions"), 128),
+        **dict.fromkeys(EXPERTS, experts),
+        **dict.fromkeys(TOP_K, top_k),
+        "mamba_n_heads": 2 * hidden // 8,
+        "mamba_d_head": 8,
+        "mamba_expand": 2,
+        "mamba_num_heads": 8,
+        "mamba_head_dim": 8,
+        "word_embed_proj_dim": hidden,
+        "n_group": 1,
+        "topk_group": 1,
+        "num_expert_group": 1,
+    }
+    values = {key: value for key, value in common.items() if key in usual}
+    for key, options in CHOICES.items():
+        if key in usual:
+            values[key] = rng.choice(options)
+    if "head_dim" in usual:
+        values["head_dim"] = rng.choice([width, 8, 16, 32] if usual["head_dim"] is not None else [None, width, 16, 32])
+        if values["head_dim"] is None:
+            del values["head_dim"]
+    for key in ("layer_types", "layers_block_type"):
+        kinds = usual.get(key)
+        if isinstance(kinds, list) and kinds and rng.random() < 0.6 or key in usual and key == "layers_block_type":
+            names = sorted(set(kinds or ["attention", "mamba"]))
+            values[key] = [rng.choice(names) for _ in range(layers)]
+            values[key][-1] = names[0] if "full_attention" not in names else "full_attention"
+    if isinstance(usual.get("intermediate_size"), list):
+        values["intermediate_size"] = [rng.choice([48, 72]) for _ in range(layers)]
+    for key, inner in usual.items():
+        if isinstance(inner, dict) and key == "text_config":
+            values[key] = filled(str(inner.get("model_type")), inner, rng, accepted)
+        elif isinstance(inner, dict) and key in ("vision_config", "audio_config"):
+            values[key] = pictures(inner, rng)
+    if "text_config" in values and "vision_config" in values:
+        out = values["text_config"].get("hidden_size")
+        for key in ("out_hidden_size", "output_dim"):
+            if key in usual["vision_config"]:
+                values["vision_config"][key] = out
+    if model_type in FIXES:
+        FIXES[model_type](values, rng)
+    return {key: value for key, value in values.items() if key not in DROP.get(model_type, ())}
+
+
+def pictures(usual: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """A small encoder."""
+    common: dict[str, Any] = {
+        **dict.fromkeys(("hidden_size", "embed_dim", "width"), 64),
+        **dict.fromkeys(("num_hidden_layers", "depth", "layers"), rng.choice([2, 3])),
+        **dict.fromkeys(("num_attention_heads", "num_heads", "heads", "attention_heads"), 4),
+        **dict.fromkeys(("intermediate_size",), rng.choice([48, 96])),
+        "image_size": rng.choice([56, 112]),
+        "patch_size": 14,
+        "deepstack_visual_indexes": rng.choice([[0], [0, 1]]),
+    }
+    values = {key: value for key, value in common.items() if key in usual}
+    if isinstance(usual.get("image_size"), list):
+        values["image_size"] = [values["image_size"]] * 2
+        values["patch_size"] = [14, 14]
+    for key in ("vocab_size",):
+        values.pop(key, None)
+    if "model_type" in usual:
+        values["model_type"] = usual["model_type"]
+    return values
+
+
+DROP: dict[str, tuple[str, ...]] = {
+    "dbrx": ("tie_word_embeddings",),
+    "deepseek_v2": ("head_dim",),
+    "deepseek_v3": ("head_dim",),
+    "deepseek_v32": ("head_dim",),
+}
+
+
+def fix_q_rank(values: dict[str, Any], rng: random.Random) -> None:
+    values["q_lora_rank"] = rng.choice([16, 24])
+
+
+FIXES: dict[str, Callable[[dict[str, Any], random.Random], None]] = {}
+
+
+def fixes(*names: str) -> Callable[[Callable[[dict[str, Any], random.Random], None]], None]:
+    def keep(function: Callable[[dict[str, Any], random.Random], None]) -> None:
+        for name in names:
+            FIXES[name] = function
+
+    return keep
+
+
+fixes("deepseek_v32", "glm_moe_dsa", "axk1")(fix_q_rank)
+
+
+@fixes("longcat_flash")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    fix_q_rank(values, rng)
+    values["zero_expert_num"] = 0  # transformers gives weights to experts that hold none
+
+
+
+@fixes("deepseek_v4")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    values.update(q_lora_rank=24, num_key_value_heads=1)
+
+
+@fixes("falcon_h1")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    inner = rng.choice([64, 128])
+    values.update(mamba_d_ssm=inner, mamba_d_head=16, mamba_n_heads=inner // 16, projectors_bias=rng.random() < 0.5)
+
+
+@fixes("mamba", "falcon_mamba")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    expand = rng.choice([1, 2, 3])
+    values.update(expand=expand, intermediate_size=expand * values["hidden_size"])
+
+
+@fixes("mamba2")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    head, expand = rng.choice([8, 16]), rng.choice([1, 2])
+    values.update(expand=expand, head_dim=head, num_heads=expand * values["hidden_size"] // head)
+
+
+@fixes("lfm2_moe")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    kinds = [rng.choice(["conv", "full_attention"]) for _ in range(values["num_hidden_layers"])]
+    values.update(layer_types=[*kinds[:-1], "full_attention"])
+
+
+@fixes("kimi_linear")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    layers = list(range(1, values["num_hidden_layers"] + 1))
+    full = sorted(rng.sample(layers, 2))
+    values["linear_attn_config"] = {
+        "full_attn_layers": full, "kda_layers": [index for index in layers if index not in full],
+        "num_heads": 4, "head_dim": rng.choice([8, 16]), "short_conv_kernel_size": rng.choice([2, 4]),
+    }  # fmt: skip
+    values.pop("layer_types", None)
+
+
+@fixes("internlm3")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    values["attention_bias"] = values["mlp_bias"]
+
+
+@fixes("nemotron_h")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    values.update(n_shared_experts=1, attention_bias=False, tie_word_embeddings=False)
+
+
+@fixes("cwm")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        values.pop(name, None)
+
+
+@fixes("diffllama")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    values["num_key_value_heads"] = rng.choice([2, values["num_attention_heads"]])
+    values.pop("head_dim", None)
+
+
+@fixes("helium", "gptj", "gemma3n_text", "mllama", "mllama_text_model")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    if "head_dim" in values:
+        values["head_dim"] = values["hidden_size"] // values["num_attention_heads"]
+    for name in ("rotary_dim",):
+        values[name] = 8
+    if values.get("hidden_size_per_layer_input") == 0:
+        values["hidden_size_per_layer_input"] = 16
+
+
+# ---- the reference ----
+
+
+def build(model_type: str, values: dict[str, Any]) -> tuple[Any, Any]:
+    config = CONFIG_MAPPING[model_type](**values)
+    for table in ("MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES"):
+        name = getattr(auto, table).get(model_type)
+        if name is not None:
+            cls = getattr(transformers, name)
+            with torch.device("meta"):
+                model = cls(config)
+            if sum(p.numel() for p in model.parameters()) < LARGEST:
+                torch.manual_seed(0)
+                model = cls(config)
+            return config, model.eval()
+    raise LookupError(f"no class for {model_type}")
+
+
+def reference(config: Any, model: Any, run: bool) -> dict[str, Any]:
+    model.tie_weights()
+    text = config.get_text_config()
+    seen: dict[int, tuple[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        seen.setdefault(id(parameter), (name, parameter))
+    parameters = list(seen.values())
+    total = sum(p.numel() for _, p in parameters)
+    embedding = model.get_input_embeddings().weight
+    head = model.get_output_embeddings()
+    tied = head is not None and head.weight is embedding
+    data = text.to_dict()
+    number = next((data[key] for key in EXPERTS if isinstance(data.get(key), int)), 0)
+    top_k = next((data[key] for key in TOP_K if isinstance(data.get(key), int)), 0)
+    routed = sum(p.numel() for name, p in parameters if ".experts." in name and "shared" not in name)
+    counts = {
+        "total": total,
+        "embedding": embedding.numel(),
+        "tied": tied,
+        "routed": routed,
+        "idle": routed * (number - top_k) // number if number else 0,
+        "vision": sum(p.numel() for name, p in parameters if VISION(name)),
+    }
+    if run and not embedding.is_meta:
+        with torch.no_grad():
+            ids = torch.randint(3, 100, (1, TOKENS))
+            out = model(input_ids=ids, use_cache=True)
+        cache = getattr(out, "past_key_values", None)
+        if cache is None:
+            cache = getattr(out, "cache_params", None)
+        if cache is not None:
+            counts["cache"] = elements(cache)
+    return counts
+
+
+def VISION(name: str) -> bool:
+    return any(part in name for part in ("visual", "vision", "multi_modal_projector", "audio", "image_newline",
+                                         "embed_vision", "embed_audio", "connector", "projector"))  # fmt: skip
+
+
+def elements(item: Any, seen: set[int] | None = None) -> int:
+    """Elements of all tensors that a cache holds."""
+    seen = set() if seen is None else seen
+    if id(item) in seen:
+        return 0
+    seen.add(id(item))
+    if isinstance(item, torch.Tensor):
+        return item.numel() if item.ndim > 1 else 0
+    if isinstance(item, dict):
+        return sum(elements(value, seen) for value in item.values())
+    if isinstance(item, list | tuple):
+        return sum(elements(value, seen) for value in item)
+    if hasattr(item, "__dict__") and type(item).__module__.startswith("transformers") and "Config" not in str(type(item)):
+        return elements(vars(item), seen)
+    return 0
+
+
+def ours(data: dict[str, Any]) -> dict[str, Any]:
+    arch = parse_config(data)
+    parts = arch.components()
+    states = sum(group.count * group.mixer.cache.state_elements for group in arch.groups)
+    return {
+        "total": arch.total,
+        "embedding": arch.embedding,
+        "tied": arch.tie_word_embeddings,
+        "routed": parts["routed_experts"],
+        "idle": arch.total - arch.active - parts["vision"],
+        "vision": parts["vision"],
+        "cache": int(kv_bytes(arch, float(TOKENS), 1.0)) - states
+        - int(sum(g.count * g.mixer.cache.indexer_bytes_per_token for g in arch.groups) * TOKENS) // 2,
+    }  # fmt: skip
+
+
+def windows(data: dict[str, Any]) -> list[int | None]:
+    arch = parse_config(data)
+    return [arch.groups[index].mixer.cache.window for index in arch.layer_order if
+            arch.groups[index].mixer.cache.kind in (CacheKind.FULL, CacheKind.SLIDING)]  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+def trials(model_type: str, number: int, seed: int, run: bool) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """(outcome, config, detail) of each trial."""
+    rng = random.Random(f"{model_type} {seed}")
+    for _ in range(number):
+        values = small(model_type, rng)
+        if values is None:
+            return
+        try:
+            config, model = build(model_type, values)
+            if model.num_parameters() < 1:
+                raise LookupError("no parameters")
+        except Exception as error:
+            yield "illegal", values, {"why": f"{type(error).__name__}: {error}"[:300]}
+            continue
+        try:
+            truth = reference(config, model, run)
+        except Exception as error:
+            try:
+                truth = reference(config, model, False)
+            except Exception as worse:
+                error = worse
+                yield "illegal", values, {"why": f"{type(error).__name__}: {error}"[:300]}
+                continue
+            truth["not run"] = f"{type(error).__name__}: {error}"[:200]
+        for form in (config.to_dict(), {**config.to_diff_dict(), "model_type": model_type}):
+            data = plain(form)
+            try:
+                mine = ours(data)
+            except SizingError as error:
+                yield "refused", data, {"why": str(error)[:200]}
+                continue
+            except Exception as error:
+                yield "crashed", data, {"why": f"{type(error).__name__}: {error}"[:300]}
+                continue
+            wrong = {key: (value, mine[key]) for key, value in truth.items() if key in mine and value != mine[key]}
+            yield ("wrong" if wrong else "same"), data, {"wrong": wrong, "truth": truth, "values": values}
+
+
+def main() -> None:
+    warnings.filterwarnings("ignore")
+    transformers.logging.set_verbosity_error()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--types")
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--show", type=int, default=2)
+    parser.add_argument("--no-run", action="store_true")
+    parser.add_argument("--survey", action="store_true")
+    given = parser.parse_args()
+    known = sorted({*BUILDERS, *OUTER} & set(CONFIG_MAPPING))
+    if given.survey:
+        known = sorted(set(auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) | set(auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES))
+    for model_type in given.types.split(",") if given.types else known:
+        outcomes: Counter[str] = Counter()
+        reasons: Counter[str] = Counter()
+        shown = 0
+        for outcome, data, detail in trials(model_type, given.trials, given.seed, not given.no_run):
+            outcomes[outcome] += 1
+            if outcome in ("refused", "crashed", "illegal"):
+                reasons[f"{outcome}: {detail['why']}"] += 1
+            if detail.get("truth", {}).get("not run"):
+                reasons[f"not run: {detail['truth']['not run']}"] += 1
+            if outcome == "wrong" and shown < given.show:
+                shown += 1
+                print("   ", detail["wrong"], "\n   ", {k: v for k, v in detail["values"].items() if v is not None})
+        print(f"{model_type:28}", dict(outcomes), flush=True)
+        for reason, times in reasons.most_common(5):
+            print(f"        {times} x {reason}")
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
