@@ -82,6 +82,7 @@ class Dialect:
     vocab_default: int | None = None
     heads_default: int | None = None
     layer_key: tuple[str, ...] = ("num_hidden_layers",)
+    square_output: bool = False  # the output projection is hidden x hidden: heads must be hidden / heads wide
     multi_head: bool = False  # as many KV heads as heads, whatever the config says
     mtp: str = "none"  # "deepseek": a copy of the last layer with 2 h^2 + 3 h; "noted": said to be left out
     attention_parts: Parts | None = None  # what every attention block holds besides
@@ -106,6 +107,8 @@ def read_dims(keys: Keys, dialect: Dialect) -> Dims:
     if dialect.multi_head and kv_heads != heads:
         raise keys.error("num_key_value_heads", f"{kv_heads} is not supported in this family", f"it has {heads}")
     head_dim = read_head_dim(keys, hidden, heads, dialect.head_dim, ignore=dialect.ignore_head_dim)
+    if dialect.square_output and head_dim * heads != hidden:
+        raise keys.error("head_dim", f"{head_dim} is not hidden_size / num_attention_heads, which this family needs")
     vocab = keys.integer("vocab_size", default=dialect.vocab_default, maximum=2**27)
     return Dims(hidden, layers, heads, kv_heads, head_dim, vocab)
 

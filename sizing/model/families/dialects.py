@@ -234,7 +234,9 @@ DIALECTS: dict[str, Dialect] = {
         gated=False,
         norm_bias=True,
     ),
-    "helium": Dialect(qkv_bias=ATTENTION_BIAS, mlp_bias=("mlp_bias", False), head_dim=128, kv_default=20),
+    "helium": Dialect(
+        qkv_bias=ATTENTION_BIAS, mlp_bias=("mlp_bias", False), head_dim=128, kv_default=20, square_output=True
+    ),
     "starcoder2": Dialect(
         qkv_bias=("use_bias", True),
         o_bias=("use_bias", True),

@@ -136,7 +136,13 @@ def build_nemotron_h(keys: Keys) -> Body:
     stated = keys.optional_integer("num_hidden_layers", maximum=MAX_LAYERS)
     if stated is not None and stated != len(types):
         raise keys.error("num_hidden_layers", f"{stated} contradicts the {len(types)} layers of the pattern")
+    if keys.boolean("tie_word_embeddings", default=False):
+        raise keys.error("tie_word_embeddings", "true is not supported in this family", "its public codes disagree")
     kinds = {kind: _nemotron_layer(keys, hidden, kind) for kind in set(types)}
+    if "moe" not in kinds:
+        keys.unused("moe_latent_size", "n_routed_experts", "n_shared_experts", "moe_shared_expert_intermediate_size")
+    if "mamba" not in kinds:
+        keys.unused("mamba_num_heads", "ssm_state_size")
     layers = [kinds[kind] for kind in types]
     body = Body(
         hidden_size=hidden,

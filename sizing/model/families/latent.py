@@ -179,9 +179,10 @@ def build_v4(keys: Keys) -> Body:
     """DeepSeek V4: one shared key-value head, a window everywhere, compressed caches, hyper-connections."""
     hidden = keys.integer("hidden_size", maximum=2**20)
     count = layer_count(keys)
-    ratios = keys.integers("compress_ratios", count, at_least=True)
-    if ratios is None:
-        raise keys.error("compress_ratios", "required key is missing")
+    ratios = _v4_ratios(keys, count)
+    keys.refuse(("attention_bias", "mlp_bias"), "true is not supported in this family")
+    if keys.integer("n_shared_experts", minimum=0) != 1:
+        raise keys.error("n_shared_experts", "must be 1 in this family", "its public codes disagree on more")
     experts = replace(read_experts(keys, hidden), kind="moe")
     connections = hyper_connections(keys, hidden)
     layers = []
@@ -210,6 +211,26 @@ def build_v4(keys: Keys) -> Body:
         number = experts.experts.num_experts if experts.experts else 0
         body.mtp_extra_params = modules * (2 * hidden * hidden + 3 * hidden + number + head.params)
     return body
+
+
+V4_KINDS = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
+
+
+def _v4_ratios(keys: Keys, count: int) -> list[int]:
+    """Tokens to an entry of every layer's compressed cache: compress_ratios, or layer_types as transformers
+    writes them.
+    """
+    types = keys.names("layer_types", V4_KINDS, count)
+    rates = keys.child("compress_rates") or Keys({}, "compress_rates.")
+    for kind in ("compressed_sparse_attention", "heavily_compressed_attention"):
+        if rates.integer(kind, default=V4_KINDS[kind]) != V4_KINDS[kind]:
+            raise rates.error(kind, f"only {V4_KINDS[kind]} is supported")
+    if types is not None:
+        return [V4_KINDS[kind] for kind in types]
+    ratios = keys.integers("compress_ratios", count, at_least=True)
+    if ratios is None:
+        raise keys.error("compress_ratios", "required key is missing", "or layer_types")
+    return ratios
 
 
 def hyper_connections(keys: Keys, hidden: int) -> Vector:

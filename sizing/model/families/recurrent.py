@@ -52,20 +52,33 @@ def finish(keys: Keys, hidden: int, layers: list[Layer], *, tie: bool = False) -
 # ---- Kimi Linear --------------------------------------------------------------------------------------
 
 
-def kda(*, hidden: int, heads: int, head_dim: int, conv_kernel: int) -> Mixer:
-    """Kimi delta attention: convolutions of q, k and v, low-rank decay and output gates.
+def kda(
+    *,
+    hidden: int,
+    heads: int,
+    head_dim: int,
+    conv_kernel: int,
+    full_decay: bool = False,
+    full_gate: bool = False,
+) -> Mixer:
+    """Kimi delta attention: convolutions of q, k and v, decay and output gates of rank head_dim, or of full rank.
 
     State: 3 * width * conv_kernel + heads * head_dim * head_dim elements a sequence.
     """
     width = heads * head_dim
     column, row, whole = Sharding.COLUMN, Sharding.ROW, Sharding.REPLICATED
+
+    def gate(name: str, full: bool) -> tuple[Linear, ...]:
+        if full:
+            return (Linear(f"{name}_proj", hidden, width, RECURRENT, column),)
+        low = Linear(f"{name}_a_proj", hidden, head_dim, RECURRENT, whole)
+        return (low, Linear(f"{name}_b_proj", head_dim, width, RECURRENT, column))
+
     linears = (
         *(Linear(f"{name}_proj", hidden, width, RECURRENT, column, fuse="qkv") for name in "qkv"),
-        Linear("f_a_proj", hidden, head_dim, RECURRENT, whole),
-        Linear("f_b_proj", head_dim, width, RECURRENT, column),
+        *gate("f", full_decay),
         Linear("b_proj", hidden, heads, RECURRENT, column, quantizable=False),
-        Linear("g_a_proj", hidden, head_dim, RECURRENT, whole),
-        Linear("g_b_proj", head_dim, width, RECURRENT, column),
+        *gate("g", full_gate),
         Linear("o_proj", width, hidden, RECURRENT, row),
     )
     vectors = (
@@ -84,23 +97,45 @@ def kda(*, hidden: int, heads: int, head_dim: int, conv_kernel: int) -> Mixer:
     return Mixer("kda", linears, vectors, core, cache)
 
 
+def kimi_delta(keys: Keys, hidden: int, count: int) -> tuple[Mixer, list[bool]]:
+    """KDA and the layers that have it: linear_attn_config with layers listed from 1, or the names of transformers."""
+    linear = keys.child("linear_attn_config")
+    types = keys.names("layer_types", ("linear_attention", "full_attention"), count)
+    if linear is not None:
+        full = linear.integers("full_attn_layers", minimum=1)
+        fast = linear.integers("kda_layers", minimum=1)
+        if types is None or full is not None or fast is not None:
+            if full is None or fast is None or sorted([*full, *fast]) != list(range(1, count + 1)):
+                raise linear.error("kda_layers", f"with full_attn_layers must list the layers 1 to {count} once")
+            listed = ["linear_attention" if index in fast else "full_attention" for index in range(1, count + 1)]
+            if types is not None and types != listed:
+                raise keys.error("layer_types", "contradicts linear_attn_config")
+            types = listed
+    if types is None:
+        raise keys.error("linear_attn_config", "required key is missing", "or layer_types")
+    linear = linear or Keys({}, "linear_attn_config.")
+
+    def read(name: str, flat: str, maximum: int) -> int:
+        flat_value = keys.optional_integer(flat, maximum=maximum)
+        return linear.integer(name, default=flat_value, maximum=maximum)
+
+    delta = kda(
+        hidden=hidden,
+        heads=read("num_heads", "linear_num_heads", 2**16),
+        head_dim=read("head_dim", "linear_head_dim", 2**16),
+        conv_kernel=read("short_conv_kernel_size", "linear_conv_kernel_dim", 1024),
+        full_gate=linear.boolean("use_full_rank_gate", default=False),
+    )
+    return delta, [kind == "linear_attention" for kind in types]
+
+
 def build_kimi_linear(keys: Keys) -> Body:
     """Kimi Linear: KDA layers (listed from 1) and latent attention layers, experts after the first layers."""
     hidden = keys.integer("hidden_size", maximum=2**20)
     count = layer_count(keys)
-    linear = keys.child("linear_attn_config")
-    if linear is None:
-        raise keys.error("linear_attn_config", "required key is missing")
-    full = linear.integers("full_attn_layers", minimum=1)
-    fast = linear.integers("kda_layers", minimum=1)
-    if full is None or fast is None or sorted([*full, *fast]) != list(range(1, count + 1)):
-        raise linear.error("kda_layers", f"with full_attn_layers must list the layers 1 to {count} once")
-    delta = kda(
-        hidden=hidden,
-        heads=linear.integer("num_heads", maximum=2**16),
-        head_dim=linear.integer("head_dim", maximum=2**16),
-        conv_kernel=linear.integer("short_conv_kernel_size", maximum=1024),
-    )
+    if keys.boolean("tie_word_embeddings", default=False):
+        raise keys.error("tie_word_embeddings", "true is not supported in this family", "its public codes disagree")
+    delta, is_delta = kimi_delta(keys, hidden, count)
     heads = keys.integer("num_attention_heads", maximum=2**16)
     attention = read_mla(keys, hidden, heads, index_topk=None, own_indexer=True)
     width = keys.integer("moe_intermediate_size")
@@ -115,8 +150,8 @@ def build_kimi_linear(keys: Keys) -> Body:
     sparse = moe_after_first(1)(keys, count)
     plain = dense(hidden, keys.integer("intermediate_size"))
     layers = [
-        Layer(delta if index + 1 in fast else attention, experts if is_moe else plain, norm(hidden, count=2))
-        for index, is_moe in enumerate(sparse)
+        Layer(delta if fast else attention, experts if is_moe else plain, norm(hidden, count=2))
+        for fast, is_moe in zip(is_delta, sparse, strict=True)
     ]
     return finish(keys, hidden, layers)
 
