@@ -186,6 +186,28 @@ def moonvit(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     return VisionTower(params, depth, width, heads, intermediate, patch, merge[0])
 
 
+def moonvit_k3(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
+    """Kimi K3: MoonViT with RMS norms, a narrower inner width of its attention, and a merger normed behind."""
+    width = keys.integer("vt_hidden_size", default=1024)
+    depth = keys.integer("vt_num_hidden_layers", default=27, maximum=1000)
+    intermediate = keys.integer("vt_intermediate_size", default=4096)
+    heads = keys.integer("vt_num_attention_heads", default=12)
+    inner = keys.integer("qkv_hidden_size", default=1536)
+    patch = keys.integer("patch_size", default=14, maximum=1024)
+    height = keys.integer("init_pos_emb_height", default=64, maximum=2**16)
+    across = keys.integer("init_pos_emb_width", default=64, maximum=2**16)
+    merge = keys.integers("merge_kernel_size", 2, minimum=1) or [2, 2]
+    for key, usual in (("mm_projector_type", "patchmergerv2"), ("norm_type", "rmsnorm"), ("mlp_type", "mlp2")):
+        if keys.text(key, default=usual) != usual:
+            raise keys.error(key, f"only {usual} is supported")
+    keys.refuse(("attn_bias", "patch_embed_proj_bias", "linear_bias"), "true is not supported")
+    merged = width * merge[0] * merge[1]
+    block = 2 * width + 4 * width * inner + 2 * width * intermediate
+    params = 3 * patch * patch * width + height * across * width + depth * block + width
+    params += merged * merged + merged * text_hidden + text_hidden
+    return VisionTower(params, depth, width, heads, intermediate, patch, merge[0])
+
+
 def gemma4(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     """Gemma 4: two learned position tables, gated MLP, four norms a layer and norms of q and k, one
     projection.

@@ -45,6 +45,7 @@ class MoeDialect:
     dense_width: tuple[str, ...] = ("intermediate_size",)
     shared_count: tuple[str, ...] = ()  # shared experts, each of the routed width
     shared_count_default: int | None = None
+    shared_of: Callable[[Keys, int], int] | None = None  # the width of one of them where it is not the routed
     shared_width: tuple[str, ...] = ()  # or their whole width
     shared_width_is_expert: bool = False
     shared_gate: bool = False
@@ -328,7 +329,8 @@ def read_moe(keys: Keys, dialect: MoeDialect, hidden: int, mlp_bias: bool = Fals
         raise keys.error(dialect.top_k[0], f"the family's default, {top_k}, is more than the {experts} experts")
     shared = 0
     if dialect.shared_count:
-        shared = width * keys.integer(*dialect.shared_count, default=dialect.shared_count_default or 0, minimum=0)
+        one = width if dialect.shared_of is None else dialect.shared_of(keys, width)
+        shared = one * keys.integer(*dialect.shared_count, default=dialect.shared_count_default or 0, minimum=0)
     elif dialect.shared_width:
         shared = keys.integer(*dialect.shared_width, default=0, minimum=0)
     return moe(

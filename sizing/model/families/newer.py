@@ -70,6 +70,27 @@ def _cohere_windows(keys: Keys, layers: int) -> list[int | None]:
     return [window if (index + 1) % own else None for index in range(first)] + rest
 
 
+def _shared_width(keys: Keys, width: int) -> int:
+    """Ling 2: the width of one shared expert, moe_shared_expert_intermediate_size where it is given."""
+    return keys.integer("moe_shared_expert_intermediate_size", default=width)
+
+
+LING = Dialect(
+    qkv_bias=("use_qkv_bias", "use_bias", False),
+    o_bias=("use_bias", False),
+    mlp_bias=("use_bias", False),
+    qk_norm="head",
+    qk_norm_flag=("use_qk_norm", False),
+    mtp="noted",
+    moe=MoeDialect(
+        experts=("num_experts",),
+        layers=moe_after_first(0),
+        shared_count=("num_shared_experts",),
+        shared_of=_shared_width,
+        router_vector=False,
+    ),
+)
+
 COHERE2_MOE = MoeDialect(
     experts=("num_experts",),
     width=("intermediate_size",),
@@ -168,6 +189,8 @@ NEWER: dict[str, Dialect] = {
         windows=_cohere_windows,
         moe=COHERE2_MOE,
     ),
+    "bailing_moe": LING,
+    "bailing_moe_v2": LING,
     "exaone_moe": Dialect(
         qk_norm="head",
         windows=window_pattern(4, 4096),

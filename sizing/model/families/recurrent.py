@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from sizing.model.body import Body, Layer, layer_count, norm
-from sizing.model.families.decoder import moe_after_first, read_head_dim, read_kv_heads
-from sizing.model.families.latent import read_mla
+from sizing.model.families.decoder import read_head_dim, read_kv_heads
 from sizing.model.feedforward import dense, mlp_linears, moe
 from sizing.model.keys import Keys
 from sizing.model.mixers import RECURRENT, gqa, lightning, mamba1, mamba2, short_conv
@@ -95,65 +94,6 @@ def kda(
         state_fp32_elements=recurrent,
     )
     return Mixer("kda", linears, vectors, core, cache)
-
-
-def kimi_delta(keys: Keys, hidden: int, count: int) -> tuple[Mixer, list[bool]]:
-    """KDA and the layers that have it: linear_attn_config with layers listed from 1, or the names of transformers."""
-    linear = keys.child("linear_attn_config")
-    types = keys.names("layer_types", ("linear_attention", "full_attention"), count)
-    if linear is not None:
-        full = linear.integers("full_attn_layers", minimum=1)
-        fast = linear.integers("kda_layers", minimum=1)
-        if types is None or full is not None or fast is not None:
-            if full is None or fast is None or sorted([*full, *fast]) != list(range(1, count + 1)):
-                raise linear.error("kda_layers", f"with full_attn_layers must list the layers 1 to {count} once")
-            listed = ["linear_attention" if index in fast else "full_attention" for index in range(1, count + 1)]
-            if types is not None and types != listed:
-                raise keys.error("layer_types", "contradicts linear_attn_config")
-            types = listed
-    if types is None:
-        raise keys.error("linear_attn_config", "required key is missing", "or layer_types")
-    linear = linear or Keys({}, "linear_attn_config.")
-
-    def read(name: str, flat: str, maximum: int) -> int:
-        flat_value = keys.optional_integer(flat, maximum=maximum)
-        return linear.integer(name, default=flat_value, maximum=maximum)
-
-    delta = kda(
-        hidden=hidden,
-        heads=read("num_heads", "linear_num_heads", 2**16),
-        head_dim=read("head_dim", "linear_head_dim", 2**16),
-        conv_kernel=read("short_conv_kernel_size", "linear_conv_kernel_dim", 1024),
-        full_gate=linear.boolean("use_full_rank_gate", default=False),
-    )
-    return delta, [kind == "linear_attention" for kind in types]
-
-
-def build_kimi_linear(keys: Keys) -> Body:
-    """Kimi Linear: KDA layers (listed from 1) and latent attention layers, experts after the first layers."""
-    hidden = keys.integer("hidden_size", maximum=2**20)
-    count = layer_count(keys)
-    if keys.boolean("tie_word_embeddings", default=False):
-        raise keys.error("tie_word_embeddings", "true is not supported in this family", "its public codes disagree")
-    delta, is_delta = kimi_delta(keys, hidden, count)
-    heads = keys.integer("num_attention_heads", maximum=2**16)
-    attention = read_mla(keys, hidden, heads, index_topk=None, own_indexer=True)
-    width = keys.integer("moe_intermediate_size")
-    number = keys.integer("num_experts", "num_local_experts", "n_routed_experts", maximum=10**6)
-    experts = moe(
-        hidden=hidden,
-        num_experts=number,
-        num_experts_per_tok=keys.integer("num_experts_per_token", "num_experts_per_tok", maximum=number),
-        intermediate=width,
-        shared_intermediate=width * keys.integer("num_shared_experts", "n_shared_experts", minimum=0),
-    )
-    sparse = moe_after_first(1)(keys, count)
-    plain = dense(hidden, keys.integer("intermediate_size"))
-    layers = [
-        Layer(delta if fast else attention, experts if is_moe else plain, norm(hidden, count=2))
-        for fast, is_moe in zip(is_delta, sparse, strict=True)
-    ]
-    return finish(keys, hidden, layers)
 
 
 # ---- Jamba, Granite 4, Bamba --------------------------------------------------------------------------
