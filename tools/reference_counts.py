@@ -17,7 +17,6 @@ import argparse
 import inspect
 import json
 import random
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -37,7 +36,7 @@ from sizing.model.parts import CacheKind
 
 TOKENS = 8
 LARGEST = 4_000_000  # parameters of a model that is also run, the others are built without memory
-NOT_CACHED = ("deepseek_v4", "qwen4_exp_text")  # caches that transformers pads or keeps otherwise than engines
+NOT_CACHED = ("deepseek_v4", "qwen4_exp_text", "qwen4_exp")  # caches that transformers pads or keeps otherwise than engines
 TOP_K = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk", "top_k_experts", "moe_top_k")
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 SEEN: Counter[str] = Counter()
@@ -133,9 +132,6 @@ CHOICES: dict[str, list[Any]] = {
     "zero_expert_num": [0, 2],
     "router_bias": [True, False],
     "norm_topk_prob": [True],
-    "pad_token_id": [None],
-    "bos_token_id": [None],
-    "eos_token_id": [None],
 }
 LAYER_KINDS = (
     "full_attention", "sliding_attention", "chunked_attention", "linear_attention", "conv", "mamba", "attention",
@@ -188,6 +184,9 @@ def filled(model_type: str, usual: dict[str, Any], rng: random.Random, accepted:
     for key, options in CHOICES.items():
         if key in usual:
             values[key] = rng.choice(options)
+    for number, key in enumerate(("pad_token_id", "bos_token_id", "eos_token_id")):
+        if isinstance(usual.get(key), int):
+            values[key] = number
     if "head_dim" in usual:
         values["head_dim"] = rng.choice([width, 8, 16, 32] if usual["head_dim"] is not None else [None, width, 16, 32])
         if values["head_dim"] is None:
@@ -207,9 +206,14 @@ def filled(model_type: str, usual: dict[str, Any], rng: random.Random, accepted:
             values[key] = pictures(inner, rng)
     if "text_config" in values and "vision_config" in values:
         out = values["text_config"].get("hidden_size")
-        for key in ("out_hidden_size", "output_dim"):
-            if key in usual["vision_config"]:
-                values["vision_config"][key] = out
+        for part in ("vision_config", "audio_config"):
+            for key in ("out_hidden_size", "output_dim"):
+                if key in (usual.get(part) or {}):
+                    values[part][key] = out
+        if usual["vision_config"].get("model_type") == "qwen2_vl_vision":
+            values["vision_config"]["hidden_size"] = out
+        if "projection_hidden_size" in usual:
+            values["projection_hidden_size"] = values["vision_config"]["hidden_size"]
     if model_type in FIXES:
         FIXES[model_type](values, rng)
     return {key: value for key, value in values.items() if key not in DROP.get(model_type, ())}
@@ -225,6 +229,12 @@ def pictures(usual: dict[str, Any], rng: random.Random) -> dict[str, Any]:
         "image_size": rng.choice([56, 112]),
         "patch_size": 14,
         "deepstack_visual_indexes": rng.choice([[0], [0, 1]]),
+        "vision_use_head": False,
+        **dict.fromkeys(("encoder_layers", "num_global_layers"), 2),
+        "encoder_attention_heads": 4,
+        "encoder_ffn_dim": 96,
+        "d_model": 64,
+        "downsample_hidden_size": 16,
     }
     values = {key: value for key, value in common.items() if key in usual}
     if isinstance(usual.get("image_size"), list):
@@ -343,10 +353,35 @@ def _(values: dict[str, Any], rng: random.Random) -> None:
     values.update(n_shared_experts=1, attention_bias=False, tie_word_embeddings=False)
 
 
-@fixes("cwm")
+@fixes("bailing_hybrid")
 def _(values: dict[str, Any], rng: random.Random) -> None:
-    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        values.pop(name, None)
+    values.update(tie_word_embeddings=False)
+
+
+@fixes("dbrx")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    values["attn_config"] = {"kv_n_heads": rng.choice([1, 2]), "clip_qkv": None, "rope_theta": 1e4}
+    values["ffn_config"] = {
+        "ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2, "hidden_size": values["d_model"],
+    }  # fmt: skip
+
+
+@fixes("ernie4_5_vl_moe_text")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    values["moe_intermediate_size"] = rng.choice([[24, 40], [32, 16]])
+
+
+@fixes("glm5_next_text")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    fix_q_rank(values, rng)
+    values.update(num_key_value_heads=values["num_attention_heads"], qk_rope_head_dim=0, index_topk=16, index_kpool=4)
+
+
+@fixes("mllama", "mllama_text_model")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    text = values.get("text_config", values)
+    text.update(cross_attention_layers=rng.choice([[1], [0, 2]]), tie_word_embeddings=False)
+    values["tie_word_embeddings"] = False
 
 
 @fixes("diffllama")
@@ -355,7 +390,7 @@ def _(values: dict[str, Any], rng: random.Random) -> None:
     values.pop("head_dim", None)
 
 
-@fixes("helium", "gptj", "gemma3n_text", "mllama", "mllama_text_model")
+@fixes("helium", "gptj", "gemma3n_text")
 def _(values: dict[str, Any], rng: random.Random) -> None:
     if "head_dim" in values:
         values["head_dim"] = values["hidden_size"] // values["num_attention_heads"]
@@ -370,7 +405,8 @@ def _(values: dict[str, Any], rng: random.Random) -> None:
 
 def build(model_type: str, values: dict[str, Any]) -> tuple[Any, Any]:
     config = CONFIG_MAPPING[model_type](**values)
-    for table in ("MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES"):
+    tables = ["MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES"]
+    for table in reversed(tables) if hasattr(config, "vision_config") else tables:
         name = getattr(auto, table).get(model_type)
         if name is not None:
             cls = getattr(transformers, name)
@@ -395,6 +431,7 @@ def reference(config: Any, model: Any, run: bool) -> dict[str, Any]:
     head = model.get_output_embeddings()
     tied = head is not None and head.weight is embedding
     data = text.to_dict()
+    data = {**data, **(data.get("ffn_config") or {})}
     number = next((data[key] for key in EXPERTS if isinstance(data.get(key), int)), 0)
     top_k = next((data[key] for key in TOP_K if isinstance(data.get(key), int)), 0)
     routed = sum(p.numel() for name, p in parameters if ".experts." in name and "shared" not in name)
@@ -466,6 +503,24 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
+COUNTED = ("total", "embedding", "tied", "routed", "idle", "vision", "cache")
+NOISE = (
+    "transformers_version", "dtype", "rope_parameters", "rope_scaling", "id2label", "label2id", "output_hidden_states",
+    "return_dict", "chunk_size_feed_forward", "is_encoder_decoder", "problem_type", "initializer_range", "use_cache",
+    "output_attentions", "_name_or_path", "hidden_act", "hidden_dropout", "resid_pdrop", "layer_rope_theta",
+)  # fmt: skip
+
+
+def trimmed(data: dict[str, Any]) -> dict[str, Any]:
+    """A config without what no count depends on."""
+    dull = {key for key, value in data.items() if key in NOISE or key.endswith("_token_id")}
+    return {
+        key: trimmed(value) if isinstance(value, dict) else value
+        for key, value in data.items()
+        if key not in dull and not (value is None and key == "architectures")
+    }
+
+
 def trials(model_type: str, number: int, seed: int, run: bool) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """(outcome, config, detail) of each trial."""
     rng = random.Random(f"{model_type} {seed}")
@@ -514,7 +569,10 @@ def main() -> None:
     parser.add_argument("--show", type=int, default=2)
     parser.add_argument("--no-run", action="store_true")
     parser.add_argument("--survey", action="store_true")
+    parser.add_argument("--write", type=Path)
+    parser.add_argument("--keep", type=int, default=3, help="cases of each type that --write keeps")
     given = parser.parse_args()
+    kept: list[dict[str, Any]] = []
     known = sorted({*BUILDERS, *OUTER} & set(CONFIG_MAPPING))
     if given.survey:
         known = sorted(set(auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) | set(auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES))
@@ -522,19 +580,29 @@ def main() -> None:
         outcomes: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
         shown = 0
+        cases: dict[str, dict[str, Any]] = {}
         for outcome, data, detail in trials(model_type, given.trials, given.seed, not given.no_run):
             outcomes[outcome] += 1
             if outcome in ("refused", "crashed", "illegal"):
                 reasons[f"{outcome}: {detail['why']}"] += 1
             if detail.get("truth", {}).get("not run"):
                 reasons[f"not run: {detail['truth']['not run']}"] += 1
+            if outcome == "same":
+                truth = {key: value for key, value in detail["truth"].items() if key in COUNTED}
+                case = {"config": trimmed(data), **truth}
+                label = json.dumps(case["config"], sort_keys=True)
+                if "cache" in truth or not cases:
+                    cases[label] = case
             if outcome == "wrong" and shown < given.show:
                 shown += 1
                 print("   ", detail["wrong"], "\n   ", {k: v for k, v in detail["values"].items() if v is not None})
         print(f"{model_type:28}", dict(outcomes), flush=True)
         for reason, times in reasons.most_common(5):
             print(f"        {times} x {reason}")
-    sys.exit(0)
+        kept.extend(sorted(cases.values(), key=lambda case: ("cache" not in case, len(str(case))))[: given.keep])
+    if given.write:
+        lines = ",\n".join(json.dumps(case, sort_keys=True, separators=(",", ":")) for case in kept)
+        given.write.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

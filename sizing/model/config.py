@@ -125,7 +125,7 @@ def parse_config(
         vocab_size=body.vocab_size,
         max_position_embeddings=context,
         groups=groups,
-        tie_word_embeddings=_tied(top, text, body.tie_default),
+        tie_word_embeddings=_tied(top, text, body.tie_default, OUTER.get(model_type)),
         extra_vectors=body.final_vectors,
         extra_linears=body.extra_linears,
         has_lm_head=body.has_lm_head and not _headless(config),
@@ -227,8 +227,15 @@ def _build(keys: Keys, model_type: str) -> Body:
     return body
 
 
-def _tied(top: Keys, text: Keys, default: bool) -> bool:
-    """tie_word_embeddings: the top level wins, then the language model's, then the family's default."""
+def _tied(top: Keys, text: Keys, default: bool, outer: Outer | None) -> bool:
+    """tie_word_embeddings: the top level wins, then the language model's, then the family's default.
+
+    Some families read one of the two alone.
+    """
+    if outer is not None and outer.ties == "text":
+        top = text
+    elif outer is not None and outer.ties == "only_top":
+        text = top
     inner = text.boolean("tie_word_embeddings", default=default)
     return top.boolean("tie_word_embeddings", default=inner)
 

@@ -173,9 +173,11 @@ def moonvit(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     intermediate = keys.integer("vt_intermediate_size", "intermediate_size")
     heads = keys.integer("vt_num_attention_heads", "num_attention_heads")
     patch = keys.integer("patch_size", maximum=1024)
-    height = keys.integer("init_pos_emb_height", default=64, maximum=2**16)
-    across = keys.integer("init_pos_emb_width", default=64, maximum=2**16)
+    height = keys.integer("init_pos_emb_height", "pos_emb_height", default=64, maximum=2**16)
+    across = keys.integer("init_pos_emb_width", "pos_emb_width", default=64, maximum=2**16)
     merge = keys.integers("merge_kernel_size", 2, minimum=1) or [2, 2]
+    if top.integer("projection_hidden_size", default=width) != width:
+        raise top.error("projection_hidden_size", f"must be the tower's width ({width})")
     projector = keys.text("mm_projector_type", default="patchmerger")
     if projector != "patchmerger":
         raise keys.error("mm_projector_type", f"{projector!r} is not supported")

@@ -207,7 +207,12 @@ DIALECTS: dict[str, Dialect] = {
         tie=True,
         windows=window_pattern(4, 4096),
     ),
-    "exaone": Dialect(layer_key=("num_layers", "num_hidden_layers")),
+    "exaone": Dialect(
+        qkv_bias=ATTENTION_BIAS,
+        o_bias=ATTENTION_BIAS,
+        mlp_bias=("mlp_bias", False),
+        layer_key=("num_layers", "num_hidden_layers"),
+    ),
     "exaone4": Dialect(qk_norm="head", windows=window_pattern(4, 4096), kv_default=32),
     "ernie4_5": Dialect(
         qkv_bias=("use_bias", False),

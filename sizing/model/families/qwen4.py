@@ -142,7 +142,7 @@ def _with_ngrams(keys: Keys, mixer: Mixer, hidden: int, place: int) -> Mixer:
         Linear("ple.value_proj", width, hidden, PER_LAYER, WHOLE, quantizable=False),
     )
     vectors = (
-        Vector("ple.ngram_embedding", rows * (width // heads), PER_LAYER),
+        Vector("ple.ngram_embedding", rows * (width // heads), PER_LAYER, sharded=True),
         Vector("ple.conv1d", whole * kernel, PER_LAYER),
         Vector("ple.norms", 3 * whole),
     )

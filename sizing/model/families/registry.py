@@ -128,6 +128,7 @@ class Outer:
     tower: TowerBuilder
     flat: bool = False
     audio: AudioBuilder | None = None
+    ties: str = "top"  # whose tie_word_embeddings holds: "top" before the text's, "text" alone, "only_top"
     inside: str | None = None  # the key of the part that is served, where the config has several
 
 
@@ -147,7 +148,7 @@ OUTER: dict[str, Outer] = {
     "glm5_next": Outer("glm5_next_text", towers.glm5),
     "minimax_m3_vl": Outer("minimax_m3_vl_text", towers.minimax_m3),
     "mllama": Outer("mllama_text_model", towers.mllama),
-    "step3p7": Outer("step3p7_text", towers.step3p7),
+    "step3p7": Outer("step3p7_text", towers.step3p7, ties="only_top"),
     "kimi_vl": Outer("deepseek_v3", vision.moonvit),
     "gemma3n": Outer("gemma3n_text", towers.gemma3n, audio=towers.gemma3n_audio),
     "ernie4_5_vl_moe": Outer("ernie4_5_vl_moe_text", towers.ernie_vl),
@@ -160,7 +161,7 @@ OUTER: dict[str, Outer] = {
     "qwen2_5_omni_thinker": Outer("qwen2", vision.qwen2_5_vl, audio=towers.qwen2_5_audio),
     "qwen3_omni_moe": Outer("qwen3_moe", vision.qwen3_vl, audio=towers.qwen3_audio, inside="thinker_config"),
     "qwen3_omni_moe_thinker": Outer("qwen3_moe", vision.qwen3_vl, audio=towers.qwen3_audio),
-    "llama4": Outer("llama4_text", vision.llama4),
+    "llama4": Outer("llama4_text", vision.llama4, ties="text"),
     "mistral3": Outer("mistral", vision.pixtral),
     "kimi_k3": Outer("kimi_linear", vision.moonvit_k3),
     "kimi_k25": Outer("kimi_k2", vision.moonvit),
