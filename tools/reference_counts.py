@@ -353,6 +353,12 @@ def _(values: dict[str, Any], rng: random.Random) -> None:
     values.update(n_shared_experts=1, attention_bias=False, tie_word_embeddings=False)
 
 
+@fixes("gpt_neo")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    values.update(num_layers=4, attention_types=[[["global", "local"], 2]], window_size=16, num_heads=4)
+    values.pop("attention_layers", None)
+
+
 @fixes("bailing_hybrid")
 def _(values: dict[str, Any], rng: random.Random) -> None:
     values.update(tie_word_embeddings=False)

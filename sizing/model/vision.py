@@ -231,19 +231,6 @@ def gemma4(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     return VisionTower(params, depth, width, heads, intermediate, patch, 1, tokens)
 
 
-def clip_by_name(name: str, text_hidden: int) -> VisionTower | None:
-    """LLaVA 1.5's tower, which its config names instead of describing: CLIP ViT-L/14 at 336 pixels,
-    mlp2x_gelu.
-    """
-    if name.rsplit("/", 1)[-1] != "clip-vit-large-patch14-336":
-        return None
-    width, depth, intermediate, patch, grid = 1024, 24, 4096, 14, 24 * 24
-    params = 3 * patch * patch * width + width + (grid + 1) * width + 2 * layer_norm(width)
-    params += depth * plain_block(width, intermediate)
-    params += linear(width, text_hidden) + linear(text_hidden, text_hidden)
-    return VisionTower(params, depth, width, 16, intermediate, patch, 1, grid)
-
-
 def llava_clip(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     """LLaVA in transformers: CLIP or SigLIP tower with two projections of the language model's width."""
     if keys.text("model_type", default="clip_vision_model") != "clip_vision_model":

@@ -191,6 +191,17 @@ NEWER: dict[str, Dialect] = {
     ),
     "bailing_moe": LING,
     "bailing_moe_v2": LING,
+    "deepseek": Dialect(
+        qkv_bias=ATTENTION_BIAS,
+        o_bias=ATTENTION_BIAS,
+        ignore_head_dim=True,
+        moe=MoeDialect(
+            experts=("n_routed_experts",),
+            layers=moe_after_first(0),
+            shared_count=("n_shared_experts",),
+        ),
+    ),
+    "minicpm": Dialect(qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, tie=True, ignore_head_dim=True),
     "exaone_moe": Dialect(
         qk_norm="head",
         windows=window_pattern(4, 4096),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from sizing.model import towers, vision
+from sizing.model import named_towers, towers, vision
 from sizing.model.architecture import VisionTower
 from sizing.model.body import Body
 from sizing.model.families import (
@@ -25,6 +25,7 @@ from sizing.model.families import (
     older,
     qwen4,
     recurrent,
+    rwkv,
     state_space,
 )
 from sizing.model.families.dialects import DIALECTS
@@ -34,6 +35,7 @@ from sizing.model.keys import Keys
 Builder = Callable[[Keys], Body]
 TowerBuilder = Callable[[Keys, int, Keys], VisionTower]
 AudioBuilder = Callable[[Keys, int], int]
+NamedTower = Callable[[Keys, int], VisionTower | None]
 
 
 TABLE = {**DIALECTS, **NEWER}
@@ -57,6 +59,7 @@ BUILDERS: dict[str, Builder] = {
     "deepseek_v4": latent.build_v4,
     "deepseek_ref": latent.build_v4,
     "qwen3_next": _qwen(1, None),
+    "olmo_hybrid": hybrid.build_olmo_hybrid,
     "qwen3_5_text": _qwen(0, False),
     "qwen3_5_moe_text": _qwen(0, True),
     "qwen4_exp_text": qwen4.build_qwen4,
@@ -79,6 +82,7 @@ BUILDERS: dict[str, Builder] = {
     "glm4v_text": partial(decoder.build_plain_heads, dialect=DIALECTS["glm4v_text"]),
     "mllama_text_model": crossed.build_mllama,
     "gpt2": classic.build_gpt2,
+    "gpt_neo": classic.build_gpt_neo,
     "gpt_bigcode": classic.build_gpt_bigcode,
     "gpt-sw3": classic.build_gpt2,
     "gptj": classic.build_gptj,
@@ -107,6 +111,7 @@ BUILDERS: dict[str, Builder] = {
     "bamba": recurrent.build_bamba,
     "minimax": recurrent.build_minimax,
     "minimax_text_01": recurrent.build_minimax,
+    "minimax_m1": recurrent.build_minimax,
     "lfm2": recurrent.build_lfm2,
     "lfm2_moe": recurrent.build_lfm2,
     "ernie4_5_moe": mixtures.build_ernie_moe,
@@ -114,6 +119,8 @@ BUILDERS: dict[str, Builder] = {
     "hunyuan_v1_moe": mixtures.build_hunyuan_moe,
     "hy_v3": mixtures.build_hy3,
     "mimo_v2_flash": mixtures.build_mimo_v2,
+    "mimo_v2": mixtures.build_mimo_v2,
+    "rwkv7": rwkv.build_rwkv7,
     "laguna": mixtures.build_laguna,
 }
 
@@ -125,9 +132,10 @@ class Outer:
     """
 
     text: str
-    tower: TowerBuilder
+    tower: TowerBuilder | None
     flat: bool = False
     audio: AudioBuilder | None = None
+    named: NamedTower | None = None  # where no vision_config describes the tower
     ties: str = "top"  # whose tie_word_embeddings holds: "top" before the text's, "text" alone, "only_top"
     inside: str | None = None  # the key of the part that is served, where the config has several
 
@@ -165,7 +173,10 @@ OUTER: dict[str, Outer] = {
     "mistral3": Outer("mistral", vision.pixtral),
     "kimi_k3": Outer("kimi_linear", vision.moonvit_k3),
     "kimi_k25": Outer("kimi_k2", vision.moonvit),
-    "llava": Outer("llama", vision.llava_clip, flat=True),
+    "llava": Outer("llama", vision.llava_clip, flat=True, named=named_towers.llava_named),
+    "phi3_v": Outer("phi3", None, flat=True, named=named_towers.phi3_vision),
+    "phi4mm": Outer("phi3", None, flat=True, named=named_towers.phi4mm_named),
+    "phi4_multimodal": Outer("phi3", named_towers.phi4_pictures, flat=True, audio=named_towers.phi4_sounds),
 }
 
 TEXT_KEYS = ("text_config", "llm_config", "language_config")
