@@ -129,7 +129,9 @@ def build_olmo_hybrid(keys: Keys) -> Body:
     return Body(
         hidden_size=hidden,
         vocab_size=keys.integer("vocab_size", maximum=2**27),
-        layers=[Layer(attention if kind == "full_attention" else delta, block, norm(hidden, count=2)) for kind in types],
+        layers=[
+            Layer(attention if kind == "full_attention" else delta, block, norm(hidden, count=2)) for kind in types
+        ],
         final_vectors=norm(hidden, name="final_norm"),
     )
 

@@ -101,13 +101,13 @@ COHERE2_MOE = MoeDialect(
 )
 
 NEWER: dict[str, Dialect] = {
-    "apertus": Dialect(
-        qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, qk_norm="head", gated=False, mlp_parts=_xielu
-    ),
+    "apertus": Dialect(qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, qk_norm="head", gated=False, mlp_parts=_xielu),
     "bitnet": Dialect(
         qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, kv_default=5, attention_parts=_sub_norm, mlp_parts=_mlp_sub_norm
     ),
-    "cwm": Dialect(mlp_bias=("mlp_bias", False), head_dim=128, kv_default=8, windows=window_pattern(4, 8192, first=True)),
+    "cwm": Dialect(
+        mlp_bias=("mlp_bias", False), head_dim=128, kv_default=8, windows=window_pattern(4, 8192, first=True)
+    ),
     "diffllama": Dialect(qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, attention_parts=_lambdas),
     "iquestcoder": Dialect(
         qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, mlp_bias=("mlp_bias", False), head_dim=128, kv_default=8
@@ -122,9 +122,7 @@ NEWER: dict[str, Dialect] = {
         gated=False,
         norm_bias=True,
     ),
-    "nanochat": Dialect(
-        qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, gated=False, norm_weight=False
-    ),
+    "nanochat": Dialect(qkv_bias=ATTENTION_BIAS, o_bias=ATTENTION_BIAS, gated=False, norm_weight=False),
     "persimmon": Dialect(
         qkv_bias=True,
         o_bias=True,

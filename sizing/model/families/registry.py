@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from sizing.model import named_towers, towers, vision
+from sizing.model import named_towers, siglip_towers, towers, vision
 from sizing.model.architecture import VisionTower
 from sizing.model.body import Body
 from sizing.model.families import (
@@ -171,6 +171,13 @@ OUTER: dict[str, Outer] = {
     "qwen3_omni_moe_thinker": Outer("qwen3_moe", vision.qwen3_vl, audio=towers.qwen3_audio),
     "llama4": Outer("llama4_text", vision.llama4, ties="text"),
     "mistral3": Outer("mistral", vision.pixtral),
+    "paligemma": Outer("gemma", siglip_towers.paligemma),
+    "aya_vision": Outer("cohere2", siglip_towers.aya),
+    "cohere2_vision": Outer("cohere2", siglip_towers.cohere2),
+    "idefics3": Outer("llama", siglip_towers.idefics3),
+    "smolvlm": Outer("llama", siglip_towers.idefics3),
+    "lfm2_vl": Outer("lfm2", siglip_towers.lfm2),
+    "llava_onevision": Outer("qwen2", siglip_towers.llava_onevision),
     "kimi_k3": Outer("kimi_linear", vision.moonvit_k3),
     "kimi_k25": Outer("kimi_k2", vision.moonvit),
     "llava": Outer("llama", vision.llava_clip, flat=True, named=named_towers.llava_named),

@@ -50,7 +50,9 @@ def build_rwkv7(keys: Keys) -> Body:
         (Vector("x_k", hidden, Component.DENSE_MLP),),
     )
     layers = [
-        Layer(_time_mix(keys, hidden, head_dim, first=index == 0), block, norm(hidden, bias=True, count=3 - (index > 0)))
+        Layer(
+            _time_mix(keys, hidden, head_dim, first=index == 0), block, norm(hidden, bias=True, count=3 - (index > 0))
+        )
         for index in range(count)
     ]
     return Body(
