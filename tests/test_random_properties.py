@@ -14,6 +14,7 @@ from sizing.engine.base import Device
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.engine.sharding import stage_components, stages
+from sizing.estimate import estimate
 from sizing.kernels import MachineRates, kernel_curves
 from sizing.memory import memory_ledger, memory_terms, resolve_load
 from sizing.model.architecture import Architecture
@@ -242,3 +243,18 @@ def test_more_layers_never_take_less_time(data: dict[str, Any], machine: Machine
     for shape in (DECODE, MIXED):
         before, after = (float(step(arch, machine).seconds(shape, Placement(2))) for arch in (small, large))
         assert after >= before * (1 - 1e-9)
+
+
+# ---- money ----
+
+
+@settings(max_examples=8, deadline=None)
+@given(architectures(("dense", "experts", "delta")), st.sampled_from([1, 2, 4]), st.integers(1, 32))
+def test_an_hour_costs_the_accelerators_times_their_price(arch: Architecture, tp: int, concurrency: int) -> None:
+    """And an hour's tokens cost the hour."""
+    got = estimate(arch, "h100-sxm", Placement(tp), input_tokens=512, output_tokens=64, concurrency=concurrency)
+    assert got.price is not None and got.usd_per_hour is not None
+    assert got.usd_per_hour == pytest.approx(tp * got.price.usd)
+    assert got.cost is not None
+    spent = 512 * got.cost.usd_per_million_input_tokens + 64 * got.cost.usd_per_million_output_tokens
+    assert spent / 1e6 == pytest.approx(got.usd_per_hour / (3600.0 * got.throughput["requests_per_s"].p50), rel=1e-6)

@@ -108,8 +108,8 @@ def model_type_of(config: Any) -> str:
 
 
 def of_encoder(name: str) -> bool:
-    return any(part in name for part in ("visual", "embed_tokens_extend", "vision", "multi_modal_projector", "audio", "image_newline",
-                                         "embed_vision", "embed_audio", "connector", "projector"))  # fmt: skip
+    parts = ("visual", "embed_tokens_extend", "vision", "projector", "audio", "image_newline", "connector")
+    return any(part in name for part in parts)
 
 
 def elements(item: Any, seen: set[int] | None = None) -> int:

@@ -81,6 +81,14 @@ BUILD_KEYS = (
     "use_gate_norm",
     "layer_types_cross",
     "mtp_use_dedicated_embeddings",
+    "hc_count",
+    "ple_layer_ids",
+    "indexer_n_heads",
+    "indexer_head_dim",
+    "attn_res_block_size",
+    "mla_use_output_gate",
+    "latent_moe_use_norm",
+    "num_mem_blocks",
 )
 
 

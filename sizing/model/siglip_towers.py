@@ -1,4 +1,4 @@
-"""Families that put SigLIP and a projector of their own beside a language model."""
+"""Families that put SigLIP, or no encoder at all, and a projector of their own beside a language model."""
 
 from __future__ import annotations
 
@@ -101,3 +101,22 @@ def lfm2(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     if top.boolean("projector_use_layernorm", default=True):
         params += layer_norm(merged)
     return VisionTower(params, depth, width, keys.integer("num_attention_heads", default=12), inner, patch, factor)
+
+
+def gemma4_unified(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
+    """Gemma 4 Unified: no encoder; patches of pixels, normed, through a matrix, with a position of each axis."""
+    width = keys.integer("mm_embed_dim", default=3840)
+    if keys.integer("output_proj_dims", default=3840) != width:
+        raise keys.error("output_proj_dims", f"must be mm_embed_dim ({width})")
+    cell = keys.integer("patch_size", default=16, maximum=1024) * keys.integer(
+        "pooling_kernel_size", default=3, maximum=64
+    )
+    pixels = 3 * cell * cell
+    params = 2 * keys.integer("mm_posemb_size", default=1120) * width + layer_norm(pixels) + linear(pixels, width)
+    params += 2 * layer_norm(width) + width * text_hidden
+    return VisionTower(params, 1, width, 1, width, cell, 1, top.integer("vision_soft_tokens_per_image", default=280))
+
+
+def gemma4_unified_audio(keys: Keys, text_hidden: int) -> int:
+    """Gemma 4 Unified: one projection of the raw samples."""
+    return keys.integer("audio_embed_dim", default=640) * text_hidden

@@ -171,6 +171,9 @@ OUTER: dict[str, Outer] = {
     "qwen3_omni_moe_thinker": Outer("qwen3_moe", vision.qwen3_vl, audio=towers.qwen3_audio),
     "llama4": Outer("llama4_text", vision.llama4, ties="text"),
     "mistral3": Outer("mistral", vision.pixtral),
+    "gemma4_unified": Outer(
+        "gemma4_unified_text", siglip_towers.gemma4_unified, audio=siglip_towers.gemma4_unified_audio
+    ),
     "paligemma": Outer("gemma", siglip_towers.paligemma),
     "aya_vision": Outer("cohere2", siglip_towers.aya),
     "cohere2_vision": Outer("cohere2", siglip_towers.cohere2),
