@@ -37,7 +37,7 @@ from sizing.model.parts import CacheKind
 TOKENS = 8
 LARGEST = 4_000_000  # parameters of a model that is also run, the others are built without memory
 # caches that transformers pads or keeps otherwise than engines
-NOT_CACHED = ("deepseek_v4", "qwen4_exp_text", "qwen4_exp")
+NOT_CACHED = ("deepseek_v4", "qwen4_exp_text", "qwen4_exp", "falcon")
 
 # ---- the reference ----
 
@@ -159,7 +159,7 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-COUNTED = ("total", "embedding", "tied", "routed", "idle", "vision", "cache")
+COUNTED = ("total", "embedding", "tied", "routed", "idle", "vision", "cache", "windows")
 NOISE = (
     "transformers_version", "dtype", "rope_parameters", "rope_scaling", "id2label", "label2id", "output_hidden_states",
     "return_dict", "chunk_size_feed_forward", "is_encoder_decoder", "problem_type", "initializer_range", "use_cache",
@@ -258,6 +258,11 @@ def main() -> None:
             print(f"        {times} x {reason}")
         kept.extend(sorted(cases.values(), key=lambda case: ("cache" not in case, len(str(case))))[: given.keep])
     if given.write:
+        if given.types and given.write.exists():  # the other types' cases stay
+            chosen = set(given.types.split(","))
+            old = json.loads(given.write.read_text(encoding="utf-8"))
+            kept = [case for case in old if case["config"]["model_type"] not in chosen] + kept
+        kept.sort(key=lambda case: str(case["config"]["model_type"]))
         lines = ",\n".join(json.dumps(case, sort_keys=True, separators=(",", ":")) for case in kept)
         given.write.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 

@@ -322,6 +322,11 @@ def _(values: dict[str, Any], rng: random.Random) -> None:
     values.update(n_shared_experts=1, attention_bias=False, tie_word_embeddings=False)
 
 
+@fixes("phimoe", "qwen3_vl_moe_text", "qwen3_omni_moe_text")
+def _(values: dict[str, Any], rng: random.Random) -> None:
+    values["sliding_window"] = None
+
+
 @fixes("gpt_neo")
 def _(values: dict[str, Any], rng: random.Random) -> None:
     values.update(num_layers=4, attention_types=[[["global", "local"], 2]], window_size=16, num_heads=4)

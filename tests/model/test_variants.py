@@ -14,6 +14,7 @@ import pytest
 
 from sizing.model.config import parse_config
 from sizing.model.counts import kv_bytes
+from sizing.model.parts import CacheKind
 
 TOKENS = 8
 CASES: list[dict[str, Any]] = json.loads(
@@ -35,6 +36,9 @@ def test_counts_of_variants_agree_with_the_reference(model_type: str) -> None:
         assert parts["routed_experts"] == case["routed"]
         assert parts["vision"] == case["vision"]
         assert arch.total - arch.active - parts["vision"] == case["idle"]
+        if "windows" in case:
+            caches = [arch.groups[index].mixer.cache for index in arch.layer_order]
+            assert sorted(cache.window for cache in caches if cache.kind is CacheKind.SLIDING) == case["windows"]
         if "cache" in case:
             elements = kv_bytes(arch, float(TOKENS), 1.0)
             for group in arch.groups:  # states are counted at 2 bytes, index keys at 2 bytes, whatever the dtype

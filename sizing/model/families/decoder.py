@@ -248,6 +248,16 @@ def no_window(keys: Keys, layers: int) -> list[int | None]:
     return [None] * layers
 
 
+def window_beyond_context(keys: Keys, layers: int) -> list[int | None]:
+    """Phi-MoE, Qwen3-VL-MoE: a window that a context can outgrow is refused, engines ignore what transformers obeys."""
+    window = keys.optional_integer("sliding_window", minimum=0)
+    context = keys.optional_integer("max_position_embeddings")
+    if keys.boolean("use_sliding_window", default=True) and window and (context is None or window < context):
+        raise keys.error("sliding_window", f"{window} is not supported in this family")
+    keys.has("max_window_layers")
+    return no_window(keys, layers)
+
+
 def read_layer_types(keys: Keys, layers: int) -> list[str] | None:
     return keys.names("layer_types", ("full_attention", "sliding_attention"), layers)
 

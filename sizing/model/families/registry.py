@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
@@ -49,6 +49,11 @@ def _qwen(mtp_default: int, moe_family: bool | None) -> Builder:
     return cast(Builder, hybrid.qwen_hybrid(mtp_default, moe_family))
 
 
+QWEN3_MOE_VL = cast(
+    Builder,
+    partial(decoder.build, dialect=replace(DIALECTS["qwen3_moe"], windows=decoder.window_beyond_context)),
+)
+
 BUILDERS: dict[str, Builder] = {
     **{name: _dialect(name) for name in TABLE},
     **dict.fromkeys(latent.MLA_FAMILIES, latent.build),
@@ -64,10 +69,10 @@ BUILDERS: dict[str, Builder] = {
     "qwen3_5_moe_text": _qwen(0, True),
     "qwen4_exp_text": qwen4.build_qwen4,
     "qwen3_vl_text": _dialect("qwen3"),
-    "qwen3_vl_moe_text": _dialect("qwen3_moe"),
+    "qwen3_vl_moe_text": QWEN3_MOE_VL,
     "qwen2_vl_text": _dialect("qwen2"),
     "qwen2_5_omni_text": _dialect("qwen2"),
-    "qwen3_omni_moe_text": _dialect("qwen3_moe"),
+    "qwen3_omni_moe_text": QWEN3_MOE_VL,
     "qwen2_5_vl_text": _dialect("qwen2"),
     "nemotron_h": hybrid.build_nemotron_h,
     "llama4_text": llama4.build_llama4,
@@ -167,8 +172,8 @@ OUTER: dict[str, Outer] = {
     "llava_next": Outer("llama", towers.llava_next),
     "qwen2_5_omni": Outer("qwen2", vision.qwen2_5_vl, audio=towers.qwen2_5_audio, inside="thinker_config"),
     "qwen2_5_omni_thinker": Outer("qwen2", vision.qwen2_5_vl, audio=towers.qwen2_5_audio),
-    "qwen3_omni_moe": Outer("qwen3_moe", vision.qwen3_vl, audio=towers.qwen3_audio, inside="thinker_config"),
-    "qwen3_omni_moe_thinker": Outer("qwen3_moe", vision.qwen3_vl, audio=towers.qwen3_audio),
+    "qwen3_omni_moe": Outer("qwen3_omni_moe_text", vision.qwen3_vl, audio=towers.qwen3_audio, inside="thinker_config"),
+    "qwen3_omni_moe_thinker": Outer("qwen3_omni_moe_text", vision.qwen3_vl, audio=towers.qwen3_audio),
     "llama4": Outer("llama4_text", vision.llama4, ties="text"),
     "mistral3": Outer("mistral", vision.pixtral),
     "gemma4_unified": Outer(
