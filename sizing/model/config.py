@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from sizing.errors import ConfigError, nearest
-from sizing.model import vision
 from sizing.model.architecture import Architecture, VisionTower
 from sizing.model.body import Body, group_layers
 from sizing.model.families.registry import BUILDERS, OUTER, TEXT_KEYS, Outer
@@ -125,7 +124,7 @@ def parse_config(
         vocab_size=body.vocab_size,
         max_position_embeddings=context,
         groups=groups,
-        tie_word_embeddings=_tied(top, text, body.tie_default),
+        tie_word_embeddings=_tied(top, text, body.tie_default, OUTER.get(model_type)),
         extra_vectors=body.final_vectors,
         extra_linears=body.extra_linears,
         has_lm_head=body.has_lm_head and not _headless(config),
@@ -201,17 +200,16 @@ def _tower(top: Keys, outer: Outer, body: Body) -> VisionTower | None:
     if sounds is not None and (outer.audio is None or pictures is None):
         raise top.error("audio_config", "is not supported")
     if pictures is not None:
+        if outer.tower is None:
+            raise top.error("vision_config", "is not supported in this family")
         tower = outer.tower(pictures, body.hidden_size, top)
         if sounds is None or outer.audio is None:
             return tower
         body.notes.append("the audio encoder is counted with the vision tower")
         return replace(tower, params=tower.params + outer.audio(sounds, body.hidden_size))
-    named = top.data.get("mm_vision_tower")
-    if isinstance(named, str) and named:
-        clip = vision.clip_by_name(named, body.hidden_size)
-        if clip is None or top.data.get("mm_projector_type") != "mlp2x_gelu":
-            raise top.error("mm_vision_tower", f"{describe(named)} is not supported")
-        return clip
+    named = outer.named(top, body.hidden_size) if outer.named is not None else None
+    if named is not None:
+        return named
     body.notes.append("the config has no vision_config: counted as text only")
     return None
 
@@ -227,8 +225,15 @@ def _build(keys: Keys, model_type: str) -> Body:
     return body
 
 
-def _tied(top: Keys, text: Keys, default: bool) -> bool:
-    """tie_word_embeddings: the top level wins, then the language model's, then the family's default."""
+def _tied(top: Keys, text: Keys, default: bool, outer: Outer | None) -> bool:
+    """tie_word_embeddings: the top level wins, then the language model's, then the family's default.
+
+    Some families read one of the two alone.
+    """
+    if outer is not None and outer.ties == "text":
+        top = text
+    elif outer is not None and outer.ties == "only_top":
+        text = top
     inner = text.boolean("tie_word_embeddings", default=default)
     return top.boolean("tie_word_embeddings", default=inner)
 

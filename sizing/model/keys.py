@@ -17,6 +17,7 @@ LARGEST = 10**9  # no count, width or vocabulary of a real model comes near
 # Keys that change what a layer holds or caches. A family that supports one reads it; any other family
 # refuses it.
 BUILD_KEYS = (
+    "per_layer_config",
     "num_kv_shared_layers",
     "hidden_size_per_layer_input",
     "altup_num_inputs",
@@ -80,6 +81,14 @@ BUILD_KEYS = (
     "use_gate_norm",
     "layer_types_cross",
     "mtp_use_dedicated_embeddings",
+    "hc_count",
+    "ple_layer_ids",
+    "indexer_n_heads",
+    "indexer_head_dim",
+    "attn_res_block_size",
+    "mla_use_output_gate",
+    "latent_moe_use_norm",
+    "num_mem_blocks",
 )
 
 
@@ -217,6 +226,29 @@ class Keys:
         if not isinstance(value, dict):
             raise self.error(key, f"must be an object, not {describe(value)}")
         return Keys(value, f"{self.path}{key}.")
+
+    def per_layer(self, count: int, allowed: Iterable[str]) -> list[Keys]:
+        """The keys of every layer: this object's, with what ``per_layer_config`` overrides for that layer.
+
+        Its keys are layer numbers from 0, its values objects with some of the ``allowed`` keys.
+        """
+        if not self.has("per_layer_config"):
+            return [self] * count
+        given = self.data["per_layer_config"]
+        if not isinstance(given, dict):
+            raise self.error("per_layer_config", f"must be an object, not {describe(given)}")
+        known = set(allowed)
+        layers = [self] * count
+        for name, overrides in given.items():
+            key = f"per_layer_config.{describe(name)}"
+            if not name.isdecimal() or len(name) > 6 or int(name) >= count:
+                raise self.error(key, f"must be a layer number from 0 to {count - 1}")
+            if not isinstance(overrides, dict) or set(overrides) - known:
+                raise self.error(key, f"must be an object with none but {', '.join(sorted(known))}")
+            layer = Keys({**self.data, **overrides}, f"{self.path}per_layer_config.{name}.")
+            layer.read = self.read
+            layers[int(name)] = layer
+        return layers
 
     def refuse(self, keys: Iterable[str], why: str) -> None:
         """Refuse any of ``keys`` that is set to something other than null, false, 0 or an empty list."""

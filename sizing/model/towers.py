@@ -183,6 +183,9 @@ def internvit(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
 def deepseek_vl2(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     """DeepSeek-VL2: SigLIP with its pooling head, two projections of four merged patches, newline and separator."""
     name = keys.text("model_name", default="siglip_so400m_patch14_384")
+    ahead = top.child("projector_config")
+    if ahead is not None and ahead.data.get("projector_type") == "linear" and ahead.data.get("input_dim") == 896:
+        return _deepencoder_v2(ahead, text_hidden)
     if name == "deeplip_b_l":
         return _deeplip(keys, text_hidden, top)
     if name != "siglip_so400m_patch14_384":
@@ -227,13 +230,29 @@ def _deeplip(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     for key, value in (("projector_type", "linear"), ("input_dim", 2048), ("n_embed", text_hidden)):
         if projector.data.get(key) != value:
             raise projector.error(key, f"only {value} is supported")
-    wide, narrow = 1024, 768
+    wide = 1024
     clip = 3 * 14 * 14 * wide + wide + 257 * wide + layer_norm(wide) + 24 * plain_block(wide, 4 * wide)
+    params = clip + _sam(1024) + linear(2048, text_hidden) + 2 * text_hidden
+    return VisionTower(params, 36, wide, 16, 4 * wide, 16, 4)
+
+
+def _sam(out: int) -> int:
+    """SAM's image encoder of ViT-B, with two strided convolutions to ``out`` channels behind it."""
+    narrow = 768
     relative = 4 * 2 * 127 * 64 + 8 * 2 * 27 * 64  # of the global and of the windowed blocks, heads of 64
     sam = linear(3 * 16 * 16, narrow) + 64 * 64 * narrow + 12 * plain_block(narrow, 4 * narrow) + relative
-    sam += narrow * 256 + 9 * 256 * 256 + 2 * layer_norm(256) + 9 * 256 * 512 + 9 * 512 * 1024
-    params = clip + sam + linear(2048, text_hidden) + 2 * text_hidden
-    return VisionTower(params, 36, wide, 16, 4 * wide, 16, 4)
+    return sam + narrow * 256 + 9 * 256 * 256 + 2 * layer_norm(256) + 9 * 256 * 512 + 9 * 512 * out
+
+
+def _deepencoder_v2(projector: Keys, text_hidden: int) -> VisionTower:
+    """DeepSeek-OCR-2, fixed by its code: SAM, 24 layers of Qwen2-0.5B with learned queries, one projection."""
+    if projector.integer("n_embed") != text_hidden:
+        raise projector.error("n_embed", f"must be the language model's hidden_size ({text_hidden})")
+    width, keys_width, inner, queries = 896, 128, 4864, 256 + 144
+    attention = linear(width, width) + 2 * linear(width, keys_width) + width * width
+    layer = attention + 3 * width * inner + 2 * width
+    params = _sam(width) + 24 * layer + width + queries * width + linear(width, text_hidden) + text_hidden
+    return VisionTower(params, 36, width, 14, inner, 16, 4)
 
 
 def ernie_vl(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:

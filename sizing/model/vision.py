@@ -173,9 +173,11 @@ def moonvit(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     intermediate = keys.integer("vt_intermediate_size", "intermediate_size")
     heads = keys.integer("vt_num_attention_heads", "num_attention_heads")
     patch = keys.integer("patch_size", maximum=1024)
-    height = keys.integer("init_pos_emb_height", default=64, maximum=2**16)
-    across = keys.integer("init_pos_emb_width", default=64, maximum=2**16)
+    height = keys.integer("init_pos_emb_height", "pos_emb_height", default=64, maximum=2**16)
+    across = keys.integer("init_pos_emb_width", "pos_emb_width", default=64, maximum=2**16)
     merge = keys.integers("merge_kernel_size", 2, minimum=1) or [2, 2]
+    if top.integer("projection_hidden_size", default=width) != width:
+        raise top.error("projection_hidden_size", f"must be the tower's width ({width})")
     projector = keys.text("mm_projector_type", default="patchmerger")
     if projector != "patchmerger":
         raise keys.error("mm_projector_type", f"{projector!r} is not supported")
@@ -183,6 +185,28 @@ def moonvit(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     params = linear(3 * patch * patch, width) + height * across * width
     params += depth * plain_block(width, intermediate) + layer_norm(width)
     params += layer_norm(width) + linear(merged, merged) + linear(merged, text_hidden)
+    return VisionTower(params, depth, width, heads, intermediate, patch, merge[0])
+
+
+def moonvit_k3(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
+    """Kimi K3: MoonViT with RMS norms, a narrower inner width of its attention, and a merger normed behind."""
+    width = keys.integer("vt_hidden_size", default=1024)
+    depth = keys.integer("vt_num_hidden_layers", default=27, maximum=1000)
+    intermediate = keys.integer("vt_intermediate_size", default=4096)
+    heads = keys.integer("vt_num_attention_heads", default=12)
+    inner = keys.integer("qkv_hidden_size", default=1536)
+    patch = keys.integer("patch_size", default=14, maximum=1024)
+    height = keys.integer("init_pos_emb_height", default=64, maximum=2**16)
+    across = keys.integer("init_pos_emb_width", default=64, maximum=2**16)
+    merge = keys.integers("merge_kernel_size", 2, minimum=1) or [2, 2]
+    for key, usual in (("mm_projector_type", "patchmergerv2"), ("norm_type", "rmsnorm"), ("mlp_type", "mlp2")):
+        if keys.text(key, default=usual) != usual:
+            raise keys.error(key, f"only {usual} is supported")
+    keys.refuse(("attn_bias", "patch_embed_proj_bias", "linear_bias"), "true is not supported")
+    merged = width * merge[0] * merge[1]
+    block = 2 * width + 4 * width * inner + 2 * width * intermediate
+    params = 3 * patch * patch * width + height * across * width + depth * block + width
+    params += merged * merged + merged * text_hidden + text_hidden
     return VisionTower(params, depth, width, heads, intermediate, patch, merge[0])
 
 
@@ -205,19 +229,6 @@ def gemma4(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:
     params = 2 * positions * width + 3 * patch * patch * width + depth * block + width * text_hidden
     tokens = top.integer("vision_soft_tokens_per_image", default=280)
     return VisionTower(params, depth, width, heads, intermediate, patch, 1, tokens)
-
-
-def clip_by_name(name: str, text_hidden: int) -> VisionTower | None:
-    """LLaVA 1.5's tower, which its config names instead of describing: CLIP ViT-L/14 at 336 pixels,
-    mlp2x_gelu.
-    """
-    if name.rsplit("/", 1)[-1] != "clip-vit-large-patch14-336":
-        return None
-    width, depth, intermediate, patch, grid = 1024, 24, 4096, 14, 24 * 24
-    params = 3 * patch * patch * width + width + (grid + 1) * width + 2 * layer_norm(width)
-    params += depth * plain_block(width, intermediate)
-    params += linear(width, text_hidden) + linear(text_hidden, text_hidden)
-    return VisionTower(params, depth, width, 16, intermediate, patch, 1, grid)
 
 
 def llava_clip(keys: Keys, text_hidden: int, top: Keys) -> VisionTower:

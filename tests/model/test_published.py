@@ -41,6 +41,15 @@ PUBLISHED = [
     ("stabilityai/stablelm-2-1_6b", 1644515328, False, 0),
     ("bigcode/starcoderbase-1b", 1137207296, False, 0),
     ("Qwen/Qwen-7B", 7721324544, False, 0),
+    ("google/gemma-4-12B-it", 11959730224, False, 48),  # one scalar a layer
+    ("deepseek-ai/DeepSeek-OCR-2", 3389119360, False, 0),
+    ("microsoft/Phi-3.5-vision-instruct", 4146621440, False, 0),
+    ("microsoft/Phi-4-multimodal-instruct", 5574460384, False, 2 * 80),  # mean and deviation of the features
+    ("moonshotai/Kimi-K3", 2779931837184, False, 92 * 896 + 69 * 32),  # and A_log padded from 96 to 128 heads
+    ("inclusionAI/Ling-mini-2.0", 16255643392, False, 19 * 256),
+    ("fla-hub/rwkv7-2.9B-world", 2947735040, False, 0),
+    ("deepseek-ai/deepseek-moe-16b-chat", 16375728128, False, 0),
+    ("openbmb/MiniCPM4-8B", 8185253888, False, 0),
 ]
 
 

@@ -102,6 +102,40 @@ def build_gptj(keys: Keys) -> Body:
     return body
 
 
+def build_gpt_neo(keys: Keys) -> Body:
+    """GPT-Neo: learned positions, projections of q, k and v without biases, a window in every other layer."""
+    hidden = keys.integer("hidden_size", maximum=2**20)
+    count = layer_count(keys, "num_layers", "num_hidden_layers")
+    heads = keys.integer("num_heads", "num_attention_heads", maximum=2**16)
+    head_dim = _split(keys, hidden, heads)
+    kinds = keys.names("attention_layers", ("global", "local"), count)
+    if kinds is None:
+        kinds = ["local" if index % 2 else "global" for index in range(count)]
+        if keys.data.get("attention_types", [[["global", "local"], count // 2]]) != [[["global", "local"], count // 2]]:
+            raise keys.error("attention_types", "only global and local in turn are supported", "or attention_layers")
+    window = keys.integer("window_size", default=256)
+    block = dense(hidden, keys.integer("intermediate_size", default=4 * hidden), gated=False, bias=True)
+    layers = [
+        Layer(
+            gqa(
+                hidden=hidden,
+                heads=heads,
+                kv_heads=heads,
+                head_dim=head_dim,
+                o_bias=True,
+                window=window if kind == "local" else None,
+            ),
+            block,
+            norm(hidden, bias=True, count=2),
+        )
+        for kind in kinds
+    ]
+    table = _positions(keys.integer("max_position_embeddings"), hidden)
+    body = _body(keys, hidden, layers[0], count, tie=True, extra=(table,))
+    body.layers = layers
+    return body
+
+
 def build_gpt_neox(keys: Keys) -> Body:
     """GPT-NeoX, Pythia: rotary, two LayerNorms, biases, an untied head."""
     hidden, count, heads, head_dim = _read(keys)

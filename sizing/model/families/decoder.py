@@ -8,16 +8,17 @@ transformers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sizing.model.body import Body, Layer, layer_count, norm
 from sizing.model.feedforward import dense, moe
 from sizing.model.keys import Keys
 from sizing.model.mixers import gqa
-from sizing.model.parts import FeedForward, Mixer
+from sizing.model.parts import FeedForward, Linear, Mixer, Vector
 
-Flag = bool | tuple[str, bool]  # hard-coded, or (key, default)
+Flag = bool | tuple[str, bool] | tuple[str, str, bool]  # hard-coded, or (key, default), or two names of the key
 Windows = Callable[[Keys, int], list[int | None]]
+Parts = Callable[[Keys, "Dims"], tuple[tuple[Linear, ...], tuple[Vector, ...]]]
 MoeLayers = Callable[[Keys, int], list[bool]]
 
 
@@ -44,9 +45,12 @@ class MoeDialect:
     dense_width: tuple[str, ...] = ("intermediate_size",)
     shared_count: tuple[str, ...] = ()  # shared experts, each of the routed width
     shared_count_default: int | None = None
+    shared_of: Callable[[Keys, int], int] | None = None  # the width of one of them where it is not the routed
     shared_width: tuple[str, ...] = ()  # or their whole width
     shared_width_is_expert: bool = False
     shared_gate: bool = False
+    shared_norm: bool = False  # a norm of the model's width behind the experts
+    router_vector: bool = False  # a correction bias that is a parameter, not a buffer
     expert_bias: bool = False
     router_bias: bool = False
     optional: bool = False  # no experts key: a dense model
@@ -62,7 +66,7 @@ class Dialect:
     mlp_bias: Flag = False
     qk_norm: str = "none"
     qk_norm_flag: Flag = True
-    layer_norms: int = 2
+    layer_norms: int | Callable[[Keys], int] = 2
     norm_bias: Flag = False
     norm_weight: bool = True
     final_norm: bool = True
@@ -79,13 +83,20 @@ class Dialect:
     vocab_default: int | None = None
     heads_default: int | None = None
     layer_key: tuple[str, ...] = ("num_hidden_layers",)
-    mtp: str = "none"  # "deepseek": a copy of the last layer with 2 h^2 + 3 h
+    square_output: bool = False  # the output projection is hidden x hidden: heads must be hidden / heads wide
+    multi_head: bool = False  # as many KV heads as heads, whatever the config says
+    mtp: str = "none"  # "deepseek": a copy of the last layer with 2 h^2 + 3 h; "noted": said to be left out
+    attention_parts: Parts | None = None  # what every attention block holds besides
+    mlp_parts: Parts | None = None  # what every dense MLP holds besides
     yarn_factor: int | None = None
 
 
 def flag(keys: Keys, value: Flag) -> bool:
     """A hard-coded flag, or the one at its key."""
-    return value if isinstance(value, bool) else keys.boolean(value[0], default=value[1])
+    if isinstance(value, bool):
+        return value
+    *names, default = value
+    return keys.boolean(*map(str, names), default=bool(default))
 
 
 def read_dims(keys: Keys, dialect: Dialect) -> Dims:
@@ -94,7 +105,11 @@ def read_dims(keys: Keys, dialect: Dialect) -> Dims:
     layers = layer_count(keys, *dialect.layer_key)
     heads = keys.integer("num_attention_heads", default=dialect.heads_default, maximum=2**16)
     kv_heads = read_kv_heads(keys, heads, dialect.kv_default)
+    if dialect.multi_head and kv_heads != heads:
+        raise keys.error("num_key_value_heads", f"{kv_heads} is not supported in this family", f"it has {heads}")
     head_dim = read_head_dim(keys, hidden, heads, dialect.head_dim, ignore=dialect.ignore_head_dim)
+    if dialect.square_output and head_dim * heads != hidden:
+        raise keys.error("head_dim", f"{head_dim} is not hidden_size / num_attention_heads, which this family needs")
     vocab = keys.integer("vocab_size", default=dialect.vocab_default, maximum=2**27)
     return Dims(hidden, layers, heads, kv_heads, head_dim, vocab)
 
@@ -163,8 +178,19 @@ def window_qwen_moe(keys: Keys, layers: int) -> list[int | None]:
     return [None] * layers
 
 
-def window_pattern(default: int, window: int | None = None, none: bool = True) -> Windows:
-    """layer_types, else every ``default``-th layer is full (sliding_window_pattern), the others slide."""
+def window_pattern(
+    default: int,
+    window: int | None = None,
+    none: bool = True,
+    *,
+    first: bool = False,
+    key: str = "sliding_window_pattern",
+) -> Windows:
+    """layer_types, else every ``default``-th layer is full (the number at ``key``), the others slide.
+
+    first: the full layer is the first of each ``default``, not the last.
+    """
+    shift = 0 if first else 1
 
     def windows(keys: Keys, layers: int) -> list[int | None]:
         size = keys.optional_integer("sliding_window")
@@ -172,21 +198,21 @@ def window_pattern(default: int, window: int | None = None, none: bool = True) -
             size = window
         types = read_layer_types(keys, layers)
         pattern = default
-        raw = keys.data.get("sliding_window_pattern")
+        raw = keys.data.get(key)
         if isinstance(raw, str):
             pattern = 0
-        elif keys.has("sliding_window_pattern"):
-            pattern = keys.integer("sliding_window_pattern")
+        elif keys.has(key):
+            pattern = keys.integer(key)
         elif keys.has("_sliding_window_pattern"):
             pattern = keys.integer("_sliding_window_pattern")
         if types is None:
             types = (
                 [{"L": "sliding_attention", "G": "full_attention"}.get(raw[i % len(raw)], "") for i in range(layers)]
                 if isinstance(raw, str) and raw
-                else ["sliding_attention" if (i + 1) % pattern else "full_attention" for i in range(layers)]
+                else ["sliding_attention" if (i + shift) % pattern else "full_attention" for i in range(layers)]
             )
             if "" in types:
-                raise keys.error("sliding_window_pattern", "must be a whole number or a string of L and G")
+                raise keys.error(key, "must be a whole number or a string of L and G")
         if size is None and "sliding_attention" in types and "sliding_window" not in keys.data:
             raise keys.error("sliding_window", "required key is missing")
         return [size if kind == "sliding_attention" else None for kind in types]
@@ -222,6 +248,16 @@ def no_window(keys: Keys, layers: int) -> list[int | None]:
     return [None] * layers
 
 
+def window_beyond_context(keys: Keys, layers: int) -> list[int | None]:
+    """Phi-MoE, Qwen3-VL-MoE: a window that a context can outgrow is refused, engines ignore what transformers obeys."""
+    window = keys.optional_integer("sliding_window", minimum=0)
+    context = keys.optional_integer("max_position_embeddings")
+    if keys.boolean("use_sliding_window", default=True) and window and (context is None or window < context):
+        raise keys.error("sliding_window", f"{window} is not supported in this family")
+    keys.has("max_window_layers")
+    return no_window(keys, layers)
+
+
 def read_layer_types(keys: Keys, layers: int) -> list[str] | None:
     return keys.names("layer_types", ("full_attention", "sliding_attention"), layers)
 
@@ -248,6 +284,12 @@ def moe_after_first(default_first: int | None = None) -> MoeLayers:
     return layers_with_experts
 
 
+def moe_by_types(keys: Keys, layers: int) -> list[bool]:
+    """mlp_layer_types, else every layer has experts."""
+    kinds = keys.names("mlp_layer_types", ("dense", "sparse"), layers)
+    return [True] * layers if kinds is None else [kind == "sparse" for kind in kinds]
+
+
 def moe_sparse_step(keys: Keys, layers: int) -> list[bool]:
     """Qwen: every decoder_sparse_step-th layer has experts, but not those of mlp_only_layers."""
     step = keys.integer("decoder_sparse_step", default=1)
@@ -266,6 +308,7 @@ def attention_of(keys: Keys, dialect: Dialect, dims: Dims) -> list[Mixer]:
     qk_norm = dialect.qk_norm if flag(keys, dialect.qk_norm_flag) else "none"
     gate = flag(keys, dialect.output_gate)
     norm_bias = flag(keys, dialect.norm_bias)
+    linears, vectors = dialect.attention_parts(keys, dims) if dialect.attention_parts else ((), ())
     made = {
         window: gqa(
             hidden=dims.hidden,
@@ -279,6 +322,8 @@ def attention_of(keys: Keys, dialect: Dialect, dims: Dims) -> list[Mixer]:
             output_gate=gate,
             sinks=dialect.sinks,
             window=window,
+            extra_linears=linears,
+            extra_vectors=vectors,
         )
         for window in set(windows)
     }
@@ -294,7 +339,8 @@ def read_moe(keys: Keys, dialect: MoeDialect, hidden: int, mlp_bias: bool = Fals
         raise keys.error(dialect.top_k[0], f"the family's default, {top_k}, is more than the {experts} experts")
     shared = 0
     if dialect.shared_count:
-        shared = width * keys.integer(*dialect.shared_count, default=dialect.shared_count_default or 0, minimum=0)
+        one = width if dialect.shared_of is None else dialect.shared_of(keys, width)
+        shared = one * keys.integer(*dialect.shared_count, default=dialect.shared_count_default or 0, minimum=0)
     elif dialect.shared_width:
         shared = keys.integer(*dialect.shared_width, default=0, minimum=0)
     return moe(
@@ -307,6 +353,8 @@ def read_moe(keys: Keys, dialect: MoeDialect, hidden: int, mlp_bias: bool = Fals
         shared_intermediate=shared,
         shared_bias=mlp_bias,
         shared_gate=dialect.shared_gate,
+        router_params=experts if dialect.router_vector else 0,
+        extra_vectors=norm(hidden, name="experts_norm") if dialect.shared_norm else (),
     )
 
 
@@ -324,6 +372,9 @@ def feed_forward_of(keys: Keys, dialect: Dialect, dims: Dims) -> list[FeedForwar
     if not all(sparse):
         width = keys.integer(*(kinds.dense_width if kinds else ("intermediate_size",)))
         plain = dense(dims.hidden, width, gated=dialect.gated, bias=bias)
+        if dialect.mlp_parts is not None:
+            linears, vectors = dialect.mlp_parts(keys, dims)
+            plain = replace(plain, linears=(*plain.linears, *linears), vectors=(*plain.vectors, *vectors))
     if kinds is not None:
         experts = read_moe(keys, kinds, dims.hidden, bias)
     blocks = (plain, experts)
@@ -337,7 +388,8 @@ def build(keys: Keys, dialect: Dialect) -> Body:
     blocks = feed_forward_of(keys, dialect, dims)
     bias = flag(keys, dialect.norm_bias)
     width = dims.hidden if dialect.norm_weight else 0
-    vectors = norm(width, bias=bias, count=dialect.layer_norms)
+    number = dialect.layer_norms if isinstance(dialect.layer_norms, int) else dialect.layer_norms(keys)
+    vectors = norm(width, bias=bias, count=number)
     layers = [Layer(mixer, block, vectors) for mixer, block in zip(mixers, blocks, strict=True)]
     body = Body(
         hidden_size=dims.hidden,
@@ -349,6 +401,8 @@ def build(keys: Keys, dialect: Dialect) -> Body:
     )
     if dialect.mtp == "deepseek":
         add_mtp(keys, body)
+    if dialect.mtp == "noted" and keys.integer("num_nextn_predict_layers", "num_mtp_layers", default=0, minimum=0):
+        body.notes.append("the multi-token-prediction modules that the config states are not counted")
     if dialect.yarn_factor is not None:
         body.yarn_context = documented_yarn(keys, dialect.yarn_factor)
     return body

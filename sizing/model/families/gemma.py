@@ -126,56 +126,75 @@ def _widths(keys: Keys, count: int) -> list[int]:
 # ---- Gemma 4 ----
 
 
-def build_gemma4(keys: Keys) -> Body:
+def build_gemma4(keys: Keys, *, plain: bool = False) -> Body:
     """Gemma 4: wider heads and fewer KV heads on full layers, keys used as values, dense and expert blocks side by
     side, and in the E-models embeddings of every layer and shared keys and values.
+
+    plain: Gemma 4 Unified, without embeddings of every layer and without experts.
     """
-    keys.refuse(("per_layer_config",), "is not supported in this family")
-    if "hidden_size_per_layer_input" not in keys.data:
+    if not plain and "hidden_size_per_layer_input" not in keys.data:
         raise keys.error("hidden_size_per_layer_input", "required key is missing", "0 for a model without it")
     hidden = keys.integer("hidden_size", maximum=2**20)
     count = layer_count(keys)
     types = read_types(keys, count, 6)
     types[-1] = "full_attention"
     shares = sharing_layers(keys, types, 0)
-    window = keys.integer("sliding_window", default=512)
+    window = keys.integer("sliding_window", default=1024 if plain else 512)
     if keys.data.get("use_bidirectional_attention") == "all":
         raise keys.error("use_bidirectional_attention", "'all' is not supported")
-    width = keys.integer("hidden_size_per_layer_input", default=0, minimum=0, maximum=2**20)
+    width = 0 if plain else keys.integer("hidden_size_per_layer_input", default=0, minimum=0, maximum=2**20)
     double = keys.boolean("use_double_wide_mlp", default=False)
     gates, gate_norm = per_layer_parts(hidden, width)
-    made: dict[tuple[str, bool], Layer] = {}
-    for kind, shared in set(zip(types, shares, strict=True)):
-        mixer = _gemma4_attention(keys, hidden, window if kind == "sliding_attention" else None, shared, gates)
-        block, norms = _gemma4_block(keys, hidden, double and shared)
-        made[kind, shared] = Layer(mixer, block, (*norm(hidden, count=norms), *gate_norm))
+    layers = []
+    for own, kind, shared in zip(_gemma4_layers(keys, types), types, shares, strict=True):
+        limit = window if kind == "sliding_attention" else None
+        mixer = _gemma4_attention(own, hidden, limit, shared, gates)
+        block, norms = _gemma4_block(keys, hidden, double and shared, plain)
+        layers.append(Layer(mixer, block, (*norm(hidden, count=norms), *gate_norm)))
     outside, table = per_layer_table(keys, hidden, count, width)
     return Body(
         hidden_size=hidden,
         vocab_size=keys.integer("vocab_size", maximum=2**27),
-        layers=[made[pair] for pair in zip(types, shares, strict=True)],
+        layers=layers,
         tie_default=True,
         final_vectors=(*norm(hidden, name="final_norm"), *table),
         extra_linears=outside,
     )
 
 
-def _gemma4_attention(keys: Keys, hidden: int, window: int | None, shared: bool, extra: tuple[Linear, ...]) -> Mixer:
+def _gemma4_layers(keys: Keys, types: list[str]) -> list[Keys]:
+    """The keys of every layer; what full layers have of their own stands under global_ names, or, as newer
+    versions of transformers write it, in per_layer_config.
+    """
+    if keys.has("per_layer_config"):
+        return keys.per_layer(len(types), ("head_dim", "num_key_value_heads"))
+    full = {**keys.data, "head_dim": keys.integer("global_head_dim", default=512, maximum=2**16)}
+    few = keys.optional_integer("num_global_key_value_heads", maximum=2**16)
+    if few is not None and keys.boolean("attention_k_eq_v", default=False):
+        full["num_key_value_heads"] = few
+    wide = Keys(full, keys.path)
+    wide.read = keys.read
+    return [wide if kind == "full_attention" else keys for kind in types]
+
+
+def _gemma4_attention(
+    keys: Keys,
+    hidden: int,
+    window: int | None,
+    shared: bool,
+    extra: tuple[Linear, ...],
+) -> Mixer:
     heads = keys.integer("num_attention_heads", maximum=2**16)
     kv_heads = read_kv_heads(keys, heads, 4)
     head_dim = keys.integer("head_dim", default=256, maximum=2**16)
     same = keys.boolean("attention_k_eq_v", default=False)
-    wide = keys.integer("global_head_dim", default=512, maximum=2**16)
-    few = keys.optional_integer("num_global_key_value_heads", maximum=2**16)
     bias = keys.boolean("attention_bias", default=False)
     full = window is None
-    if full and same and few is not None:
-        kv_heads = few
     return gqa(
         hidden=hidden,
         heads=heads,
         kv_heads=kv_heads,
-        head_dim=wide if full else head_dim,
+        head_dim=head_dim,
         q_bias=bias,
         o_bias=bias,
         qk_norm="head",
@@ -186,10 +205,10 @@ def _gemma4_attention(keys: Keys, hidden: int, window: int | None, shared: bool,
     )
 
 
-def _gemma4_block(keys: Keys, hidden: int, double: bool) -> tuple[FeedForward, int]:
+def _gemma4_block(keys: Keys, hidden: int, double: bool, plain: bool) -> tuple[FeedForward, int]:
     """The feed-forward block and the layer's number of norms."""
     width = keys.integer("intermediate_size") * (2 if double else 1)
-    if not keys.boolean("enable_moe_block", default=False):
+    if plain or not keys.boolean("enable_moe_block", default=False):
         keys.unused("num_experts", "enable_moe_block")
         return dense(hidden, width), 4
     number = keys.integer("num_experts", maximum=10**6)

@@ -98,6 +98,44 @@ def _qwen_blocks(keys: Keys, hidden: int, count: int, moe_family: bool | None) -
     return [experts if is_moe else plain for is_moe in sparse]
 
 
+def build_olmo_hybrid(keys: Keys) -> Body:
+    """OLMo Hybrid: gated delta nets with a norm before each block, full attention with norms behind, dense MLPs."""
+    hidden = keys.integer("hidden_size", maximum=2**20)
+    count = layer_count(keys)
+    heads = keys.integer("num_attention_heads", maximum=2**16)
+    bias = keys.boolean("attention_bias", default=False)
+    attention = gqa(
+        hidden=hidden,
+        heads=heads,
+        kv_heads=read_kv_heads(keys, heads),
+        head_dim=read_head_dim(keys, hidden, heads, ignore=True),
+        q_bias=bias,
+        o_bias=bias,
+        qk_norm="full",
+    )
+    delta = gated_delta_net(
+        hidden=hidden,
+        key_heads=keys.integer("linear_num_key_heads", maximum=2**16),
+        value_heads=keys.integer("linear_num_value_heads", maximum=2**16),
+        key_dim=keys.integer("linear_key_head_dim", maximum=2**16),
+        value_dim=keys.integer("linear_value_head_dim", maximum=2**16),
+        conv_kernel=keys.integer("linear_conv_kernel_dim", default=4, maximum=1024),
+        fp32_state=False,
+    )
+    types = keys.names("layer_types", ("linear_attention", "full_attention"), count)
+    if types is None:
+        raise keys.error("layer_types", "required key is missing")
+    block = dense(hidden, keys.integer("intermediate_size"))
+    return Body(
+        hidden_size=hidden,
+        vocab_size=keys.integer("vocab_size", maximum=2**27),
+        layers=[
+            Layer(attention if kind == "full_attention" else delta, block, norm(hidden, count=2)) for kind in types
+        ],
+        final_vectors=norm(hidden, name="final_norm"),
+    )
+
+
 # ---- Nemotron-H ----
 
 NEMOTRON_LETTERS = {"M": "mamba", "-": "mlp", "*": "attention", "E": "moe"}
@@ -136,7 +174,13 @@ def build_nemotron_h(keys: Keys) -> Body:
     stated = keys.optional_integer("num_hidden_layers", maximum=MAX_LAYERS)
     if stated is not None and stated != len(types):
         raise keys.error("num_hidden_layers", f"{stated} contradicts the {len(types)} layers of the pattern")
+    if keys.boolean("tie_word_embeddings", default=False):
+        raise keys.error("tie_word_embeddings", "true is not supported in this family", "its public codes disagree")
     kinds = {kind: _nemotron_layer(keys, hidden, kind) for kind in set(types)}
+    if "moe" not in kinds:
+        keys.unused("moe_latent_size", "n_routed_experts", "n_shared_experts", "moe_shared_expert_intermediate_size")
+    if "mamba" not in kinds:
+        keys.unused("mamba_num_heads", "ssm_state_size")
     layers = [kinds[kind] for kind in types]
     body = Body(
         hidden_size=hidden,

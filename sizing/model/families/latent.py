@@ -22,7 +22,15 @@ from sizing.model.parts import (
     Vector,
 )
 
-MLA_FAMILIES = ("glm_moe_dsa", "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm4_moe_lite")
+MLA_FAMILIES = (
+    "glm_moe_dsa",
+    "deepseek_v3",
+    "deepseek_v32",
+    "kimi_k2",
+    "glm4_moe_lite",
+    "mistral4",
+    "sarvam_mla",
+)
 
 
 def read_q_lora_rank(keys: Keys) -> int | None:
@@ -32,8 +40,17 @@ def read_q_lora_rank(keys: Keys) -> int | None:
     return keys.optional_integer("q_lora_rank", maximum=2**20)
 
 
-def read_mla(keys: Keys, hidden: int, heads: int, *, index_topk: int | None, own_indexer: bool) -> Mixer:
-    """The latent attention of one layer."""
+def read_mla(
+    keys: Keys,
+    hidden: int,
+    heads: int,
+    *,
+    index_topk: int | None = None,
+    own_indexer: bool = True,
+    value_default: bool = False,
+    extra_linears: tuple[Linear, ...] = (),
+) -> Mixer:
+    """The latent attention of one layer; value_default: v_head_dim may be left to hidden_size / heads."""
     sparse = index_topk is not None
     return mla(
         hidden=hidden,
@@ -42,12 +59,13 @@ def read_mla(keys: Keys, hidden: int, heads: int, *, index_topk: int | None, own
         kv_lora_rank=keys.integer("kv_lora_rank", maximum=2**20),
         qk_nope_head_dim=keys.integer("qk_nope_head_dim", maximum=2**16),
         qk_rope_head_dim=keys.integer("qk_rope_head_dim", minimum=0, maximum=2**16),
-        v_head_dim=keys.integer("v_head_dim", maximum=2**16),
+        v_head_dim=keys.integer("v_head_dim", default=hidden // heads if value_default else None, maximum=2**16),
         bias=keys.boolean("attention_bias", default=False),
         index_heads=keys.integer("index_n_heads", maximum=2**16) if sparse else 0,
         index_dim=keys.integer("index_head_dim", maximum=2**16) if sparse else 0,
         index_topk=index_topk,
         own_indexer=own_indexer,
+        extra_linears=extra_linears,
     )
 
 
@@ -69,7 +87,9 @@ def indexer_layers(keys: Keys, layers: int) -> list[bool]:
     return [max(index - offset + 1, 0) % frequency == 0 for index in range(layers)]
 
 
-def read_experts(keys: Keys, hidden: int, *, shared_default: int | None = None) -> FeedForward:
+def read_experts(
+    keys: Keys, hidden: int, *, shared_default: int | None = None, bias: bool = False, normed: bool = False
+) -> FeedForward:
     """DeepSeekMoE: routed experts and n_shared_experts of the same width (0 or null: none)."""
     experts = keys.integer("n_routed_experts", "num_experts", maximum=10**6)
     other = keys.optional_integer("num_experts", maximum=10**6)
@@ -79,13 +99,15 @@ def read_experts(keys: Keys, hidden: int, *, shared_default: int | None = None) 
     if "n_shared_experts" in keys.data:
         shared = keys.integer("n_shared_experts", default=0, minimum=0, maximum=1024)
     else:
-        shared = keys.integer("n_shared_experts", default=shared_default)
+        shared = keys.integer("n_shared_experts", "num_shared_experts", default=shared_default)
     return moe(
         hidden=hidden,
         num_experts=experts,
         num_experts_per_tok=keys.integer("num_experts_per_tok", "num_experts_per_token", maximum=experts),
         intermediate=width,
         shared_intermediate=width * shared,
+        shared_bias=bias,
+        extra_vectors=norm(hidden, name="experts_norm") if normed else (),
     )
 
 
@@ -99,8 +121,19 @@ def _plain_attention(keys: Keys, hidden: int, heads: int) -> Mixer:
     return gqa(hidden=hidden, heads=heads, kv_heads=kv_heads, head_dim=head_dim, q_bias=bias, o_bias=bias)
 
 
-def build(keys: Keys) -> Body:
-    """DeepSeek V2, V3, V3.2, Kimi K2, GLM-5: one builder, told apart by their keys."""
+def build(
+    keys: Keys,
+    *,
+    experts_norm: bool = False,
+    mlp_biases: bool = False,
+    dense_only: bool = False,
+    tie: bool = False,
+) -> Body:
+    """DeepSeek V2, V3, V3.2, Kimi K2, GLM-5, Mistral 4: one builder, told apart by their keys.
+
+    experts_norm: a norm behind the experts (A.X K1). mlp_biases: mlp_bias is honoured (DeepSeek V2, MiniCPM3).
+    dense_only: the family has no experts (MiniCPM3, Youtu).
+    """
     hidden = keys.integer("hidden_size", maximum=2**20)
     count = layer_count(keys)
     heads = keys.integer("num_attention_heads", maximum=2**16)
@@ -108,16 +141,21 @@ def build(keys: Keys) -> Body:
     topk = keys.optional_integer("index_topk")
     own = indexer_layers(keys, count) if topk is not None else [True] * count
     if keys.boolean("use_mla", default=True):
-        made = {flag: read_mla(keys, hidden, heads, index_topk=topk, own_indexer=flag) for flag in set(own)}
+        made = {
+            flag: read_mla(keys, hidden, heads, index_topk=topk, own_indexer=flag, value_default=dense_only)
+            for flag in set(own)
+        }
     else:
         made = {True: _plain_attention(keys, hidden, heads)}
         if topk is not None:
             raise keys.error("index_topk", "is not supported with use_mla false")
-    routed = "n_routed_experts" not in keys.data or keys.has("n_routed_experts")
+    bias = keys.boolean("mlp_bias", default=False) if mlp_biases else False
+    routed = not dense_only and ("n_routed_experts" not in keys.data or keys.has("n_routed_experts"))
     sparse = moe_after_first()(keys, count) if routed else [False] * count
-    plain = dense(hidden, keys.integer("intermediate_size")) if not all(sparse) else None
-    experts = read_experts(keys, hidden) if any(sparse) else None
-    keys.unused("n_shared_experts", "n_routed_experts", "num_experts")
+    plain = dense(hidden, keys.integer("intermediate_size"), bias=bias) if not all(sparse) else None
+    experts = read_experts(keys, hidden, bias=bias, normed=experts_norm) if any(sparse) else None
+    if not dense_only:
+        keys.unused("n_shared_experts", "n_routed_experts", "num_experts", "num_shared_experts")
     blocks = [experts if is_moe else plain for is_moe in sparse]
     vectors = norm(hidden, count=2)
     layers = [Layer(made[flag], block, vectors) for flag, block in zip(own, blocks, strict=True) if block is not None]
@@ -125,6 +163,7 @@ def build(keys: Keys) -> Body:
         hidden_size=hidden,
         vocab_size=keys.integer("vocab_size", maximum=2**27),
         layers=layers,
+        tie_default=tie,
         final_vectors=norm(hidden, name="final_norm"),
     )
     add_mtp(keys, body, "num_nextn_predict_layers", "num_mtp_layers")
@@ -140,9 +179,10 @@ def build_v4(keys: Keys) -> Body:
     """DeepSeek V4: one shared key-value head, a window everywhere, compressed caches, hyper-connections."""
     hidden = keys.integer("hidden_size", maximum=2**20)
     count = layer_count(keys)
-    ratios = keys.integers("compress_ratios", count, at_least=True)
-    if ratios is None:
-        raise keys.error("compress_ratios", "required key is missing")
+    ratios = _v4_ratios(keys, count)
+    keys.refuse(("attention_bias", "mlp_bias"), "true is not supported in this family")
+    if keys.integer("n_shared_experts", minimum=0) != 1:
+        raise keys.error("n_shared_experts", "must be 1 in this family", "its public codes disagree on more")
     experts = replace(read_experts(keys, hidden), kind="moe")
     connections = hyper_connections(keys, hidden)
     layers = []
@@ -171,6 +211,26 @@ def build_v4(keys: Keys) -> Body:
         number = experts.experts.num_experts if experts.experts else 0
         body.mtp_extra_params = modules * (2 * hidden * hidden + 3 * hidden + number + head.params)
     return body
+
+
+V4_KINDS = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
+
+
+def _v4_ratios(keys: Keys, count: int) -> list[int]:
+    """Tokens to an entry of every layer's compressed cache: compress_ratios, or layer_types as transformers
+    writes them.
+    """
+    types = keys.names("layer_types", V4_KINDS, count)
+    rates = keys.child("compress_rates") or Keys({}, "compress_rates.")
+    for kind in ("compressed_sparse_attention", "heavily_compressed_attention"):
+        if rates.integer(kind, default=V4_KINDS[kind]) != V4_KINDS[kind]:
+            raise rates.error(kind, f"only {V4_KINDS[kind]} is supported")
+    if types is not None:
+        return [V4_KINDS[kind] for kind in types]
+    ratios = keys.integers("compress_ratios", count, at_least=True)
+    if ratios is None:
+        raise keys.error("compress_ratios", "required key is missing", "or layer_types")
+    return ratios
 
 
 def hyper_connections(keys: Keys, hidden: int) -> Vector:

@@ -170,6 +170,8 @@ def build_mimo_v2(keys: Keys) -> Body:
             raise keys.error("hybrid_layer_pattern", "must be given, with entries 0 and 1")
         types = ["sliding_attention" if kind else "full_attention" for kind in pattern]
     window = keys.integer("sliding_window", "sliding_window_size")
+    if not any(name.startswith("swa_") for name in keys.data):
+        keys = _mimo_sliding_keys(keys)
     mixers = {
         "full_attention": _mimo_attention(keys, hidden, "", None),
         "sliding_attention": _mimo_attention(keys, hidden, "swa_", window),
@@ -190,6 +192,18 @@ def build_mimo_v2(keys: Keys) -> Body:
         for kind, is_moe in zip(types, sparse, strict=True)
     ]
     return finish(keys, hidden, layers)
+
+
+def _mimo_sliding_keys(keys: Keys) -> Keys:
+    """Config of transformers, which leaves out what its code fixes: sliding layers have twice the KV heads, and sinks."""
+    own = {name: keys.data.get(name) for name in ("num_attention_heads", "head_dim", "v_head_dim")}
+    twice = 2 * keys.integer("num_key_value_heads", maximum=2**15)
+    whole = Keys(
+        {**keys.data, **{f"swa_{name}": value for name, value in own.items()}, "swa_num_key_value_heads": twice},
+        keys.path,
+    )
+    whole.read = keys.read
+    return whole
 
 
 def _mimo_attention(keys: Keys, hidden: int, prefix: str, window: int | None) -> Mixer:

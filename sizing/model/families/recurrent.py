@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from sizing.model.body import Body, Layer, layer_count, norm
-from sizing.model.families.decoder import moe_after_first, read_head_dim, read_kv_heads
-from sizing.model.families.latent import read_mla
+from sizing.model.families.decoder import read_head_dim, read_kv_heads
 from sizing.model.feedforward import dense, mlp_linears, moe
 from sizing.model.keys import Keys
 from sizing.model.mixers import RECURRENT, gqa, lightning, mamba1, mamba2, short_conv
@@ -52,20 +51,33 @@ def finish(keys: Keys, hidden: int, layers: list[Layer], *, tie: bool = False) -
 # ---- Kimi Linear --------------------------------------------------------------------------------------
 
 
-def kda(*, hidden: int, heads: int, head_dim: int, conv_kernel: int) -> Mixer:
-    """Kimi delta attention: convolutions of q, k and v, low-rank decay and output gates.
+def kda(
+    *,
+    hidden: int,
+    heads: int,
+    head_dim: int,
+    conv_kernel: int,
+    full_decay: bool = False,
+    full_gate: bool = False,
+) -> Mixer:
+    """Kimi delta attention: convolutions of q, k and v, decay and output gates of rank head_dim, or of full rank.
 
     State: 3 * width * conv_kernel + heads * head_dim * head_dim elements a sequence.
     """
     width = heads * head_dim
     column, row, whole = Sharding.COLUMN, Sharding.ROW, Sharding.REPLICATED
+
+    def gate(name: str, full: bool) -> tuple[Linear, ...]:
+        if full:
+            return (Linear(f"{name}_proj", hidden, width, RECURRENT, column),)
+        low = Linear(f"{name}_a_proj", hidden, head_dim, RECURRENT, whole)
+        return (low, Linear(f"{name}_b_proj", head_dim, width, RECURRENT, column))
+
     linears = (
         *(Linear(f"{name}_proj", hidden, width, RECURRENT, column, fuse="qkv") for name in "qkv"),
-        Linear("f_a_proj", hidden, head_dim, RECURRENT, whole),
-        Linear("f_b_proj", head_dim, width, RECURRENT, column),
+        *gate("f", full_decay),
         Linear("b_proj", hidden, heads, RECURRENT, column, quantizable=False),
-        Linear("g_a_proj", hidden, head_dim, RECURRENT, whole),
-        Linear("g_b_proj", head_dim, width, RECURRENT, column),
+        *gate("g", full_gate),
         Linear("o_proj", width, hidden, RECURRENT, row),
     )
     vectors = (
@@ -82,43 +94,6 @@ def kda(*, hidden: int, heads: int, head_dim: int, conv_kernel: int) -> Mixer:
         state_fp32_elements=recurrent,
     )
     return Mixer("kda", linears, vectors, core, cache)
-
-
-def build_kimi_linear(keys: Keys) -> Body:
-    """Kimi Linear: KDA layers (listed from 1) and latent attention layers, experts after the first layers."""
-    hidden = keys.integer("hidden_size", maximum=2**20)
-    count = layer_count(keys)
-    linear = keys.child("linear_attn_config")
-    if linear is None:
-        raise keys.error("linear_attn_config", "required key is missing")
-    full = linear.integers("full_attn_layers", minimum=1)
-    fast = linear.integers("kda_layers", minimum=1)
-    if full is None or fast is None or sorted([*full, *fast]) != list(range(1, count + 1)):
-        raise linear.error("kda_layers", f"with full_attn_layers must list the layers 1 to {count} once")
-    delta = kda(
-        hidden=hidden,
-        heads=linear.integer("num_heads", maximum=2**16),
-        head_dim=linear.integer("head_dim", maximum=2**16),
-        conv_kernel=linear.integer("short_conv_kernel_size", maximum=1024),
-    )
-    heads = keys.integer("num_attention_heads", maximum=2**16)
-    attention = read_mla(keys, hidden, heads, index_topk=None, own_indexer=True)
-    width = keys.integer("moe_intermediate_size")
-    number = keys.integer("num_experts", "num_local_experts", "n_routed_experts", maximum=10**6)
-    experts = moe(
-        hidden=hidden,
-        num_experts=number,
-        num_experts_per_tok=keys.integer("num_experts_per_token", "num_experts_per_tok", maximum=number),
-        intermediate=width,
-        shared_intermediate=width * keys.integer("num_shared_experts", "n_shared_experts", minimum=0),
-    )
-    sparse = moe_after_first(1)(keys, count)
-    plain = dense(hidden, keys.integer("intermediate_size"))
-    layers = [
-        Layer(delta if index + 1 in fast else attention, experts if is_moe else plain, norm(hidden, count=2))
-        for index, is_moe in enumerate(sparse)
-    ]
-    return finish(keys, hidden, layers)
 
 
 # ---- Jamba, Granite 4, Bamba --------------------------------------------------------------------------
