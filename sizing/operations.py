@@ -198,9 +198,29 @@ def _row_bytes(core: AttentionCore, kv_heads: FloatArray, kv_bytes: float) -> Fl
     return kv_heads * ((core.qk_head_dim + core.v_head_dim) * kv_bytes)
 
 
-def _seen_limit(core: AttentionCore) -> float | None:
-    """Most keys that one query attends to: the window, or the top-k of sparse attention."""
-    return min((float(limit) for limit in (core.window, core.topk_tokens) if limit), default=None)
+def _seen(core: AttentionCore, context: Num) -> FloatArray:
+    """Cache entries that a query with ``context`` tokens before it attends to.
+
+    At most the window and the top-k of sparse attention; compressed attention reads its window and, beside it, one
+    entry for ``compress_ratio`` tokens, the top-k of these where it has an indexer.
+    """
+    context = as_float(context)
+    window = np.minimum(context, core.window) if core.window else context
+    if core.compress_ratio <= 1:
+        return as_float(np.minimum(window, core.topk_tokens) if core.topk_tokens else window)
+    entries = context / core.compress_ratio
+    return as_float(window + (np.minimum(entries, core.topk_tokens) if core.topk_tokens else entries))
+
+
+def _seen_pairs(core: AttentionCore, new_tokens: Num, past: Num) -> FloatArray:
+    """Query-key pairs of one sequence: ``_seen`` summed over its new tokens."""
+    ratio = core.compress_ratio
+    if ratio <= 1:
+        limit = min((float(limit) for limit in (core.window, core.topk_tokens) if limit), default=None)
+        return as_float(attended_pairs(new_tokens, past, limit))
+    sparse = float(core.topk_tokens * ratio) if core.topk_tokens else None
+    near = attended_pairs(new_tokens, past, float(core.window) if core.window else None)
+    return as_float(near + attended_pairs(new_tokens, past, sparse) / ratio)
 
 
 def _softmax_prefill(
@@ -211,8 +231,8 @@ def _softmax_prefill(
     seqs = np.maximum(as_float(shape.prefill_seqs), 1.0)
     each = as_float(shape.prefill_tokens) / seqs
     past = as_float(shape.prefill_past)
-    pairs = attended_pairs(each, past, _seen_limit(core))
-    index_flops = 2.0 * seqs * attended_pairs(each, past) * core.index_heads * core.index_dim
+    pairs = _seen_pairs(core, each, past)
+    index_flops = 2.0 * seqs * attended_pairs(each, past) * core.index_heads * core.index_dim / core.index_ratio
     dims = core.qk_head_dim + core.v_head_dim
     return Operation(
         "attention_prefill",
@@ -228,6 +248,7 @@ def _softmax_prefill(
             "heads": heads,
             "kv_heads": kv_heads,
             "kv_bytes": kv_bytes,
+            "keys": pairs / np.maximum(each, 1e-9),
             "index_flops": index_flops,
         },
         core=core,
@@ -240,19 +261,17 @@ def _softmax_decode(
     heads = _rank_heads(core.num_heads, placement)
     kv_heads = as_float(1.0) if core.kind is CoreKind.MLA else _rank_heads(core.num_kv_heads, placement)
     context = as_float(shape.decode_context)
-    limit = _seen_limit(core)
-    read = context if limit is None else np.minimum(context, limit)
-    if core.compress_ratio > 1:
-        read = read / core.compress_ratio
+    read = _seen(core, context)
     seqs = as_float(shape.decode_seqs)
     queries = seqs * shape.tokens_per_decode
     dims = core.latent_dim + core.latent_v_dim if core.kind is CoreKind.MLA else core.qk_head_dim + core.v_head_dim
-    index_bytes = seqs * context * (core.index_dim if core.index_heads else 0)
+    indexed = context / core.index_ratio
+    index_bytes = seqs * indexed * (core.index_dim if core.index_heads else 0)
     return Operation(
         "attention_decode",
         "decode_attention",
         count,
-        flops=2.0 * queries * (read * heads * dims + context * core.index_heads * core.index_dim),
+        flops=2.0 * queries * (read * heads * dims + indexed * core.index_heads * core.index_dim),
         cache_bytes=seqs * read * _row_bytes(core, kv_heads, kv_bytes) + index_bytes,
         io_bytes=queries * heads * dims * ACTIVATION_BYTES,
         args={

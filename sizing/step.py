@@ -237,8 +237,11 @@ def _prefill_attention(op: Operation, machine: MachineRates, curves: KernelCurve
     a, core = op.args, op.core
     assert core is not None
     index = as_float(a["index_flops"]) / (machine.flops("fp8") or machine.bf16_flops) / INDEX_EFFICIENCY
-    if core.kind is CoreKind.MLA:
-        return index + kernels.mla_prefill_seconds(
+    kv_bytes = float(scalar(a["kv_bytes"]))
+    whole = core.compress_ratio <= 1 and not core.window
+    seconds = as_float(np.inf)
+    if core.kind is CoreKind.MLA and whole:  # expanded to full heads
+        seconds = kernels.mla_prefill_seconds(
             a["seqs"],
             a["new_tokens"],
             a["past"],
@@ -248,6 +251,24 @@ def _prefill_attention(op: Operation, machine: MachineRates, curves: KernelCurve
             v_dim=float(core.v_head_dim),
             curves=curves,
         )
+    if core.kind is CoreKind.MLA and (core.topk_tokens or not whole):  # on the latents, of the entries that are seen
+        sparse = kernels.attention_prefill_seconds(
+            a["seqs"],
+            a["new_tokens"],
+            a["past"],
+            a["heads"],
+            1.0,
+            float(core.latent_dim),
+            float(core.latent_v_dim),
+            a["keys"],
+            machine=machine,
+            kv_bytes=kv_bytes,
+            curves=curves,
+            operation="mla_prefill",
+        )
+        seconds = np.minimum(seconds, sparse)
+    if core.kind is CoreKind.MLA:
+        return index + seconds
     return index + kernels.attention_prefill_seconds(
         a["seqs"],
         a["new_tokens"],
@@ -256,9 +277,9 @@ def _prefill_attention(op: Operation, machine: MachineRates, curves: KernelCurve
         a["kv_heads"],
         float(core.qk_head_dim),
         float(core.v_head_dim),
-        core.window,
+        a["keys"] if core.topk_tokens else core.window,
         machine=machine,
-        kv_bytes=float(scalar(a["kv_bytes"])),
+        kv_bytes=kv_bytes,
         curves=curves,
     )
 

@@ -14,7 +14,7 @@ from sizing.kernels import kernel_curves
 from sizing.machine import machine_rates
 from sizing.model.quantization import scheme
 from sizing.model.sources import load_model
-from sizing.operations import StepShape
+from sizing.operations import StepShape, list_operations
 from sizing.step import PassParts, StepModel
 
 
@@ -62,3 +62,35 @@ def test_a_faster_machine_is_never_slower() -> None:
     faster = replace(model, machine=replace(model.machine, memory_bandwidth=model.machine.memory_bandwidth * 1.5))
     for shape in SHAPES:
         assert np.all(faster.seconds(shape, Placement(tp=2)) <= model.seconds(shape, Placement(tp=2)))
+
+
+def test_compressed_attention_reads_its_window_and_the_picked_entries() -> None:
+    """V4-Flash at 100,000 tokens: 128 of the window beside 512 picked of 25,000 entries, or all of 781."""
+    arch = load_model("deepseek-ai/DeepSeek-V4-Flash")
+    shape = StepShape(decode_seqs=1.0, decode_context=100_000.0)
+    reads = {
+        (op.core.compress_ratio, bool(op.core.topk_tokens)): float(op.args["context"])
+        for op in list_operations(arch, shape, Placement(), scheme("fp8_block"), 2.0)
+        if op.core is not None
+    }
+    assert reads[4, True] == 128 + 512
+    assert reads[128, False] == pytest.approx(128 + 100_000 / 128)
+
+
+def test_sparse_prefill_far_in_is_cheaper_than_full_and_index_keys_are_shared() -> None:
+    arch = load_model("deepseek-ai/DeepSeek-V3.2")
+    full = replace(
+        arch,
+        groups=tuple(
+            replace(g, mixer=replace(g.mixer, core=replace(g.mixer.core, topk_tokens=None))) for g in arch.groups
+        ),
+    )
+    shape = StepShape(prefill_tokens=8192.0, prefill_past=100_000.0)
+    machine = machine_rates(load_catalog().resolve("h200-sxm")[0])
+    sparse_s, full_s = (
+        float(StepModel(a, scheme("fp8_block"), machine, kernel_curves("hopper")).seconds(shape, Placement(tp=8)))
+        for a in (arch, full)
+    )
+    assert sparse_s < 0.7 * full_s
+    pooled = load_model("zai-org/GLM-5.3-Flash")
+    assert {g.mixer.core.index_ratio for g in pooled.groups if g.mixer.core.index_heads} == {4}

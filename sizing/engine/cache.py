@@ -16,7 +16,7 @@ from sizing.engine.placement import Placement
 from sizing.engine.sharding import Stage, kv_heads_per_rank, stages
 from sizing.errors import unknown_name
 from sizing.model.architecture import Architecture
-from sizing.model.parts import Cache, CacheKind
+from sizing.model.parts import Cache, CacheKind, Mixer
 
 # A hybrid manager that finds fewer than this times as many layers of one kind as of another pads the lesser
 # kind.
@@ -116,18 +116,20 @@ def cache_groups(
 
     With speculative decoding by the model's own module, the last stage holds one more layer of cache.
     """
-    held: list[tuple[Cache, int]] = [
-        (group.mixer.cache, count) for group, count in zip(arch.groups, stage.counts, strict=True) if count
+    held: list[tuple[Mixer, int]] = [
+        (group.mixer, count) for group, count in zip(arch.groups, stage.counts, strict=True) if count
     ]
     if speculative_tokens and stage.last:
-        held.extend((group.mixer.cache, group.count) for group in arch.mtp_groups)
+        held.extend((group.mixer, group.count) for group in arch.mtp_groups)
     made: dict[tuple[object, ...], CacheGroup] = {}
-    for cache, count in held:
+    for mixer, count in held:
+        cache = mixer.cache
         if cache.kind is CacheKind.NONE:
             continue
         if fp8_index_keys and cache.indexer_bytes_per_token:
-            # one byte an element and a scale of 4 bytes instead of two bytes an element
-            cache = replace(cache, indexer_bytes_per_token=cache.indexer_bytes_per_token / 2 + 4)
+            # one byte an element and a scale of 4 bytes a key instead of two bytes an element
+            scale = 4.0 / mixer.core.index_ratio
+            cache = replace(cache, indexer_bytes_per_token=cache.indexer_bytes_per_token / 2 + scale)
         if cache.local_window and cache.local_elements_per_token:
             local = replace(
                 cache,

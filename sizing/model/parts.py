@@ -152,7 +152,9 @@ class AttentionCore:
     For MLA prefill the head dims are ``qk_nope + qk_rope`` and ``v_head_dim``; decode works on the latent
     (``latent_dim`` = kv_lora_rank + rope, ``latent_v_dim`` = kv_lora_rank). ``topk_tokens``: sparse
     attention reads at most so many tokens; the indexer of ``index_heads`` x ``index_dim`` scores all of
-    them. LINEAR cores use num_heads (value heads), qk_head_dim and v_head_dim as the state's shape.
+    them. ``compress_ratio`` above 1: beside the last ``window`` tokens, one entry for so many tokens is read, the top-k of
+    them where there is an indexer. ``index_ratio``: tokens that share one index key. LINEAR cores use
+    num_heads (value heads), qk_head_dim and v_head_dim as the state's shape.
     """
 
     kind: CoreKind
@@ -167,6 +169,7 @@ class AttentionCore:
     index_heads: int = 0
     index_dim: int = 0
     compress_ratio: int = 1
+    index_ratio: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,5 +175,6 @@ def _pooled_mla(keys: Keys, hidden: int, heads: int, topk: int, own: bool) -> Mi
         mixer,
         linears=(*mixer.linears, gate),
         vectors=(*mixer.vectors, Vector("indexer.pool_position", pool * dim, ATTENTION)),
+        core=replace(mixer.core, index_ratio=pool),
         cache=cache,
     )

@@ -298,7 +298,7 @@ def compressed_attention(keys: Keys, hidden: int, ratio: int) -> Mixer:
         linears.append(Linear("indexer.weights_proj", hidden, index_heads, ATTENTION, whole, quantizable=False))
         vectors.append(Vector("indexer.position_bias", ratio * 2 * index_dim, ATTENTION))
         vectors.append(Vector("indexer.kv_norm", index_dim))
-        core = replace(core, topk_tokens=topk, index_heads=index_heads, index_dim=index_dim)
+        core = replace(core, topk_tokens=topk, index_heads=index_heads, index_dim=index_dim, index_ratio=ratio)
         cache = replace(cache, indexer_bytes_per_token=2.0 * index_dim / ratio)
     kind = "compressed_sparse" if ratio == 4 else "heavily_compressed"
     return Mixer(kind, tuple(linears), tuple(vectors), core, cache)

@@ -92,7 +92,7 @@ def _attention(keys: Keys, hidden: int) -> Mixer:
         extra_vectors=(Vector("indexer.norms", 2 * dim),),
     )
     budget = keys.integer("indexer_budget")
-    core = replace(mixer.core, topk_tokens=budget, index_heads=number, index_dim=dim, compress_ratio=1)
+    core = replace(mixer.core, topk_tokens=budget, index_heads=number, index_dim=dim, index_ratio=ratio)
     cache = replace(mixer.cache, indexer_bytes_per_token=2.0 * dim / ratio)
     return replace(mixer, kind="gqa_sparse", core=core, cache=cache)
 
