@@ -220,9 +220,9 @@ def _offered(row: ThroughputRow) -> Prediction | None:
     return None
 
 
-def write_predictions(path: str | Path, out: TextIO) -> list[Prediction]:
-    """Predict every row of a file and write the lines of ``sizing validate --throughput``."""
-    found = predict(read_throughput_rows(path))
+def write_predictions(rows: str | Path | Sequence[ThroughputRow], out: TextIO) -> list[Prediction]:
+    """Predict every row (of a file) and write the lines of ``sizing validate --throughput``."""
+    found = predict(read_throughput_rows(rows) if isinstance(rows, str | Path) else rows)
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(item.cells() for item in found)

@@ -138,7 +138,7 @@ def _throughput(path: Path) -> Validation:
 
     out = io.StringIO()
     rows = read_throughput_rows(path)
-    made = write_predictions(path, out)
+    made = write_predictions(rows, out)
     labels = {
         "source": [row.source for row in rows],
         "model": [row.model or "?" for row in rows],
@@ -147,7 +147,8 @@ def _throughput(path: Path) -> Validation:
         "kind": [row.kind for row in rows],
     }
     data = Predictions.of(
-        [np.nan if row.value is None else row.value for row in rows],
+        # An offered rate is what the client was told, no measurement.
+        [np.nan if row.value is None or row.metric == "offered_req_s" else row.value for row in rows],
         [np.nan if item.p50 is None else item.p50 for item in made],
         [np.nan if item.p10 is None else item.p10 for item in made],
         [np.nan if item.p90 is None else item.p90 for item in made],
