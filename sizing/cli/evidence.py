@@ -72,7 +72,13 @@ def calibrate(
     """Fit the model to your own cluster: compare your runs with the estimates, write the shift and how sure it is."""
     from sizing.estimate import estimate, width
     from sizing.evidence.benchmark_files import read_benchmark
-    from sizing.evidence.calibration import Calibration, posterior, prior_sigma, write_calibration
+    from sizing.evidence.calibration import (
+        FIRST_TOKEN_SIGMA,
+        Calibration,
+        posterior,
+        prior_sigma,
+        write_calibration,
+    )
     from sizing.hardware import load_catalog
     from sizing.target import resolve_target
 
@@ -97,11 +103,13 @@ def calibrate(
                 held = run.num_prompts
             if held is None:
                 raise SizingError("states no concurrency and no number of prompts", key=str(path))
+            held = max(float(held), 1.0)
+            at_once = run.num_prompts is not None and held > 1 and held >= run.num_prompts
             answer = estimate(
                 name, on,
                 opt.placement(tp or run.tp or 1, pp or run.pp or 1, dp or run.dp or 1, ep or run.ep or 1),
                 input_tokens=max(run.input_tokens, 1.0), output_tokens=max(run.output_tokens, 1.0),
-                concurrency=float(held), target=target,
+                concurrency=held, target=target,
             )  # fmt: skip
             row: dict[str, Any] = {"file": path.name, "concurrency": held}
             for key, measured, ratios in (
@@ -110,8 +118,9 @@ def calibrate(
             ):
                 predicted = answer.latency[key].p50
                 row[key] = {"measured": measured, "predicted": predicted}
-                if measured and measured > 0:
+                if measured and measured > 0 and not (key == "ttft_s" and at_once):
                     ratios.append(math.log(measured / predicted))
+            row["all_at_once"] = at_once
             lines.append(row)
     if target is None or not (decode or prefill):
         raise SizingError("no usable runs in these files", key="RESULT")
@@ -119,7 +128,7 @@ def calibrate(
         engine=target.engine.name,
         accelerator=target.accelerator.id,
         decode=posterior(decode, prior_sigma(width(target, "tpot"))),
-        prefill=posterior(prefill, prior_sigma(width(target, "ttft"))),
+        prefill=posterior(prefill, prior_sigma(width(target, "ttft")), FIRST_TOKEN_SIGMA),
         files=tuple(dict.fromkeys(path.name for path in results)),
     )
     write_calibration(shift, output)
@@ -148,6 +157,8 @@ def calibrate(
         right=(1, 2, 3, 4, 5),
     )
     line(shift.describe())
+    if any(row["all_at_once"] for row in lines):
+        message("runs that sent all their prompts at once teach nothing of TTFT: most of it is waiting")
     line(f"wrote {output}; use it with --calibration {output}")
     if shift.decode.runs < MIN_RUNS_SHOWN:
         message("fewer than three runs: the shift rests on little")

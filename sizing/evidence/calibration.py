@@ -2,8 +2,9 @@
 
 Each measured run is compared with the estimate of the same setting. The ratio of TPOT shifts all that decode is made of,
 the ratio of TTFT all that prefill is made of: two numbers, each with a standard deviation, by Bayes' rule for lognormal
-factors. The prior is the model's own interval; one run carries ``RUN_SIGMA`` of noise, and what runs have in common that
-the next setting will not share leaves at least ``FLOOR_SIGMA``.
+factors. The prior is the model's own interval; one run carries ``RUN_SIGMA`` of noise (``FIRST_TOKEN_SIGMA`` for TTFT),
+and what runs have in common that the next setting will not share leaves at least ``FLOOR_SIGMA``. The TTFT of a run that
+sent all its prompts at once is waiting and teaches nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from sizing.evidence.serving_curves import ServingCoefficients
 from sizing.files import write_text
 
 RUN_SIGMA = 0.08  # log: run-to-run noise and what a setting has of its own
+# The same for a first token: much of it is waiting, which says little of prefill (the fit's own errors are of this size).
+FIRST_TOKEN_SIGMA = 0.35
 FLOOR_SIGMA = 0.04
 Z90 = 1.2816  # 90th percentile of a standard normal
 VERSION = 1
@@ -37,6 +40,9 @@ DECODE_FIELDS = (
     "experts",
     "collectives",
     "linear",
+    "linear_layer_s",
+    "norm_s",
+    "quantisation",
 )
 PREFILL_FIELDS = (
     "prefill_gemm",
@@ -89,16 +95,17 @@ class Calibration:
     def spread(self, quantity: str) -> Spread:
         """The interval that is left: narrower than the model's own."""
         shift = self.prefill if quantity == "ttft" else self.decode
-        reach = math.exp(Z90 * math.hypot(shift.sigma, RUN_SIGMA))
+        noise = FIRST_TOKEN_SIGMA if quantity == "ttft" else RUN_SIGMA
+        reach = math.exp(Z90 * math.hypot(shift.sigma, noise))
         return Spread(1 / reach, reach, (self.describe(),))
 
 
-def posterior(log_ratios: Sequence[float], prior_sigma: float) -> Shift:
-    """The shift after runs whose logarithms of measured over predicted are ``log_ratios``."""
+def posterior(log_ratios: Sequence[float], prior_sigma: float, run_sigma: float = RUN_SIGMA) -> Shift:
+    """The shift after runs whose logarithms of measured over predicted are ``log_ratios``, each ``run_sigma`` sure."""
     if not log_ratios:
         return Shift(1.0, prior_sigma, 0)
-    precision = 1 / prior_sigma**2 + len(log_ratios) / RUN_SIGMA**2
-    mean = sum(log_ratios) / RUN_SIGMA**2 / precision
+    precision = 1 / prior_sigma**2 + len(log_ratios) / run_sigma**2
+    mean = sum(log_ratios) / run_sigma**2 / precision
     sigma = max(math.sqrt(1 / precision), FLOOR_SIGMA)
     return Shift(math.exp(mean), sigma, len(log_ratios))
 
