@@ -250,7 +250,8 @@ def stage_components(
             total[linear.component.value] = total.get(linear.component.value, 0.0) + size
     if stage.last:
         for vector in arch.extra_vectors:
-            total[vector.component.value] = total.get(vector.component.value, 0.0) + vector.params * BF16_BYTES
+            size = vector.params * BF16_BYTES / (np.asarray(placement.tp) if vector.sharded else 1)
+            total[vector.component.value] = total.get(vector.component.value, 0.0) + size
         if arch.has_lm_head and not arch.tie_word_embeddings:
             total["lm_head"] = _head(arch, scheme, placement)
         elif arch.has_lm_head and not stage.first:

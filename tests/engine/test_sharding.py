@@ -22,6 +22,7 @@ from sizing.engine.sharding import (
 from sizing.model.architecture import Architecture
 from sizing.model.parts import Sharding
 from sizing.model.quantization import scheme
+from sizing.model.sources import load_model
 
 BF16 = scheme("bf16")
 
@@ -124,3 +125,11 @@ def test_arrays_equal_single_placements(deepseek_v3: Architecture, tp: int, pp: 
     lines = weight_bytes(deepseek_v3, Placement(tp, pp, dp, ep), scheme("fp8_block"))
     assert array[1] == pytest.approx(sum(line.bytes for line in lines), rel=1e-12)
     assert array[1] <= array[0]
+
+
+def test_per_layer_embedding_tables_are_split_by_vocabulary() -> None:
+    """Gemma 3n E4B: the table of 262,144 x 35 x 256 elements is halved by TP 2, its small projections are not."""
+    arch = load_model("google/gemma-3n-E4B-it")
+    table = 262_144 * 35 * 256 * 2
+    one, two = (float(weight_bytes_per_rank(arch, scheme("bf16"), tp=tp)) for tp in (1, 2))
+    assert one - two > table / 2

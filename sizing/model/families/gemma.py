@@ -31,7 +31,7 @@ def per_layer_table(keys: Keys, hidden: int, count: int, width: int) -> tuple[tu
     projection = Linear(
         "per_layer_model_projection", hidden, count * width, PER_LAYER, Sharding.REPLICATED, quantizable=False
     )
-    table = Vector("embed_tokens_per_layer", rows * count * width, PER_LAYER)
+    table = Vector("embed_tokens_per_layer", rows * count * width, PER_LAYER, sharded=True)  # by rows of the vocabulary
     return (projection,), (table, *norm(width, name="per_layer_projection_norm"))
 
 
