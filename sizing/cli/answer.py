@@ -10,6 +10,7 @@ import typer
 from sizing.cli import options as opt
 from sizing.cli.output import line, message, print_json, table
 from sizing.errors import SizingError
+from sizing.files import read_text, write_text
 from sizing.units import digits, gib, seconds, usd
 
 Lengths = Annotated[int | None, typer.Option("--input", help="Mean input tokens of a request.")]
@@ -249,7 +250,7 @@ def plan(
     from sizing.study import load_study
 
     found = load_catalog(catalog)
-    if study.lower().endswith((".yaml", ".yml")) or (study.lower().endswith(".json") and _is_study(study)):
+    if study.lower().endswith((".yaml", ".yml")) or _is_study(study):
         given = load_study(study)
     else:
         given = _study_of_flags(
@@ -257,7 +258,7 @@ def plan(
             prefix_hit, engine, weights, kv_dtype, context, max_nodes, own, opt.prices(price, found), found,
         )  # fmt: skip
     if write_study is not None:
-        write_study.write_text(given.to_yaml(), encoding="utf-8")
+        write_text(write_study, given.to_yaml())
         message(f"wrote {write_study}")
     answer = run(given, found, **_calibrated(calibration))
     if as_json:
@@ -313,14 +314,18 @@ def _whole(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else digits(value)
 
 
-def _is_study(path: str) -> bool:
-    """Whether a JSON file is a study (has a workload) and not a model's config.json."""
+def _is_study(name: str) -> bool:
+    """Whether a name is a pipe (``/dev/stdin``), or a JSON file that is a study (has a workload) and no config.json."""
     import json
 
+    from sizing.model.config import MAX_FILE_BYTES
+
     try:
-        with Path(path).open(encoding="utf-8") as file:
-            data = json.loads(file.read(2_000_000))
-    except (OSError, ValueError):
+        path = Path(name)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            return True
+        data = json.loads(read_text(path, MAX_FILE_BYTES)) if path.suffix.lower() == ".json" else None
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(data, dict) and "workload" in data
 

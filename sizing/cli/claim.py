@@ -11,6 +11,7 @@ import typer
 from sizing.cli import options as opt
 from sizing.cli.output import line, message, print_json, table
 from sizing.errors import SizingError
+from sizing.files import write_text
 
 _SCALES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
@@ -100,7 +101,7 @@ def _reference(catalog: Any, out: Path | None) -> None:
     if out is None:
         line(text.rstrip())
         return
-    out.write_text(text, encoding="utf-8")
+    write_text(out, text)
     message(f"wrote {out}")
 
 

@@ -12,6 +12,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from sizing.errors import printable
+
 
 def plain(value: Any) -> Any:
     """``value`` with NumPy numbers and arrays, tuples and sets made JSON; infinities and NaN become null."""
@@ -32,25 +34,26 @@ def plain(value: Any) -> Any:
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout and nothing else."""
-    sys.stdout.write(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    wide = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")  # else escapes, which JSON has too
+    sys.stdout.write(json.dumps(plain(document), indent=2, ensure_ascii=not wide, allow_nan=False) + "\n")
 
 
 def message(text: str) -> None:
     """A note for the person, on stderr."""
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
     """A table on stdout; ``right`` are the columns set flush right. User text is never read as markup."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
-    view = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    view = Table(title=printable(title) or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, name in enumerate(columns):
         view.add_column(name, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
-        view.add_row(*(str(cell) for cell in row))
+        view.add_row(*(printable(str(cell)) for cell in row))
     console.print(view)
 
 
 def line(text: str = "") -> None:
-    """A line on stdout."""
-    sys.stdout.write(text + "\n")
+    """Text on stdout; what a terminal would obey in it is escaped."""
+    sys.stdout.write("\n".join(map(printable, text.split("\n"))) + "\n")

@@ -54,7 +54,7 @@ def deploy(
     """Launch files of a plan of the study's answer, and the benchmark that checks it."""
     from sizing.deploy import deployment_files
     from sizing.deployment import spec_of
-    from sizing.report import write_whole
+    from sizing.files import write_whole
 
     result, found = _answer(study, calibration, catalog)
     if result.plans and number > len(result.plans):
@@ -63,7 +63,10 @@ def deploy(
     files = deployment_files(spec_of(result, plan, date=date, catalog=found), kind)
     if output.exists() and not output.is_dir():
         raise SizingError("is not a directory", key="-o")
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SizingError(f"can't be made: {error.strerror or error}", key=str(output)) from None
     for name, content in files.items():
         if Path(name).name != name:
             raise SizingError(f"{name[:80]!r} is not a plain file name", key="-o")

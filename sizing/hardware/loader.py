@@ -38,7 +38,8 @@ _SAME_QUOTE = {
     "purchase_quotes": ("accelerator",),
     "api_prices": ("provider", "model"),
 }
-_TOP_KEYS = (*_LISTS, *_PRICE_LISTS, "price_sources", "price_assumptions")
+ENTRY_KINDS = (*_LISTS, *_PRICE_LISTS)
+TOP_KEYS = (*_LISTS, *_PRICE_LISTS, "price_sources", "price_assumptions")
 
 
 def catalog_dir() -> Path:
@@ -67,6 +68,13 @@ class Catalog:
         self.directory = directory
         self.extra_files = extra
         self.known_prices: dict[tuple[str, str], Price] = {}  # (accelerator, term), worked out once
+
+    @classmethod
+    def with_data(cls, directory: Path, path: Path, data: dict[str, Any]) -> Catalog:
+        """The catalog of a directory with the content of one more file on top, as it was read from ``path``."""
+        made = cls(directory, (path,))
+        made._extra = [(path.name, data)]
+        return made
 
     # -- reading
 
@@ -124,6 +132,24 @@ class Catalog:
             found[key] = as_accelerator(part, found[part.parent])
         return found
 
+    def validate_own(self, kind: str, item: dict[str, Any], file: str, number: int) -> None:
+        """Raise EntryError for an entry of one's own file that, merged over the one of its id, breaks its schema.
+
+        ``kind``: one of ``ENTRY_KINDS``; ``number``: its place in the file's list, for entries that have no id.
+        """
+        if kind in _PRICE_LISTS:
+            yaml_files.validate(_PRICE_LISTS[kind], item, file=file, entry=f"{kind}[{number}]")
+            return
+        files = self._core if kind in ("families", "accelerators", "slices") else self._server_data
+        key = item.get("id")
+        raw = merged(files, kind)
+        if not isinstance(key, str) or key not in raw:
+            raise SizingError("an entry has no id (a text such as 'h100-sxm')", key=f"{file}: {kind}")
+        if kind == "accelerators":
+            self._accelerator(file, key, raw[key][1])
+        else:
+            yaml_files.validate(_LISTS[kind], raw[key][1], file=file, entry=key)
+
     def _accelerator(self, file: str, key: str, data: dict[str, Any]) -> Accelerator:
         family = self.families.get(str(data.get("family")))
         if family is None and "family" in data:
@@ -168,7 +194,10 @@ class Catalog:
         sources: dict[str, str] = {}
         quotes: dict[tuple[str, ...], list[yaml_files.Model]] = {}
         for file, data in self.price_data:
-            sources.update({str(k): str(v) for k, v in (data.get("price_sources") or {}).items()})
+            named = data.get("price_sources") or {}
+            if not isinstance(named, dict):
+                raise SizingError("must be a mapping of names to sources", key=f"{file}: price_sources")
+            sources.update({str(k): str(v) for k, v in named.items()})
             here: dict[tuple[str, ...], list[yaml_files.Model]] = {}
             for number, item in enumerate(as_list(data.get(key), file, key), 1):
                 entry = dict(item)
@@ -249,8 +278,8 @@ _REMARKS: tuple[tuple[tuple[str, str], str, str], ...] = (
 def check_top_keys(file: str, data: dict[str, Any]) -> None:
     """Refuses a top-level key that no kind of entry has."""
     for key in data:
-        if key not in _TOP_KEYS:
-            hint = yaml_files.suggestion(key, _TOP_KEYS) or f"known keys: {', '.join(_TOP_KEYS)}"
+        if key not in TOP_KEYS:
+            hint = yaml_files.suggestion(key, TOP_KEYS) or f"known keys: {', '.join(TOP_KEYS)}"
             raise SizingError(f"unknown key {key[:80]!r}", key=file, hint=hint)
 
 

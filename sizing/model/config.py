@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sizing.errors import ConfigError, nearest
+from sizing.files import read_text
 from sizing.model import vision
 from sizing.model.architecture import Architecture, VisionTower
 from sizing.model.body import Body, group_layers
@@ -27,14 +28,7 @@ def read_json(path: str | Path, *, limit: int = MAX_FILE_BYTES, check: bool = Tr
     object.
     """
     file = Path(path)
-    try:
-        size = file.stat().st_size
-        if size > limit:
-            raise ConfigError(f"{size} bytes, more than the {limit} that such a file may have", key=str(file))
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", key=str(file)) from None
-    return parse_json(text, str(file), check=check)
+    return parse_json(read_text(file, limit, error=ConfigError), str(file), check=check)
 
 
 def parse_json(text: str, name: str = "config.json", *, check: bool = True) -> dict[str, object]:

@@ -88,7 +88,7 @@ def _shards(index: Path) -> list[Path]:
         raise ConfigError("has no weight_map", key=str(index))
     names = set()
     for value in weight_map.values():
-        if not isinstance(value, str) or Path(value).name != value or value in ("", ".", ".."):
+        if not isinstance(value, str) or Path(value).name != value or value in ("", ".", "..") or "\0" in value:
             raise ConfigError(f"{describe(value)} is not the name of a file beside it", key=str(index))
         names.add(value)
     if len(names) > MAX_SHARDS:

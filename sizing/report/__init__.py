@@ -10,14 +10,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sizing.errors import SizingError
+from sizing.files import write_whole
 
 if TYPE_CHECKING:
     from sizing.hardware import Catalog
@@ -112,21 +110,3 @@ def kind_of(path: Path) -> str:
     if not path.parent.is_dir():
         raise SizingError(f"no such directory: {str(path.parent)[:200]}", key="-o")
     return kind
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file beside its place and move it there in one step."""
-    handle, name = tempfile.mkstemp(prefix=".sizing-", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise

@@ -160,7 +160,7 @@ def test_written_whole_or_not_at_all(result, tmp_path, monkeypatch):
     path = tmp_path / "r.md"
     path.write_text("old")
     monkeypatch.setattr(Path, "replace", lambda *a: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError):
+    with pytest.raises(SizingError, match="full"):
         report(result, path, date=DATE)
     assert path.read_text() == "old" and [item.name for item in tmp_path.iterdir()] == ["r.md"]
     monkeypatch.undo()

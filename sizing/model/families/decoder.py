@@ -174,6 +174,8 @@ def window_pattern(default: int, window: int | None = None, none: bool = True) -
         pattern = default
         raw = keys.data.get("sliding_window_pattern")
         if isinstance(raw, str):
+            if not raw:
+                raise keys.error("sliding_window_pattern", "must be a whole number or a string of L and G")
             pattern = 0
         elif keys.has("sliding_window_pattern"):
             pattern = keys.integer("sliding_window_pattern")
@@ -182,7 +184,7 @@ def window_pattern(default: int, window: int | None = None, none: bool = True) -
         if types is None:
             types = (
                 [{"L": "sliding_attention", "G": "full_attention"}.get(raw[i % len(raw)], "") for i in range(layers)]
-                if isinstance(raw, str) and raw
+                if isinstance(raw, str)
                 else ["sliding_attention" if (i + 1) % pattern else "full_attention" for i in range(layers)]
             )
             if "" in types:
