@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.created
 	$(BIN)/python -m pip install -q -e '.[dev]'
 	@touch $@
 
-.PHONY: help install system app test lint fmt types bench clean docs
+.PHONY: help install system app test lint fmt types bench fuzz clean docs
 
 install: $(VENV)/.installed  ## create .venv with everything
 
@@ -49,6 +49,9 @@ test: $(VENV)/.installed system lint  ## lint, types and the whole test suite
 
 bench: $(VENV)/.installed  ## speed and accuracy of the program itself
 	$(BIN)/python benchmarks/run.py
+
+fuzz: $(VENV)/.installed  ## half an hour of hostile input (FUZZ_ARGS="--minutes 5")
+	PYTHONPATH=. $(BIN)/python benchmarks/fuzz.py $(FUZZ_ARGS)
 
 clean:  ## remove what make created
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache

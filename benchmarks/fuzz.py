@@ -144,7 +144,9 @@ def child(options: argparse.Namespace, name: str, seconds: float, seed: int) -> 
     """One target in a process of its own, so that memory and crashes are its own."""
     command = [sys.executable, __file__, "--one", name, "--minutes", str(seconds / 60), "--seed", str(seed),
                "--findings", str(options.findings), *(["--coverage"] if options.coverage else [])]  # fmt: skip
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=seconds + 600, check=False)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=seconds + 600, check=False
+    )
     lines = done.stdout.splitlines()
     for line in lines[:-1]:
         if line.startswith("  FOUND"):
@@ -153,7 +155,13 @@ def child(options: argparse.Namespace, name: str, seconds: float, seed: int) -> 
         return dict(json.loads(lines[-1]))
     except (ValueError, IndexError):
         print(done.stderr[-2000:], file=sys.stderr)
-        return {"inputs": 0, "seconds": seconds, "slowest": 0, "peak_mb": 0, "findings": {f"{name}|process died|{done.returncode}": 1}}
+        return {
+            "inputs": 0,
+            "seconds": seconds,
+            "slowest": 0,
+            "peak_mb": 0,
+            "findings": {f"{name}|process died|{done.returncode}": 1},
+        }
 
 
 def main() -> int:
@@ -161,7 +169,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0, help="in all")
     parser.add_argument("--target", action="append", choices=list(TARGETS), help="only this one; may be repeated")
     parser.add_argument("--seed", type=int, default=None, help="of the random numbers; default: another each time")
-    parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="folder for the inputs that found something")
+    parser.add_argument(
+        "--findings", type=Path, default=Path("fuzz-findings"), help="folder for the inputs that found something"
+    )
     parser.add_argument("--coverage", action="store_true", help="guided by coverage (needs the package atheris)")
     parser.add_argument("--replay", type=Path, help="run the inputs of this folder of findings again")
     parser.add_argument("--one", help=argparse.SUPPRESS)

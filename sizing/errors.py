@@ -6,7 +6,6 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
-
 MOST_KEY = 300  # characters of an error's parts
 MOST_MESSAGE = 800
 MOST_HINT = 400

@@ -6,9 +6,13 @@ import contextlib
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from sizing.errors import SizingError
+
+MAX_LINE = 4_000_000  # characters of one line of a table
 
 
 def read_bytes(path: Path, limit: int, *, error: type[SizingError] = SizingError) -> bytes:
@@ -36,6 +40,22 @@ def read_text(path: Path, limit: int, *, error: type[SizingError] = SizingError)
         return read_bytes(path, limit, error=error).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise error("can't be read: is not UTF-8 text", key=str(path)) from None
+
+
+def check_values(text: str, most: int, key: str, *, error: type[SizingError] = SizingError) -> None:
+    """Refuse a JSON text of more than ``most`` values before it is parsed: each would take some 100 bytes of memory."""
+    if sum(text.count(mark) for mark in ",:[{") > most:
+        raise error(f"has more than {most:,} values", key=key)
+
+
+def bounded_lines(stream: IO[str], name: str) -> Iterator[str]:
+    """The lines of a stream; SizingError for one that is longer than ``MAX_LINE``."""
+    number = 0
+    while line := stream.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            raise SizingError(f"is longer than {MAX_LINE:,} characters", key=f"{name} line {number}")
+        yield line
 
 
 def write_whole(path: Path, data: bytes) -> None:

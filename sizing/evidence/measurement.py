@@ -13,8 +13,11 @@ from typing import Any
 
 from sizing.errors import SizingError
 from sizing.evidence.fields import number, read_text, show
+from sizing.files import check_values
 
 MAX_DEPTH = 64  # of nested lists and objects
+MAX_VALUES = 6_000_000  # of a document
+LARGEST = 1e24  # no figure of a benchmark comes near; times in nanoseconds are 1.7e18
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,8 @@ class Fields:
                 if math.isinf(value) and value > 0:
                     continue
                 raise self.wrong(key, "must not be negative", raw)
+            if math.isfinite(value) and value > LARGEST:
+                raise self.wrong(key, "is beyond all measure", raw)
             return value * scale
         return None
 
@@ -186,6 +191,7 @@ def _too_deep(value: object) -> bool:
 
 
 def _parse(text: str, source: str) -> object:
+    check_values(text, MAX_VALUES, source)
     try:
         data = json.loads(text, parse_constant=_refuse)
     except RecursionError:

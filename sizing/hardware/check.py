@@ -9,7 +9,16 @@ from typing import Literal
 
 from sizing.errors import SizingError, one_line
 from sizing.hardware import yaml_files
-from sizing.hardware.loader import ENTRY_KINDS, TOP_KEYS, Catalog, as_list, catalog_dir, check_top_keys, load_catalog, normalize
+from sizing.hardware.loader import (
+    ENTRY_KINDS,
+    TOP_KEYS,
+    Catalog,
+    as_list,
+    catalog_dir,
+    check_top_keys,
+    load_catalog,
+    normalize,
+)
 from sizing.hardware.models import Accelerator, Server
 from sizing.hardware.price_models import RentalQuote
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sizing.errors import ConfigError, nearest
-from sizing.files import read_text
+from sizing.files import check_values, read_text
 from sizing.model import vision
 from sizing.model.architecture import Architecture, VisionTower
 from sizing.model.body import Body, group_layers
@@ -23,12 +23,17 @@ MAX_DEPTH = 32
 MAX_KEYS = 200_000
 
 
-def read_json(path: str | Path, *, limit: int = MAX_FILE_BYTES, check: bool = True) -> dict[str, object]:
+def read_json(
+    path: str | Path, *, limit: int = MAX_FILE_BYTES, check: bool = True, most: int | None = None
+) -> dict[str, object]:
     """The JSON object in a file, refused when it is too large, too deep (unless not ``check``) or no
     object.
     """
     file = Path(path)
-    return parse_json(read_text(file, limit, error=ConfigError), str(file), check=check)
+    text = read_text(file, limit, error=ConfigError)
+    if most is not None:
+        check_values(text, most, str(file), error=ConfigError)
+    return parse_json(text, str(file), check=check)
 
 
 def parse_json(text: str, name: str = "config.json", *, check: bool = True) -> dict[str, object]:

@@ -41,7 +41,9 @@ INTEGERS = ("0", "1", "2", "3", "4", "8", "16", "64", "100", "1000", "4096", "10
 FLOATS = ("0", "0.0", "-0.0", "0.1", "0.5", "0.9", "0.99", "1", "1.5", "2", "10", "100", "1000", "32000", "131072", "1e6", "1e9", "1e15",
           "1e-9", "1e-300", "5e-324", "1e308", "1e400", "-1", "-1e-9", "nan", "-nan", "inf", "-inf", "1_0.5", "٣.٥", "ten", "")  # fmt: skip
 # A command's own results below 0: differences, and bytes that are missing where a model does not fit.
-NEGATIVE = re.compile(r"difference|sensitivit|saving|change|bias|margin|break_even|kv_pool|ledger|per_accelerator|study|price_assum")
+NEGATIVE = re.compile(
+    r"difference|sensitivit|saving|change|bias|margin|break_even|kv_pool|ledger|per_accelerator|study|price_assum"
+)
 
 Option = tuple[str, str, bool]  # flag, kind of value, is a switch
 
@@ -50,7 +52,9 @@ def _kind(param: Any) -> str:
     """integer, float, path or text: older versions of typer have click's types, newer ones Python's."""
     declared = getattr(param, "type", None) or param.type_descriptor.annotation
     text = str(getattr(declared, "name", declared)).lower()
-    return next((kind for word, kind in (("int", "integer"), ("float", "float"), ("path", "path")) if word in text), "text")
+    return next(
+        (kind for word, kind in (("int", "integer"), ("float", "float"), ("path", "path")) if word in text), "text"
+    )
 
 
 @cache
@@ -60,6 +64,7 @@ def commands() -> dict[tuple[str, ...], list[Option]]:
 
     from sizing.cli import app
 
+    command = typer.main.get_command(app)
     found: dict[tuple[str, ...], list[Option]] = {}
 
     def visit(command: Any, path: tuple[str, ...]) -> None:
@@ -75,7 +80,7 @@ def commands() -> dict[tuple[str, ...], list[Option]]:
             if name != "app":
                 visit(inner, (*path, name))
 
-    visit(typer.main.get_command(app), ())
+    visit(command, ())
     return found
 
 
@@ -93,7 +98,11 @@ def _value(rng: random.Random, kind: str) -> str:
     if name in ("output", "out", "write_study", "predictions", "html"):
         return rng.choice(OUTPUTS)
     if name in ("on", "name"):
-        return rng.choice(PARTS) if rng.random() < 0.8 else ",".join(rng.choice(PARTS) for _ in range(rng.choice((2, 5, 60))))
+        return (
+            rng.choice(PARTS)
+            if rng.random() < 0.8
+            else ",".join(rng.choice(PARTS) for _ in range(rng.choice((2, 5, 60))))
+        )
     if name in ("model", "models", "search", "text"):
         return rng.choice(MODELS)
     if sort == "path" or name in ("study", "results"):
@@ -154,7 +163,9 @@ def change(rng: random.Random, data: bytes) -> bytes:
         elif roll < 0.94 and len(argv) > 1:
             del argv[rng.randrange(len(argv))]
         elif roll < 0.97:
-            argv.insert(rng.randint(0, len(argv)), rng.choice(("--", "-h", "--json", "-x", "--nope", "", "-o", "\udcff", "=")))
+            argv.insert(
+                rng.randint(0, len(argv)), rng.choice(("--", "-h", "--json", "-x", "--nope", "", "-o", "\udcff", "="))
+            )
         else:
             argv = list(rng.choice(_SEEDS))
     return json.dumps(argv[:60]).encode()
@@ -169,6 +180,8 @@ def prepare(folder: Path) -> None:
         if not path.exists():
             path.write_bytes(data)
 
+    if (folder / "dangling.yaml").is_symlink() and all((folder / name).exists() for name in ("config.json", "study.yaml")):
+        return
     put("config.json", (targets.CATALOG / "Qwen__Qwen3-8B.json").read_bytes())
     put("moe.json", (targets.CATALOG / "Qwen__Qwen3-30B-A3B.json").read_bytes())
     put("study.yaml", targets._study_seeds()[1])
@@ -202,7 +215,10 @@ def named(folder: Path) -> dict[str, str]:
         "long": str(folder / ("n" * 300 + ".yaml")),
         "nowhere": str(folder / "no" / "such" / "place.html"),
         "in-file": str(folder / "study.yaml" / "x.html"),
-        **{name: str(folder / name) for name in ("out", "outdir", "out.html", "out.xlsx", "out.md", "out.json", "out.yaml", "out.csv")},
+        **{
+            name: str(folder / name)
+            for name in ("out", "outdir", "out.html", "out.xlsx", "out.md", "out.json", "out.yaml", "out.csv")
+        },
     }
 
 
@@ -220,10 +236,23 @@ def _streams() -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
         sys.stdout, sys.stderr, sys.stdin = old
 
 
+@cache
+def _build_once() -> None:
+    """typer builds all commands anew at each call, which takes longer than most of them."""
+    import typer.main
+
+    from sizing import cli
+
+    commands()
+    cli.app = typer.main.get_command(cli.app)  # type: ignore[assignment]
+
+
 def call(argv: list[str]) -> list[str]:
     """Run the command line in this process; what its exit code, its streams and its JSON have against them."""
-    from sizing.cli import main
+    from sizing import cli
 
+    _build_once()
+    main = cli.main
     with _streams() as (out_raw, err_raw):
         code: object = None
         try:
@@ -258,7 +287,14 @@ def call(argv: list[str]) -> list[str]:
             found.append(f"not one line on stderr: {err[:400]!r}")
         elif trouble := message_trouble(lines[-1]):
             found.append(f"stderr has {trouble}: {lines[-1][:300]!r}")
-    if bad := next((letter for letter in out + err if letter not in "\n" and not letter.isprintable() and letter not in "\u3000\xa0"), None):
+    if bad := next(
+        (
+            letter
+            for letter in out + err
+            if letter not in "\n" and not letter.isprintable() and letter not in "\u3000\xa0"
+        ),
+        None,
+    ):
         if "-h" not in argv and "--help" not in argv:
             found.append(f"prints {bad!r}")
     if code in (0, None) and "--json" in argv and out and not {"-h", "--help", "--"} & set(argv):
@@ -285,9 +321,16 @@ def run(data: bytes, folder: Path) -> list[str]:
     known = named(folder)
     real = [known.get(item[1:], item) if item.startswith("@") else item for item in argv]
     # An output that is named outside of the sandbox is the user's own wish, and not the fuzzer's.
-    real = [item if not item.startswith(("/", "~")) or item.startswith((str(folder), "/dev/")) else f"{folder}/{item.strip('/~')[:200]}" for item in real]
+    real = [
+        item
+        if not item.startswith(("/", "~")) or item.startswith((str(folder), "/dev/"))
+        else f"{folder}/{item.strip('/~')[:200]}"
+        for item in real
+    ]
     if real[:1] == ["report"]:
-        real = [item if not item.lower().endswith(".pdf") else "out.html" for item in real]  # seconds each; see test_fuzz.py
+        real = [
+            item if not item.lower().endswith(".pdf") else "out.html" for item in real
+        ]  # seconds each; see test_fuzz.py
     old = Path.cwd()
     os.chdir(folder)
     try:

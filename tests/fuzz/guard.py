@@ -60,6 +60,7 @@ class Watch:
         return real.startswith(str(self.sandbox)) or real in ("/dev/null", *self.allowed)
 
 
+NEVER_NEGATIVE = re.compile(r"(?!)")  # allows no number below 0
 _watch: Watch | None = None
 _installed = False
 

@@ -50,7 +50,9 @@ def hostile(rng: random.Random) -> Any:
     if roll < 0.75:
         return rng.choice(HOSTILE_TEXT)
     if roll < 0.93:
-        return copy.deepcopy(rng.choice((None, True, False, [], {}, [[]], [0], [None], {"a": 1}, ["a", "b"], [1, 2, 3])))
+        return copy.deepcopy(
+            rng.choice((None, True, False, [], {}, [[]], [0], [None], {"a": 1}, ["a", "b"], [1, 2, 3]))
+        )
     return deep(rng) if roll < 0.97 else wide(rng)
 
 
@@ -58,10 +60,16 @@ def near(rng: random.Random, value: Any) -> Any:
     """A value of the same kind, changed a little."""
     if isinstance(value, bool):
         return not value
+    if isinstance(value, int) and abs(value) > 10**300:
+        return rng.choice(HOSTILE_NUMBERS)
     if isinstance(value, int):
-        return rng.choice((value + 1, value - 1, value * 2, value // 2, -value, value * 1000, float(value), str(value), value + 0.5))
+        return rng.choice(
+            (value + 1, value - 1, value * 2, value // 2, -value, value * 1000, float(value), str(value), value + 0.5)
+        )
     if isinstance(value, float):
-        return rng.choice((value * 2, value / 1000, -value, value * 1e6, int(value) if abs(value) < 1e300 else 0, str(value)))
+        return rng.choice(
+            (value * 2, value / 1000, -value, value * 1e6, int(value) if abs(value) < 1e300 else 0, str(value))
+        )
     if isinstance(value, str):
         place = rng.randint(0, len(value))
         return rng.choice((value + rng.choice(HOSTILE_TEXT), value[:place], value.upper(), value * 2, value[:place] + "\x00"
@@ -157,7 +165,7 @@ YAML_SNIPPETS = (
     "<<: {a: 1}\n", "x: !!python/object/apply:os.system ['touch owned']\n", "x: !!python/name:os.system\n",
     "x: !!binary 'gICA'\n", "x: !!set {a, b}\n", "x: !!timestamp 2001-12-14\n", "x: 2024-01-01\n", "x: !!float nan\n", "x: .inf\n",
     "? [a, b]\n: 1\n", "? {a: 1}\n: 1\n", "x: |\n  a\n", "x: 1:30:00\n", "x: 0o17\n", "x: 0b1_1\n", "1: 2\n", "null: 3\n", "true: 4\n", "---\n",
-    "%YAML 9.9\n---\n", "x: " + "[" * 60 + "]" * 60 + "\n", "x: 0x" + "f" * 400 + "\n", "x: " + "9" * 5000 + "\n", "x: 190:20:30.15\n",
+    "%YAML 9.9\n---\n", "x: " + "[" * 60 + "]" * 60 + "\n", "x: 0x" + "f" * 4000 + "\n", "x: " + "9" * 5000 + "\n", "x: 190:20:30.15\n",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import random
@@ -189,6 +190,7 @@ def _mutate_gguf(rng: random.Random, data: bytes) -> bytes:
 # ---- the hardware catalog
 
 
+@cache
 def _hardware_seeds() -> list[bytes]:
     import yaml
 
@@ -206,12 +208,17 @@ def _hardware_keys() -> tuple[str, ...]:
     from sizing.hardware import loader, models, price_models
 
     kinds = [getattr(module, name) for module in (models, price_models) for name in dir(module)]
-    keys = {field for kind in kinds if hasattr(kind, "model_fields") and isinstance(kind, type) for field in kind.model_fields}
+    keys = {
+        field
+        for kind in kinds
+        if hasattr(kind, "model_fields") and isinstance(kind, type)
+        for field in kind.model_fields
+    }
     return tuple(sorted({*keys, *loader.TOP_KEYS}))
 
 
 def _hardware(data: bytes, folder: Path) -> list[str]:
-    from sizing.hardware import check_file, hourly_price, load_catalog, servers_for
+    from sizing.hardware import NoPriceError, check_file, hourly_price, load_catalog, servers_for
 
     path = folder / "mine.yaml"
     path.write_bytes(data)
@@ -227,12 +234,18 @@ def _hardware(data: bytes, folder: Path) -> list[str]:
         _ = catalog.purchase_quotes, catalog.api_prices, catalog.price_assumptions
         return complaints
     catalog = load_catalog(path)
-    complaints += finite_trouble([item.model_dump() for item in catalog.accelerators.values()], NEGATIVE, "accelerators")
-    for key in [*catalog._raw_accelerators][:2] + ["h100-sxm", "h100-mig-3g.40gb"]:
+    complaints += finite_trouble(
+        [item.model_dump() for item in catalog.accelerators.values()], NEGATIVE, "accelerators"
+    )
+    for key in [*[*catalog._raw_accelerators][:2], "h100-sxm", "h100-mig-3g.40gb"]:
         if key in catalog.accelerators:
             accelerator, _ = catalog.resolve(key)
-            complaints += finite_trouble([server.model_dump() for server in servers_for(accelerator.id, catalog)], NEGATIVE, "servers")
-            complaints += finite_trouble(asdict(hourly_price(accelerator.id, catalog=catalog)), NEGATIVE, "price")
+            complaints += finite_trouble(
+                [server.model_dump() for server in servers_for(accelerator.id, catalog)], NEGATIVE, "servers"
+            )
+            with contextlib.suppress(NoPriceError):
+                found = asdict(hourly_price(accelerator.id, catalog=catalog))
+                complaints += finite_trouble(found, NEGATIVE, "price")
     return complaints
 
 
@@ -261,7 +274,9 @@ money: {mode: own, own: {years: 3, pue: 1.2}}
 """
     plain = b"model: qwen3-8b\nworkload: chat\nhardware: [l40s]\nconstraints: {max_plans: 2}\n"
     config = (CATALOG / "Qwen__Qwen3-8B.json").read_bytes()
-    inline = json.dumps({"model": {"name": "mine", "config": json.loads(config)}, "workload": "rag", "hardware": ["a100-80gb-sxm"]})
+    inline = json.dumps(
+        {"model": {"name": "mine", "config": json.loads(config)}, "workload": "rag", "hardware": ["a100-80gb-sxm"]}
+    )
     return [own, plain, inline.encode(), *_files("examples/*.yaml")]
 
 
@@ -339,7 +354,9 @@ class _Tags(HTMLParser):
         if tag in ("img", "iframe", "object", "embed", "base", "form", "link"):
             self.bad.append(f"<{tag}>")
         for name, content in attrs:
-            if name.startswith("on") or (name in ("href", "src", "xlink:href") and not re.match(r"#|data:image|https?://", content or "")):
+            if name.startswith("on") or (
+                name in ("href", "src", "xlink:href") and not re.match(r"#|data:image|https?://", content or "")
+            ):
                 self.bad.append(f"<{tag} {name}={content!r:.80}>")
 
 
@@ -392,7 +409,9 @@ def _report(data: bytes, folder: Path) -> list[str]:
             if re.search(r"(?<!\\)<(script|img)|(?<!\\)\]\(javascript", outside):
                 found.append("md: raw HTML or a script link")
         else:
-            found += finite_trouble(json.loads(content, parse_constant=float), re.compile(f"{NEGATIVE.pattern}|study|config|rows"), "json")
+            found += finite_trouble(
+                json.loads(content, parse_constant=float), re.compile(f"{NEGATIVE.pattern}|study|config|rows"), "json"
+            )
     return found
 
 
@@ -455,7 +474,10 @@ def _mooncake(data: bytes, folder: Path) -> list[str]:
 
 
 def _mooncake_seeds() -> list[bytes]:
-    rows = [{"timestamp": 100 * i, "input_length": 1000 + i, "output_length": 50, "hash_ids": list(range(i % 4))} for i in range(6)]
+    rows = [
+        {"timestamp": 100 * i, "input_length": 1000 + i, "output_length": 50, "hash_ids": list(range(i % 4))}
+        for i in range(6)
+    ]
     return ["\n".join(json.dumps(row) for row in rows).encode()]
 
 
@@ -493,7 +515,9 @@ def _calibrate(data: bytes, folder: Path) -> list[str]:
     path, out = folder / "result.json", folder / "cal.yaml"
     out.unlink(missing_ok=True)
     path.write_bytes(data)
-    complaints = call(["calibrate", str(path), "--on", "h100-sxm", "--model", "Qwen/Qwen3-8B", "-o", str(out), "--json"])
+    complaints = call(
+        ["calibrate", str(path), "--on", "h100-sxm", "--model", "Qwen/Qwen3-8B", "-o", str(out), "--json"]
+    )
     if out.exists():
         complaints += finite_trouble(asdict(load_calibration(out)), NEGATIVE, "calibration")
     return complaints
@@ -513,11 +537,13 @@ def _calibration(data: bytes, folder: Path) -> list[str]:
     path = folder / "cal.yaml"
     path.write_bytes(data)
     found = load_calibration(path)
-    return finite_trouble([asdict(found), asdict(found.spread("ttft")), asdict(found.spread("tpot"))], NEGATIVE, "calibration")
+    return finite_trouble(
+        [asdict(found), asdict(found.spread("ttft")), asdict(found.spread("tpot"))], NEGATIVE, "calibration"
+    )
 
 
 def _share_seeds() -> list[bytes]:
-    from sizing.study import parse_yaml, parse_study
+    from sizing.study import parse_study, parse_yaml
     from sizing.web.share import encode
 
     return [encode(parse_study(parse_yaml(seed.decode()))).encode() for seed in _study_seeds()[:2]]
@@ -551,7 +577,7 @@ def _share(data: bytes, folder: Path) -> list[str]:
 def _upload(data: bytes, folder: Path) -> list[str]:
     from sizing.web.uploads import read_config, read_study
 
-    read_config(data, "mine") if data[:1] == b"{" else read_study(data)
+    read_config(data, "mine") if b"workload" not in data and data[:1] == b"{" else read_study(data)
     return []
 
 
@@ -621,7 +647,9 @@ def _rows(data: bytes, folder: Path) -> list[str]:
                 if re.match(r"[=@\t\r]|[+-](?![\d.]+(e[+-]?\d+)?$)", cell, re.IGNORECASE):
                     complaints.append(f"csv: a cell starts like a formula: {cell[:60]!r}")
     if (folder / "out.html").exists():
-        complaints += [item for item in html_trouble((folder / "out.html").read_text(encoding="utf-8")) if "scripts" not in item]
+        complaints += [
+            item for item in html_trouble((folder / "out.html").read_text(encoding="utf-8")) if "scripts" not in item
+        ]
     return complaints
 
 
@@ -650,7 +678,9 @@ TARGETS: dict[str, Target] = {
         Target("guidellm", _bench_seeds("guidellm*"), lambda r, d: mutate.json_bytes(r, d), _bench),
         Target("aiperf", _bench_seeds("aiperf*", "genai*"), mutate.lines_bytes, _bench),
         Target("others", _bench_seeds("infer*", "llmd*"), lambda r, d: mutate.json_bytes(r, d), _bench, 0.5),
-        Target("calibrate", _bench_seeds("vllm*", "sglang*", "guidellm*", "aiperf*"), mutate.lines_bytes, _calibrate, 1.5),
+        Target(
+            "calibrate", _bench_seeds("vllm*", "sglang*", "guidellm*", "aiperf*"), mutate.lines_bytes, _calibrate, 1.5
+        ),
         Target("calibration", _calibration_seeds, lambda r, d: mutate.yaml_bytes(r, d), _calibration, 0.5),
         Target("rows", _rows_seeds, mutate.csv_bytes, _rows),
         Target("share", _share_seeds, _mutate_share, _share, 0.5),

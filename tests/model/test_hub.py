@@ -110,7 +110,8 @@ def test_a_model_by_its_config(server: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     assert load_model("someone/some-model").total == 32762123264
     assert seen == [
-        (f"/plain/someone/some-model/resolve/main/{name}", "Bearer hf_secret") for name in ("config.json", "hf_quant_config.json")
+        (f"/plain/someone/some-model/resolve/main/{name}", "Bearer hf_secret")
+        for name in ("config.json", "hf_quant_config.json")
     ]
 
 
@@ -127,7 +128,8 @@ def test_what_is_no_config_is_one_line(kind: str, server: str, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"), [("404", "no such model"), ("401", "login"), ("403", "allow"), ("500", "500"), ("loop", "Redirects")]
+    ("kind", "says"),
+    [("404", "no such model"), ("401", "login"), ("403", "allow"), ("500", "500"), ("loop", "Redirects")],
 )
 def test_what_does_not_come_says_why(kind: str, says: str, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert says in ask(kind, server, monkeypatch)
@@ -148,7 +150,20 @@ def test_a_body_that_drips_is_left(server: str, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    "name", ["org/..", "../org", "org/../x", "a/b/c", "-org/x", ".org/x", "org/x--y", "org/x y", "https://host/x", "org/é", "org/x%2f.."]
+    "name",
+    [
+        "org/..",
+        "../org",
+        "org/../x",
+        "a/b/c",
+        "-org/x",
+        ".org/x",
+        "org/x--y",
+        "org/x y",
+        "https://host/x",
+        "org/é",
+        "org/x%2f..",
+    ],
 )
 def test_what_is_no_id_is_never_asked(name: str, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "unknown model" in ask("plain", server, monkeypatch, name)
