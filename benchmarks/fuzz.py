@@ -116,7 +116,8 @@ def by_coverage(target: Target, seconds: float, seed: int, record: Recorder) -> 
     def custom(data: bytes, most: int, number: int) -> bytes:
         return target.mutate(random.Random(number), data)[:most]
 
-    flags = [f"-seed={seed}", f"-max_total_time={int(seconds) + 5}", "-timeout=60", "-rss_limit_mb=4096", "-print_final_stats=0",
+    flags = [f"-seed={seed}", f"-max_total_time={int(seconds) + 5}", "-timeout=60", "-rss_limit_mb=4096",
+        "-print_final_stats=0",
              "-verbosity=0", f"-max_len={MOST_BYTES}", "-len_control=0"]  # fmt: skip
     atheris.Setup([sys.argv[0], *flags, str(corpus)], one, custom_mutator=custom)
     atheris.Fuzz()
@@ -126,7 +127,8 @@ def finish(record: Recorder, seconds: float) -> None:
     """The figures of one target, as a line that the parent process reads."""
     shutil.rmtree(record.sandbox.parents[2], ignore_errors=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"inputs": record.inputs, "seconds": round(seconds), "slowest": round(record.slowest, 2), "peak_mb": round(peak),
+    print(json.dumps({"inputs": record.inputs, "seconds": round(seconds), "slowest": round(record.slowest, 2),
+        "peak_mb": round(peak),
                       "findings": dict(record.found)}), flush=True)  # fmt: skip
 
 
@@ -144,9 +146,7 @@ def child(options: argparse.Namespace, name: str, seconds: float, seed: int) -> 
     """One target in a process of its own, so that memory and crashes are its own."""
     command = [sys.executable, __file__, "--one", name, "--minutes", str(seconds / 60), "--seed", str(seed),
                "--findings", str(options.findings), *(["--coverage"] if options.coverage else [])]  # fmt: skip
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=seconds + 600, check=False
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 600, check=False)
     lines = done.stdout.splitlines()
     for line in lines[:-1]:
         if line.startswith("  FOUND"):
@@ -197,7 +197,8 @@ def main() -> int:
         row = child(options, item.name, seconds * item.weight / weights, seed)
         findings = row["findings"]
         assert isinstance(findings, dict)
-        print(f"{item.name:<12} {row['inputs']:>10,} {row['seconds']:>8.0f} {row['slowest']:>8} {row['peak_mb']:>8} {len(findings):>8}",
+        figures = f"{row['inputs']:>10,} {row['seconds']:>8.0f} {row['slowest']:>8} {row['peak_mb']:>8}"
+        print(f"{item.name:<12} {figures} {len(findings):>8}",
               flush=True)  # fmt: skip
         inputs += int(str(row["inputs"]))
         found.update(findings)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -314,7 +314,7 @@ def merged(files: list[tuple[str, dict[str, Any]]], key: str) -> _Raw:
     return found
 
 
-@cache
+@lru_cache(maxsize=16)  # a server that checks uploads meets a new file each time
 def _catalog(directory: Path, extra: tuple[tuple[Path, int, int], ...]) -> Catalog:
     return Catalog(directory, tuple(path for path, _, _ in extra))
 

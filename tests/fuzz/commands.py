@@ -22,24 +22,36 @@ from tests.fuzz import mutate
 from tests.fuzz.guard import finite_trouble, message_trouble
 
 MODELS = (
-    "Qwen/Qwen3-8B", "qwen3-32b", "google/gemma-3-27b-it", "deepseek-r1", "deepseek-r2", "openai/gpt-oss-120b", "Qwen/Qwen3-8B-AWQ",
-    "@config", "@moe", "@folder", "@junk", "@missing", "@empty", "@latin", "@bom", "@pipe", "org/../x", "..", "nobody/nothing",
+    "Qwen/Qwen3-8B", "qwen3-32b", "google/gemma-3-27b-it", "deepseek-r1", "deepseek-r2", "openai/gpt-oss-120b",
+    "Qwen/Qwen3-8B-AWQ",
+    "@config", "@moe", "@folder", "@junk", "@missing", "@empty", "@latin", "@bom", "@pipe", "org/../x", "..",
+    "nobody/nothing",
     "https://huggingface.co/Qwen/Qwen3-8B", "C:\\models\\config.json", "x" * 600, "a/" * 300,
 )  # fmt: skip
-PARTS = ("h100-sxm", "ascend-910b", "H100_SXM-80GB", "l40s", "b200-sxm", "h100-mig-3g.40gb", "gb200", "mi300x", "tpu-v5e", "cpu", "",
+PARTS = ("h100-sxm", "ascend-910b", "H100_SXM-80GB", "l40s", "b200-sxm", "h100-mig-3g.40gb", "gb200", "mi300x",
+    "tpu-v5e", "cpu", "",
          "ambiguous", "x (y)", "h100-sxm (" + "a" * 150 + ")", "(" * 90)  # fmt: skip
-FILES = ("@study", "@config", "@junk", "@missing", "@empty", "@latin", "@bom", "@folder", "@link", "@dangling", "@readonly", "@null",
+FILES = ("@study", "@config", "@junk", "@missing", "@empty", "@latin", "@bom", "@folder", "@link", "@dangling",
+    "@readonly", "@null",
          "@zero", "@hardware", "@bench", "@calibration", "@long", "@pipe", "../x.yaml", "-", "@rows")  # fmt: skip
-OUTPUTS = ("@out.html", "@out.xlsx", "@out.md", "@out.json", "@out.yaml", "@out", "@folder", "@link", "@dangling", "@readonly", "@null",
+OUTPUTS = ("@out.html", "@out.xlsx", "@out.md", "@out.json", "@out.yaml", "@out", "@folder", "@link", "@dangling",
+    "@readonly", "@null",
            "@long", "@nowhere", "@in-file", "@study", "")  # fmt: skip
-WORDS = ("bf16", "fp8", "int8", "fp8_block", "mxfp4", "nvfp4", "bits4.5", "int4_awq", "vllm", "sglang", "tensorrt-llm", "mindie",
-         "vllm-ascend", "0.19", "1.2", "chat", "rag", "thinking", "en", "zh", "2026-11-24", "all", "compose", "command", "benchmark",
-         "kubernetes", "lws", "kserve", "llm-d", "dynamo", "h100-sxm=2.5", "2", "97%", "0.5", "gpt-4o", "1.2T", "78B", "input",
+WORDS = ("bf16", "fp8", "int8", "fp8_block", "mxfp4", "nvfp4", "bits4.5", "int4_awq", "vllm", "sglang",
+    "tensorrt-llm", "mindie",
+         "vllm-ascend", "0.19", "1.2", "chat", "rag", "thinking", "en", "zh", "2026-11-24", "all", "compose",
+         "command", "benchmark",
+         "kubernetes", "lws", "kserve", "llm-d", "dynamo", "h100-sxm=2.5", "2", "97%", "0.5", "gpt-4o", "1.2T", "78B",
+         "input",
          "output", "blend", "bf16,fp8", "vllm,sglang", "h100-sxm,l40s")  # fmt: skip
-INTEGERS = ("0", "1", "2", "3", "4", "8", "16", "64", "100", "1000", "4096", "100000", "1000000", "10000000", "99999999999", "-1", "-8",
-            "9223372036854775808", "1" * 400, "1e3", "1.5", "1_0", " 7 ", "٣", "0x8", "nan", "inf", "true", "")  # fmt: skip
-FLOATS = ("0", "0.0", "-0.0", "0.1", "0.5", "0.9", "0.99", "1", "1.5", "2", "10", "100", "1000", "32000", "131072", "1e6", "1e9", "1e15",
-          "1e-9", "1e-300", "5e-324", "1e308", "1e400", "-1", "-1e-9", "nan", "-nan", "inf", "-inf", "1_0.5", "٣.٥", "ten", "")  # fmt: skip
+INTEGERS = ("0", "1", "2", "3", "4", "8", "16", "64", "100", "1000", "4096", "100000", "1000000", "10000000",
+    "99999999999", "-1", "-8",
+            "9223372036854775808", "1" * 400, "1e3", "1.5", "1_0", " 7 ", "٣", "0x8", "nan", "inf", "true",
+            "")  # fmt: skip
+FLOATS = ("0", "0.0", "-0.0", "0.1", "0.5", "0.9", "0.99", "1", "1.5", "2", "10", "100", "1000", "32000", "131072",
+    "1e6", "1e9", "1e15",
+          "1e-9", "1e-300", "5e-324", "1e308", "1e400", "-1", "-1e-9", "nan", "-nan", "inf", "-inf", "1_0.5", "٣.٥",
+          "ten", "")  # fmt: skip
 # A command's own results below 0: differences, and bytes that are missing where a model does not fit.
 NEGATIVE = re.compile(
     r"difference|sensitivit|saving|change|bias|margin|break_even|kv_pool|ledger|per_accelerator|study|price_assum"
@@ -112,9 +124,11 @@ def _value(rng: random.Random, kind: str) -> str:
 
 _LENGTHS = ["--input", "1000", "--output", "200"]
 _SEEDS: list[list[str]] = [
-    ["models", "qwen3"], ["models", "--json"], ["hardware"], ["hardware", "--json"], ["hardware", "--catalog", "@hardware"],
+    ["models", "qwen3"], ["models", "--json"], ["hardware"], ["hardware", "--json"], ["hardware", "--catalog",
+    "@hardware"],
     ["hardware", "show", "h100-sxm", "--json"], ["hardware", "check", "@hardware"], ["params", "@config", "--json"],
-    ["params", "Qwen/Qwen3-8B"], ["kv", "google/gemma-3-27b-it", "--curve", "--json"], ["kv", "deepseek-r1", "--tokens", "1000"],
+    ["params", "Qwen/Qwen3-8B"], ["kv", "google/gemma-3-27b-it", "--curve", "--json"], ["kv", "deepseek-r1",
+    "--tokens", "1000"],
     ["memory", "Qwen/Qwen3-32B", "--on", "h100-sxm", "--tp", "2", "--json"], ["memory", "@moe", "--on", "l40s"],
     ["estimate", "Qwen/Qwen3-8B", "--on", "h100-sxm", *_LENGTHS, "--concurrency", "8", "--json"],
     ["estimate", "deepseek-r1", "--on", "h200-sxm", "--tp", "8", "--ep", "8", *_LENGTHS, "--rate", "0.5", "--json"],
@@ -124,7 +138,8 @@ _SEEDS: list[list[str]] = [
     ["plan", "Qwen/Qwen3-8B", "--workload", "chat", "--own"], ["plan", "@study", "--json"],
     ["plan", "Qwen/Qwen3-8B", *_LENGTHS, "--users", "50", "--on", "l40s,h100-sxm", "--write-study", "@out.yaml"],
     ["compare", "Qwen/Qwen3-8B", "Qwen/Qwen3-32B", "--on", "h100-sxm,l40s", "--json"],
-    ["claim", "$0.07 per million tokens, 1.2T/78B, Ascend 910B", "--json"], ["claim", "--reference", "--out", "@out.md"],
+    ["claim", "$0.07 per million tokens, 1.2T/78B, Ascend 910B", "--json"], ["claim", "--reference", "--out",
+    "@out.md"],
     ["claim", "deepseek-r1", "--on", "h100-sxm", "--usd-per-million", "0.5", "--kind", "output"],
     ["validate", "@rows", "--predictions", "@out.csv", "--json"],
     ["calibrate", "@bench", "--on", "h100-sxm", "--model", "Qwen/Qwen3-8B", "--out", "@out.yaml", "--json"],
@@ -180,7 +195,9 @@ def prepare(folder: Path) -> None:
         if not path.exists():
             path.write_bytes(data)
 
-    if (folder / "dangling.yaml").is_symlink() and all((folder / name).exists() for name in ("config.json", "study.yaml")):
+    if (folder / "dangling.yaml").is_symlink() and all(
+        (folder / name).exists() for name in ("config.json", "study.yaml")
+    ):
         return
     put("config.json", (targets.CATALOG / "Qwen__Qwen3-8B.json").read_bytes())
     put("moe.json", (targets.CATALOG / "Qwen__Qwen3-30B-A3B.json").read_bytes())
@@ -203,8 +220,10 @@ def prepare(folder: Path) -> None:
 def named(folder: Path) -> dict[str, str]:
     """What ``@name`` stands for."""
     inside = {name: str(folder / f"{name}.{ending}") for name, ending in (
-        ("config", "json"), ("moe", "json"), ("study", "yaml"), ("hardware", "yaml"), ("bench", "json"), ("calibration", "yaml"),
-        ("rows", "csv"), ("junk", "json"), ("empty", "yaml"), ("latin", "yaml"), ("bom", "yaml"), ("readonly", "yaml"), ("link", "html"),
+        ("config", "json"), ("moe", "json"), ("study", "yaml"), ("hardware", "yaml"), ("bench", "json"),
+        ("calibration", "yaml"),
+        ("rows", "csv"), ("junk", "json"), ("empty", "yaml"), ("latin", "yaml"), ("bom", "yaml"), ("readonly",
+        "yaml"), ("link", "html"),
         ("dangling", "yaml"), ("missing", "yaml"))}  # fmt: skip
     return {
         **inside,
@@ -287,16 +306,9 @@ def call(argv: list[str]) -> list[str]:
             found.append(f"not one line on stderr: {err[:400]!r}")
         elif trouble := message_trouble(lines[-1]):
             found.append(f"stderr has {trouble}: {lines[-1][:300]!r}")
-    if bad := next(
-        (
-            letter
-            for letter in out + err
-            if letter not in "\n" and not letter.isprintable() and letter not in "\u3000\xa0"
-        ),
-        None,
-    ):
-        if "-h" not in argv and "--help" not in argv:
-            found.append(f"prints {bad!r}")
+    bad = next((mark for mark in out + err if mark not in "\n\u3000\xa0" and not mark.isprintable()), None)
+    if bad and not {"-h", "--help", "--json"} & set(argv):  # JSON holds texts as they are; its escapes are its own
+        found.append(f"prints {bad!r}")
     if code in (0, None) and "--json" in argv and out and not {"-h", "--help", "--"} & set(argv):
         try:
             document = json.loads(out, parse_constant=float)

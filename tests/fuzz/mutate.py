@@ -13,14 +13,18 @@ HOSTILE_TEXT = (
     "a" * 300, "a" * 5000, "é\u0301", "名前", "\u202egnp.exe", "\u2028", "\ufeff", "\x1b[31mred", "\r", "a\nb", "\t=1+1",
     "=1+1", "+1", "-1+1", "@SUM(A1)", '=HYPERLINK("http://x","y")', "=cmd|' /C calc'!A0",
     CANARY, '"><img src=x onerror=alert(1)>', "javascript:alert(1)", "[x](javascript:alert(1))", "{{7*7}}", "${7*7}",
-    "$(touch owned)", "`touch owned`", "'; DROP TABLE x;--", "%s%n", "{0.__class__}", "!!python/object/apply:os.system [id]",
-    "../../../etc/passwd", "..", ".", "/", "C:\\x", "CON", "NUL.txt", "~", "a/../b", "org/../x", "//x/y", "file:///etc/passwd",
+    "$(touch owned)", "`touch owned`", "'; DROP TABLE x;--", "%s%n", "{0.__class__}",
+    "!!python/object/apply:os.system [id]",
+    "../../../etc/passwd", "..", ".", "/", "C:\\x", "CON", "NUL.txt", "~", "a/../b", "org/../x", "//x/y",
+    "file:///etc/passwd",
     "http://127.0.0.1/x", "https://huggingface.co/Qwen/Qwen3-8B", "Qwen/Qwen3-8B", "bf16", "fp8", "h100-sxm", "vllm",
     "full_attention", "sliding_attention", "linear_attention", "fp8_block", "int4_awq", "mxfp4", "rate", "fixed",
 )  # fmt: skip
 HOSTILE_NUMBERS: tuple[Any, ...] = (
-    0, 1, 2, 3, 7, 8, 16, 64, 255, 256, 1000, 4096, 10_000, 65_536, 131_072, 10**6, 2**31 - 1, 2**31, 2**32, 10**9, 10**9 + 1,
-    10**12, 2**53, 2**53 + 1, 2**62, 2**63 - 1, 2**63, 2**64, 10**18, 10**30, 10**100, -1, -2, -(10**12), -(2**63), -(10**30),
+    0, 1, 2, 3, 7, 8, 16, 64, 255, 256, 1000, 4096, 10_000, 65_536, 131_072, 10**6, 2**31 - 1, 2**31, 2**32, 10**9,
+    10**9 + 1,
+    10**12, 2**53, 2**53 + 1, 2**62, 2**63 - 1, 2**63, 2**64, 10**18, 10**30, 10**100, -1, -2, -(10**12), -(2**63),
+    -(10**30),
     0.0, -0.0, 0.1, 0.5, 0.999999, 1.0, 1.5, 2.0, 1e-9, 1e-300, 5e-324, 1e9, 1e15, 1e18, 1e300, 1.7e308, -0.5, -1e300,
     float("nan"), float("inf"), float("-inf"),
 )  # fmt: skip
@@ -72,7 +76,8 @@ def near(rng: random.Random, value: Any) -> Any:
         )
     if isinstance(value, str):
         place = rng.randint(0, len(value))
-        return rng.choice((value + rng.choice(HOSTILE_TEXT), value[:place], value.upper(), value * 2, value[:place] + "\x00"
+        return rng.choice((value + rng.choice(HOSTILE_TEXT), value[:place], value.upper(), value * 2,
+            value[:place] + "\x00"
                            + value[place:], value + "x", value[1:], rng.choice(HOSTILE_TEXT) + value))  # fmt: skip
     return hostile(rng)
 
@@ -129,8 +134,10 @@ def raw(rng: random.Random, data: bytes) -> bytes:
         if roll < 0.3 and work:
             work[min(at, len(work) - 1)] = rng.randrange(256)
         elif roll < 0.5:
-            work[at:at] = rng.choice((b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"\r", b'"', b"\\u0000", b"\xed\xa0\x80", b"NaN",
-                                      b"1e999", b"-", b"[" * 50, b"{", b"}", b"]", b",", b":", b"&a ", b"*a", b"!!", b"<<: ", b"# ", b"---\n",
+            work[at:at] = rng.choice((b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"\r", b'"', b"\\u0000",
+                b"\xed\xa0\x80", b"NaN",
+                                      b"1e999", b"-", b"[" * 50, b"{", b"}", b"]", b",", b":", b"&a ", b"*a", b"!!",
+                                      b"<<: ", b"# ", b"---\n",
                                       b"9" * 5000))  # fmt: skip
         elif roll < 0.65:
             del work[at : at + rng.choice((1, 2, 10, 1000))]
@@ -163,9 +170,12 @@ def json_bytes(rng: random.Random, data: bytes, extra: tuple[str, ...] = ()) -> 
 YAML_SNIPPETS = (
     "a: &a [x,x,x,x]\nb: &b [*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b]\nd: [*c,*c,*c,*c]\n",
     "<<: {a: 1}\n", "x: !!python/object/apply:os.system ['touch owned']\n", "x: !!python/name:os.system\n",
-    "x: !!binary 'gICA'\n", "x: !!set {a, b}\n", "x: !!timestamp 2001-12-14\n", "x: 2024-01-01\n", "x: !!float nan\n", "x: .inf\n",
-    "? [a, b]\n: 1\n", "? {a: 1}\n: 1\n", "x: |\n  a\n", "x: 1:30:00\n", "x: 0o17\n", "x: 0b1_1\n", "1: 2\n", "null: 3\n", "true: 4\n", "---\n",
-    "%YAML 9.9\n---\n", "x: " + "[" * 60 + "]" * 60 + "\n", "x: 0x" + "f" * 4000 + "\n", "x: " + "9" * 5000 + "\n", "x: 190:20:30.15\n",
+    "x: !!binary 'gICA'\n", "x: !!set {a, b}\n", "x: !!timestamp 2001-12-14\n", "x: 2024-01-01\n", "x: !!float nan\n",
+    "x: .inf\n",
+    "? [a, b]\n: 1\n", "? {a: 1}\n: 1\n", "x: |\n  a\n", "x: 1:30:00\n", "x: 0o17\n", "x: 0b1_1\n", "1: 2\n",
+    "null: 3\n", "true: 4\n", "---\n",
+    "%YAML 9.9\n---\n", "x: " + "[" * 60 + "]" * 60 + "\n", "x: 0x" + "f" * 4000 + "\n", "x: " + "9" * 5000 + "\n",
+    "x: 190:20:30.15\n",
 )  # fmt: skip
 
 

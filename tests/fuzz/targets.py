@@ -440,7 +440,8 @@ def _deploy(data: bytes, folder: Path) -> list[str]:
 
 def _trace_seeds() -> list[bytes]:
     return [
-        b"TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.9951690,396,109\n",
+        b"TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n"
+        b"2023-11-16 18:15:50.9951690,396,109\n",
         b"arrival,input,output,cached\n0,100,20,10\n1.5,200,30,0\n1.5,7,1,7\n",
         b"Timestamp,Model,Request tokens,Response tokens\n5,ChatGPT,472,18\n45,GPT-4,1087,230\n",
     ]
@@ -622,9 +623,12 @@ def _command(data: bytes, folder: Path) -> list[str]:
 def _rows_seeds() -> list[bytes]:
     """One row each of a serving table, a throughput table and a start-up log's table."""
     tables = (
-        {"row": "r1", "backend": "trtllm", "backend_version": "1.0", "model_path": "Qwen/Qwen3-32B", "system": "h100_sxm", "precision": "fp8",
-         "mode": "agg", "isl": "1024", "osl": "1024", "source": "a; silicon_concurrency=8; b", "gemm_quant_mode": "fp8_block",
-         "moe_quant_mode": "fp8_block", "ttft_ms": "250", "tpot_ms": "12.5", "tp_size": "2", "pp_size": "1", "attention_dp_size": "1",
+        {"row": "r1", "backend": "trtllm", "backend_version": "1.0", "model_path": "Qwen/Qwen3-32B",
+            "system": "h100_sxm", "precision": "fp8",
+         "mode": "agg", "isl": "1024", "osl": "1024", "source": "a; silicon_concurrency=8; b",
+         "gemm_quant_mode": "fp8_block",
+         "moe_quant_mode": "fp8_block", "ttft_ms": "250", "tpot_ms": "12.5", "tp_size": "2", "pp_size": "1",
+         "attention_dp_size": "1",
          "moe_tp_size": "2", "moe_ep_size": "1", "batch_size": "8", "num_workers": "1"},
     )  # fmt: skip
     return ["\n".join((",".join(row), ",".join(row.values()))).encode() for row in tables]
