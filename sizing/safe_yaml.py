@@ -37,15 +37,12 @@ def parse(text: str, name: str, *, depth: int = MAX_DEPTH, aliases: int = 0) -> 
 
 def _problem(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
-    problem = str(getattr(error, "problem", None) or error)
-    if "could not determine a constructor for the tag" in problem:
-        problem = "tags (such as !!python/object) are not allowed"
     where = f" in line {mark.line + 1}" if mark is not None else ""
-    return f"is not valid YAML{where}: {problem[:200]}"
+    return f"is not valid YAML{where}: {str(getattr(error, 'problem', None) or error)[:200]}"
 
 
 def _check_structure(text: str, name: str, most_depth: int, most_aliases: int) -> None:
-    """Refuses deep nesting, many aliases, aliases inside anchored nodes (they multiply), doubled keys."""
+    """Refuses tags, deep nesting, many aliases, aliases inside anchored nodes (they multiply), doubled keys."""
     depth = aliases = 0
     anchored_at: int | None = None
     keys: list[tuple[set[str], bool] | None] = []  # (a mapping's keys, a key comes next); None: a list
@@ -56,6 +53,9 @@ def _check_structure(text: str, name: str, most_depth: int, most_aliases: int) -
                 raise SizingError("YAML aliases are not allowed here", key=name)
             if aliases > most_aliases or anchored_at is not None:
                 raise SizingError("too many YAML aliases, or aliases within anchors", key=name)
+        if getattr(event, "tag", None) is not None:
+            where = f"in line {event.start_mark.line + 1}"
+            raise SizingError(f"is not valid YAML {where}: tags (such as !!python/object) are not allowed", key=name)
         key_comes = bool(keys) and keys[-1] is not None and keys[-1][1]
         if isinstance(event, (yaml.ScalarEvent, yaml.AliasEvent, yaml.CollectionStartEvent)) and keys:
             top = keys[-1]

@@ -25,6 +25,7 @@ for part in (catalog, answer, claim, compare, evidence, report, web):
     part.register(app)
 
 USAGE_ERROR = 2
+INTERRUPTED = 130
 # Newer versions of typer carry click inside, older ones import it: either way this is the base of usage errors.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        _fail("stopped", 130)
+        _fail("stopped", INTERRUPTED)
     except BrokenPipeError:
         _leave_pipe()
     except OSError as error:
@@ -63,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         kind = type(error).__name__
         _fail(f"internal error, {kind}: {error} (please report it; SIZING_DEBUG=1 shows where)", 1)
     else:
+        if code == INTERRUPTED:  # some versions of typer take Ctrl-C themselves
+            _fail("stopped", INTERRUPTED)
         _flush()
         sys.exit(code if isinstance(code, int) else 0)
 

@@ -113,6 +113,10 @@ def read_header(file: str | Path) -> list[StoredTensor]:
             raw = stream.read(length)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error}", key=str(path)) from None
+    except ValueError as error:  # a null byte in the name
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError("is not a valid path", key=str(path)) from None
     try:
         text = raw.decode("utf-8")
         check_values(text, MAX_VALUES, str(path), error=ConfigError)

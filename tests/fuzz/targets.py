@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BENCH = ROOT / "tests" / "data" / "bench"
 CATALOG = ROOT / "sizing" / "model" / "catalog"
 # Results that may be below 0: differences and changes, by the path of the key.
-NEGATIVE = re.compile(r"difference|sensitivit|saving|change|residual|bias|break_even|margin|log_")
+NEGATIVE = re.compile(r"difference|disputes|sensitivit|saving|change|residual|bias|break_even|margin|log_")
 
 Mutation = Callable[[random.Random, bytes], bytes]
 
