@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sizing import safe_yaml
 from sizing.errors import SizingError, nearest
@@ -36,6 +36,16 @@ class ModelChoice(_Part):
     kv_dtype: tuple[str, ...] = ()
     context: int | None = Field(None, ge=1, le=100_000_000)
     config: dict[str, Any] | None = None  # an inline config.json, for a model that is in no catalog
+
+    @field_validator("config")
+    @classmethod
+    def _is_json(cls, config: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Only what JSON can hold: a date of YAML or an infinity would be another study once written."""
+        try:
+            json.dumps(config, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError("must be as in JSON: no dates, no infinity, no NaN") from None
+        return config
 
 
 class Offer(_Part):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,12 @@ def test_a_pattern_of_no_letters() -> None:
     config.pop("layer_types", None)
     with pytest.raises(SizingError, match="sliding_window_pattern"):
         parse_config({**config, "sliding_window_pattern": ""})
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), date(2026, 1, 1)])
+def test_an_inline_config_is_json(value: object) -> None:
+    with pytest.raises(SizingError, match="as in JSON"):
+        parse_study({"model": {"name": "m", "config": {"a": [value]}}, "workload": "chat", "hardware": ["l40s"]})
 
 
 @pytest.mark.parametrize("files", ["5", "{a: 1}", "[5]", "x"])

@@ -8,6 +8,7 @@ import json
 import random
 import re
 import struct
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -156,7 +157,6 @@ def _index_seeds() -> list[bytes]:
 @cache
 def gguf_seeds() -> list[bytes]:
     """Small GGUF files of several families, as the gguf package writes them."""
-    import tempfile
 
     from tests.model.test_gguf import EXTRA, write
 
@@ -575,6 +575,41 @@ def _share(data: bytes, folder: Path) -> list[str]:
     return [] if decode(encode(study)) == study else ["round trip: the link gives another study"]
 
 
+def markdown_trouble(text: str) -> list[str]:
+    """What Markdown of the page would obey: raw HTML, images, links that are no web address."""
+    bare = re.sub(r"\\.|`[^`]*`", "", text)
+    found = re.findall(
+        r"<\s*(?:script|img|a|iframe|svg)\b|!\[[^\]]*\]\(|\]\((?!https?://|#|/)[^)]*\)", bare, re.IGNORECASE
+    )
+    return [f"markdown: {item!r} in {text[:120]!r}" for item in found]
+
+
+def _page_seeds() -> list[bytes]:
+    import streamlit.testing.v1  # noqa: F401  (makes a folder of its own, before anything is watched)
+
+    return _study_seeds()[:3]
+
+
+def _page(data: bytes, folder: Path) -> list[str]:
+    """A page of the web calculator opened with a link: no exception, no text of the study obeyed as Markdown."""
+    from streamlit.testing.v1 import AppTest
+    from streamlit.util import calc_hash
+
+    from sizing.web.share import encode
+
+    rng = random.Random(len(data))
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.query_params["s"] = encode(_load(data, folder)) if rng.random() < 0.8 else data.decode("utf-8", "replace")
+    app.query_params["lang"] = rng.choice(("en", "zh", "xx"))
+    page = rng.choice(("plan", "memory", "speed", "cost", "compare", "claim", "evidence", "catalog"))
+    app._page_hash = calc_hash("" if page == "plan" else page)
+    app.run()
+    found = [f"page {page}: {item.message} {' '.join(item.stack_trace[-4:])}"[:1500] for item in app.exception]
+    for kind in ("markdown", "error", "warning", "success", "info", "caption", "title", "header", "subheader"):
+        found += [trouble for item in getattr(app, kind) for trouble in markdown_trouble(str(item.value))]
+    return found
+
+
 def _upload(data: bytes, folder: Path) -> list[str]:
     from sizing.web.uploads import read_config, read_study
 
@@ -689,6 +724,7 @@ TARGETS: dict[str, Target] = {
         Target("rows", _rows_seeds, mutate.csv_bytes, _rows),
         Target("share", _share_seeds, _mutate_share, _share, 0.5),
         Target("upload", lambda: [*_study_seeds(), *_config_seeds()[:20]], _mutate_study, _upload),
+        Target("page", _page_seeds, _plain_study, _page, 2),
         Target("claim", _claim_seeds, _mutate_text, _claim),
         Target("command", _command_seeds, _mutate_command, _command, 4),
     )

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from sizing.errors import SizingError
 from tests.fuzz import commands, guard
 from tests.fuzz.guard import NEVER_NEGATIVE, Finding, finite_trouble, watched
-from tests.fuzz.targets import TARGETS, html_trouble, xlsx_trouble
+from tests.fuzz.targets import TARGETS, html_trouble, markdown_trouble, xlsx_trouble
 
 # How many inputs a target gets, so that all take some 15 s: most take a millisecond, a report takes half a second.
 INPUTS = {
+    "page": 2,
     "report": 2,
     "deploy": 2,
     "plan": 6,
@@ -49,7 +50,7 @@ def test_no_input_breaks_it(name: str, folder: Path) -> None:
         pytest.importorskip("gguf")
     if name in ("report", "deploy"):
         pytest.importorskip("jinja2")
-    if name == "share":
+    if name in ("share", "page"):
         pytest.importorskip("streamlit")
     corpus = target.seeds()
 
@@ -66,7 +67,7 @@ def test_no_input_breaks_it(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(set(TARGETS) - {"report", "deploy", "plan", "command", "config", "served", "gguf", "rows"})
+    "name", sorted(set(TARGETS) - {"page", "report", "deploy", "plan", "command", "config", "served", "gguf", "rows"})
 )
 def test_unchanged_seeds_are_right(name: str, folder: Path) -> None:
     """Else mutation starts from what is refused at once, and reaches nothing."""
@@ -169,6 +170,9 @@ def test_numbers_that_are_none() -> None:
 
 
 def test_what_a_page_or_a_sheet_must_not_have() -> None:
+    for bad in ("<img src=x>", "[x](javascript:y)", "![a](http://x/y)"):
+        assert markdown_trouble(bad)
+    assert not markdown_trouble(r"\<img src=x\> \[x\]\(y\) [x](https://a.b)")
     assert (
         html_trouble("<p onclick='x()'>a</p>")
         and html_trouble("<img src=x>")
