@@ -54,8 +54,8 @@ def _check_structure(text: str, name: str, most_depth: int, most_aliases: int) -
             if aliases > most_aliases or anchored_at is not None:
                 raise SizingError("too many YAML aliases, or aliases within anchors", key=name)
         if getattr(event, "tag", None) is not None:
-            where = f"in line {event.start_mark.line + 1}"
-            raise SizingError(f"is not valid YAML {where}: tags (such as !!python/object) are not allowed", key=name)
+            where = f" in line {event.start_mark.line + 1}" if event.start_mark else ""
+            raise SizingError(f"is not valid YAML{where}: tags (such as !!python/object) are not allowed", key=name)
         key_comes = bool(keys) and keys[-1] is not None and keys[-1][1]
         if isinstance(event, (yaml.ScalarEvent, yaml.AliasEvent, yaml.CollectionStartEvent)) and keys:
             top = keys[-1]

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -259,6 +260,25 @@ def test_a_figure_beyond_all_measure(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps(row))
     with pytest.raises(SizingError, match="tput_per_gpu: is beyond all measure"):
+        read_benchmark(path)
+
+
+def test_a_file_of_very_many_wrong_entries(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    for text in ("".join(f"- {{id: a{i}}}\n" for i in range(20_000)), "- {}\n" * 20_000):
+        path.write_text("accelerators:\n" + text)
+        started = time.process_time()
+        assert len(check_file(path)) <= 201
+        assert time.process_time() - started < 5
+    path.write_text("".join(f"k{i}: 1\n" for i in range(20_000)))
+    assert "first 200" in str(check_file(path)[-1])
+
+
+def test_json_lines_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sizing.evidence.measurement.MAX_LINES", 10)
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"a": 1}\n' * 11)
+    with pytest.raises(SizingError, match="more than 10 lines"):
         read_benchmark(path)
 
 

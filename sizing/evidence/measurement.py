@@ -17,6 +17,7 @@ from sizing.files import check_values
 
 MAX_DEPTH = 64  # of nested lists and objects
 MAX_VALUES = 6_000_000  # of a document
+MAX_LINES = 500_000  # of a file of JSON Lines
 LARGEST = 1e24  # no figure of a benchmark comes near; times in nanoseconds are 1.7e18
 
 
@@ -219,6 +220,8 @@ def load_documents(path: Path) -> Iterator[tuple[str, object]]:
     lines = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
     if first.msg != "Extra data" or len(lines) < 2:
         raise SizingError(f"is not valid JSON: {first.msg} at line {first.lineno}", key=name)
+    if len(lines) > MAX_LINES:
+        raise SizingError(f"has more than {MAX_LINES:,} lines", key=name)
     for index, line in lines:
         source = f"{name}:{index}"
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +40,7 @@ class Finding:
 
 
 _Remark = tuple[str, str]  # key, message
-MOST_PROBLEMS = 40  # of one entry
+MOST_ERRORS = 200  # that are shown: more of them is no file for this
 
 # Ranges wide enough for every part in the catalog, from a T4 to a GB300 and a CPU socket.
 _MEMORY_GB = (2, 2000)
@@ -56,7 +57,10 @@ def check_file(path: Path) -> list[Finding]:
     path = Path(path)
     try:
         data = yaml_files.read(path)
-        found = list(dict.fromkeys((*_unknown_kinds(data, path.name), *_misfits(data, path))))
+        wrong = chain(_unknown_kinds(data, path.name), _misfits(data, path))
+        found = list(dict.fromkeys(islice(wrong, MOST_ERRORS)))
+        if len(found) == MOST_ERRORS:
+            found.append(Finding("error", path.name, "-", "-", f"there may be more: the first {MOST_ERRORS} are shown"))
         if not found:
             found = sorted(_check(data, path.name, _catalog_with(path)), key=lambda finding: finding.level)
     except SizingError as error:
@@ -85,19 +89,13 @@ def _misfits(data: dict[str, object], path: Path) -> Iterator[Finding]:
     if catalog.extra_files:
         known = {key: value for key, value in data.items() if key in TOP_KEYS}
         catalog = Catalog.with_data(catalog_dir(), path, known)
-    for kind in ENTRY_KINDS:
-        for number, item in enumerate(as_list(data.get(kind), path.name, kind), 1):
-            try:
-                catalog.validate_own(kind, item, path.name, number)
-            except yaml_files.EntryError as error:
-                for problem in error.problems[:MOST_PROBLEMS]:
-                    hint = f" ({problem.hint})" if problem.hint else ""
-                    yield Finding("error", path.name, error.entry, problem.key or "-", f"{problem.message}{hint}")
-                if len(error.problems) > MOST_PROBLEMS:
-                    more = f"and {len(error.problems) - MOST_PROBLEMS} more problems"
-                    yield Finding("error", path.name, error.entry, "-", more)
-            except SizingError as error:
-                yield _finding(path.name, error)
+    for error in (error for kind in ENTRY_KINDS for error in catalog.misfits(kind, path.name, data)):
+        if not isinstance(error, yaml_files.EntryError):
+            yield _finding(path.name, error)
+            continue
+        for problem in error.problems:
+            hint = f" ({problem.hint})" if problem.hint else ""
+            yield Finding("error", path.name, error.entry, problem.key or "-", f"{problem.message}{hint}")
 
 
 def _catalog_with(path: Path) -> Catalog:

@@ -132,23 +132,28 @@ class Catalog:
             found[key] = as_accelerator(part, found[part.parent])
         return found
 
-    def validate_own(self, kind: str, item: dict[str, Any], file: str, number: int) -> None:
-        """Raise EntryError for an entry of one's own file that, merged over the one of its id, breaks its schema.
+    def misfits(self, kind: str, file: str, data: dict[str, Any]) -> Iterator[SizingError]:
+        """The error of each of a file's entries of a kind that, merged over the entry of its id, breaks its schema.
 
-        ``kind``: one of ``ENTRY_KINDS``; ``number``: its place in the file's list, for entries that have no id.
+        ``kind``: one of ``ENTRY_KINDS``; ``data``: the file's content.
         """
-        if kind in _PRICE_LISTS:
-            yaml_files.validate(_PRICE_LISTS[kind], item, file=file, entry=f"{kind}[{number}]")
+        try:
+            items = as_list(data.get(kind), file, kind)
+            files = self._core if kind in ("families", "accelerators", "slices") else self._server_data
+            raw = merged(files, kind) if kind in _LISTS else {}
+        except SizingError as error:
+            yield error
             return
-        files = self._core if kind in ("families", "accelerators", "slices") else self._server_data
-        key = item.get("id")
-        raw = merged(files, kind)
-        if not isinstance(key, str) or key not in raw:
-            raise SizingError("an entry has no id (a text such as 'h100-sxm')", key=f"{file}: {kind}")
-        if kind == "accelerators":
-            self._accelerator(file, key, raw[key][1])
-        else:
-            yaml_files.validate(_LISTS[kind], raw[key][1], file=file, entry=key)
+        for number, item in enumerate(items, 1):
+            try:
+                if kind in _PRICE_LISTS:
+                    yaml_files.validate(_PRICE_LISTS[kind], item, file=file, entry=f"{kind}[{number}]")
+                elif kind == "accelerators":
+                    self._accelerator(file, item["id"], raw[item["id"]][1])
+                else:
+                    yaml_files.validate(_LISTS[kind], raw[item["id"]][1], file=file, entry=item["id"])
+            except SizingError as error:
+                yield error
 
     def _accelerator(self, file: str, key: str, data: dict[str, Any]) -> Accelerator:
         family = self.families.get(str(data.get("family")))
