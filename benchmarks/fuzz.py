@@ -28,8 +28,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+from tests.fuzz.base import Target  # noqa: E402
 from tests.fuzz.guard import Finding, sandbox_folder, watched  # noqa: E402
-from tests.fuzz.targets import TARGETS, Target  # noqa: E402
+from tests.fuzz.targets import TARGETS  # noqa: E402
 
 MOST_BYTES = 2_000_000  # of one input
 KEPT = 3000  # inputs of a corpus

@@ -188,7 +188,7 @@ def change(rng: random.Random, data: bytes) -> bytes:
 
 def prepare(folder: Path) -> None:
     """The files that ``@name`` stands for, fresh."""
-    from tests.fuzz import targets
+    from tests.fuzz import base, documents, targets
 
     def put(name: str, data: bytes) -> None:
         path = folder / name
@@ -199,11 +199,11 @@ def prepare(folder: Path) -> None:
         (folder / name).exists() for name in ("config.json", "study.yaml")
     ):
         return
-    put("config.json", (targets.CATALOG / "Qwen__Qwen3-8B.json").read_bytes())
-    put("moe.json", (targets.CATALOG / "Qwen__Qwen3-30B-A3B.json").read_bytes())
-    put("study.yaml", targets._study_seeds()[1])
+    put("config.json", (base.CATALOG / "Qwen__Qwen3-8B.json").read_bytes())
+    put("moe.json", (base.CATALOG / "Qwen__Qwen3-30B-A3B.json").read_bytes())
+    put("study.yaml", documents.study_seeds()[1])
     put("hardware.yaml", targets._hardware_seeds()[-2])
-    put("bench.json", (targets.BENCH / "vllm_new.json").read_bytes())
+    put("bench.json", (base.BENCH / "vllm_new.json").read_bytes())
     put("calibration.yaml", targets._calibration_seeds()[0])
     put("rows.csv", targets._rows_seeds()[0])
     put("junk.json", b'{"model_type": "qwen3", "hidden_size": [}')

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from sizing.errors import SizingError
 from tests.fuzz import commands, guard
+from tests.fuzz.documents import html_trouble, markdown_trouble, xlsx_trouble
 from tests.fuzz.guard import NEVER_NEGATIVE, Finding, finite_trouble, watched
-from tests.fuzz.targets import TARGETS, html_trouble, markdown_trouble, xlsx_trouble
+from tests.fuzz.targets import TARGETS
 
 # How many inputs a target gets, so that all take some 15 s: most take a millisecond, a report takes half a second.
 INPUTS = {
