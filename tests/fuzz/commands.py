@@ -71,7 +71,7 @@ def _kind(param: Any) -> str:
 
 @cache
 def commands() -> dict[tuple[str, ...], list[Option]]:
-    """Every subcommand with its options and arguments, as typer knows them. ``app`` starts a server and is apart."""
+    """Every subcommand with its options and arguments, as typer knows them."""
     import typer.main
 
     from sizing.cli import app
@@ -89,8 +89,7 @@ def commands() -> dict[tuple[str, ...], list[Option]]:
                 options += [(flag, f"{param.name}:{kind}", param.is_flag) for flag in param.opts]
         found[path] = options
         for name, inner in getattr(command, "commands", {}).items():
-            if name != "app":
-                visit(inner, (*path, name))
+            visit(inner, (*path, name))
 
     visit(command, ())
     return found
@@ -124,6 +123,7 @@ def _value(rng: random.Random, kind: str) -> str:
 
 _LENGTHS = ["--input", "1000", "--output", "200"]
 _SEEDS: list[list[str]] = [
+    ["app", "--port", "8501", "--address", "localhost", "--headless"],
     ["models", "qwen3"], ["models", "--json"], ["hardware"], ["hardware", "--json"], ["hardware", "--catalog",
     "@hardware"],
     ["hardware", "show", "h100-sxm", "--json"], ["hardware", "check", "@hardware"], ["params", "@config", "--json"],
@@ -257,11 +257,13 @@ def _streams() -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
 
 @cache
 def _build_once() -> None:
-    """typer builds all commands anew at each call, which takes longer than most of them."""
+    """typer builds all commands anew at each call, which takes longer than most of them; ``app`` must start no server."""
     import typer.main
 
     from sizing import cli
+    from sizing.web import launch
 
+    launch.launch = lambda port, address, headless: launch.arguments(port, address, headless)  # type: ignore[assignment]
     commands()
     cli.app = typer.main.get_command(cli.app)  # type: ignore[assignment]
 
@@ -327,7 +329,7 @@ def run(data: bytes, folder: Path) -> list[str]:
             return []
     except (ValueError, RecursionError):
         return []
-    if argv[:1] == ["app"] or any("\0" in item for item in argv):
+    if any("\0" in item for item in argv):
         return []
     prepare(folder)
     known = named(folder)
