@@ -397,6 +397,14 @@ def test_ctrl_c_in_a_process(tmp_path: Path) -> None:
     assert (running.returncode, err) == (130, b"sizing: stopped\n")
 
 
+@pytest.mark.parametrize("tpot", ["-1", "0", "nan", "inf"])
+def test_a_limit_that_is_none(tpot: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "qwen3-8b", "--tpot", tpot, "--json"])
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out) == (2, "") and "--tpot" in err
+
+
 def test_reference_claims_have_no_json(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["claim", "--reference", "--json"])
