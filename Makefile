@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.created
 	$(BIN)/python -m pip install -q -e '.[dev]'
 	@touch $@
 
-.PHONY: help install system app test lint fmt docs wheel-check benchmarks clean
+.PHONY: help install system app test lint fmt docs wheel-check benchmarks fuzz clean
 
 install: $(VENV)/.installed  ## create .venv with everything
 
@@ -56,6 +56,9 @@ docs: $(VENV)/.installed  ## build the documentation site into build/site
 
 wheel-check: $(VENV)/.installed  ## build the release, install it alone, ask it (DIST=folder keeps the files)
 	$(BIN)/python tools/wheel_check.py $(if $(DIST),--keep $(DIST))
+
+fuzz: $(VENV)/.installed  ## half an hour of hostile input (FUZZ_ARGS="--minutes 5")
+	PYTHONPATH=. $(BIN)/python benchmarks/fuzz.py $(FUZZ_ARGS)
 
 clean:  ## remove what make created
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache

@@ -1,6 +1,17 @@
-"""``python -m sizing`` is the command line."""
+"""``python -m sizing`` and ``sizing`` are the command line."""
 
-from sizing.cli import main
+import sys
+
+
+def run() -> None:
+    """Run the command line; Ctrl-C while it still loads is as quiet as later."""
+    try:
+        from sizing.cli import main
+    except KeyboardInterrupt:
+        print("sizing: stopped", file=sys.stderr)
+        sys.exit(130)
+    main()
+
 
 if __name__ == "__main__":
-    main()
+    run()

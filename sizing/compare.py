@@ -21,6 +21,7 @@ from sizing.model.counts import kv_bytes
 from sizing.target import Target, as_model, resolve_target
 
 CONTEXTS = (1024, 8192, 32_768, 131_072)  # tokens at which the cache of one sequence is given
+MOST_TPOT_S = 1_000_000  # as good as no limit
 MOST_ROWS = 60
 #: What ratios are given of, and whether more is better (for people; the ratio is always row over first).
 RATIOS = (
@@ -122,6 +123,8 @@ def compare(
     catalog = catalog or load_catalog()
     check_length(input_tokens, "--input")
     check_length(output_tokens, "--output")
+    if not 0 < most_tpot_s <= MOST_TPOT_S:
+        raise SizingError(f"must be above 0 and at most {MOST_TPOT_S:,} s, not {most_tpot_s}", key="--tpot")
     if not models or not accelerators:
         raise SizingError("needs at least one model and one accelerator", key="compare")
     if len(models) * len(accelerators) > MOST_ROWS:

@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+MOST_KEY = 300  # characters of an error's parts
+MOST_MESSAGE = 800
+MOST_HINT = 400
+
+
+def printable(text: str) -> str:
+    """``text`` with what a terminal or a page would obey and not show (controls, direction marks) escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        mark if mark.isprintable() or unicodedata.category(mark) == "Zs" else mark.encode("unicode_escape").decode()
+        for mark in text
+    )
+
+
+def one_line(text: str, most: int = MOST_MESSAGE) -> str:
+    """``text`` as one printable line, its middle cut out beyond ``most`` characters."""
+    line = printable(" ".join(text[: 20 * most].split()))
+    return line if len(line) <= most else f"{line[: most - most // 3 - 3]}...{line[-(most // 3) :]}"
 
 
 class SizingError(ValueError):
-    """Bad input. The message is shown to the user as it is; the command line exits with 2.
+    """Bad input. The message is shown to the user, as one printable line; the command line exits with 2.
 
-    ``key`` names the flag, config key or file that is at fault, ``hint`` what would be right.
+    ``key`` names the flag, config key or file that is at fault, ``hint`` what would be right. What they quote may be
+    anything: it is made printable and cut here, so no caller needs to.
     """
 
     def __init__(self, message: str, *, key: str | None = None, hint: str | None = None) -> None:
-        self.key = key
-        self.hint = hint
-        self.message = message
-        text = f"{key}: {message}" if key else message
-        if hint:
-            text = f"{text} ({hint})"
-        super().__init__(text)
+        self.key = one_line(key, MOST_KEY) if key else key
+        self.hint = one_line(hint, MOST_HINT) if hint else hint
+        self.message = one_line(message)
+        text = f"{self.key}: {self.message}" if self.key else self.message
+        super().__init__(f"{text} ({self.hint})" if self.hint else text)
 
 
 class UnknownNameError(SizingError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -39,6 +39,8 @@ from sizing.survey import space_of, survey
 from sizing.target import Target, as_model, native_scheme, resolve_target, runs, usual_engine
 
 GIB = 2.0**30
+MOST_TARGETS = 1000  # of one search: each takes a tenth of a second
+Item = TypeVar("Item")
 
 
 class MapsWork(Protocol):
@@ -191,13 +193,21 @@ def _targets(
     calibration: Calibration | None = None,
 ) -> Iterator[_Priced]:
     """Every accelerator x engine x formats that can run, with its price."""
-    for offer in study.hardware:
+    tried = 0
+    for offer in _once(study.hardware):
         accelerator, said = catalog.resolve(offer.accelerator)
         assumptions += said
-        engines = study.engine.names or (usual_engine(accelerator),)
+        engines = _once(study.engine.names) or (usual_engine(accelerator),)
         for engine in engines:
-            for weights in _weight_choices(study, arch, accelerator):
-                for kv_dtype in study.model.kv_dtype or (None,):
+            for weights in _once(_weight_choices(study, arch, accelerator)):
+                for kv_dtype in _once(study.model.kv_dtype) or (None,):
+                    tried += 1
+                    if tried > MOST_TARGETS:
+                        raise SizingError(
+                            f"more than {MOST_TARGETS:,} combinations of offers, engines and formats",
+                            key="hardware",
+                            hint="offer fewer accelerators, or fewer formats",
+                        )
                     try:
                         target = resolve_target(
                             arch,
@@ -220,6 +230,11 @@ def _targets(
                         continue
                     assumptions += [item for item in target.assumptions if "HYPOTHETICAL" in item]
                     yield _price(study, offer, target)
+
+
+def _once(items: Iterable[Item]) -> tuple[Item, ...]:
+    """The items in their order, each once: what is offered twice is searched once."""
+    return tuple(dict.fromkeys(items))
 
 
 def _check_formats(target: Target) -> None:

@@ -83,10 +83,13 @@ def test_an_ambiguous_name_says_what_it_took(document: Any) -> None:
 
 def test_hardware_check(run: Any, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("accelerators:\n  - id: x\n    nmae: y\n")
+    path.write_text("accelerators:\n  - {id: h100-sxm, tdp_w: many, memory: {nominal_gb: -1}, tpd_w: 5}\n")
     code, out, _ = run("hardware", "check", str(path))
     assert code == 2
-    assert "mine.yaml" in out and "1 errors" in out
+    lines = out.splitlines()
+    assert lines[0] == "error: mine.yaml: h100-sxm: tpd_w: unknown key 'tpd_w' (did you mean tdp_w?)"
+    assert "memory.nominal_gb" in lines[1] and "tdp_w: Input should be a valid number" in lines[2]
+    assert lines[-1] == "mine.yaml: 3 errors, 0 warnings"
 
 
 def test_params(document: Any) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 import sizing
 from sizing.cli import answer, catalog, claim, compare, evidence, report, web
-from sizing.errors import SizingError
+from sizing.errors import SizingError, one_line
 
 app = typer.Typer(
     name="sizing",
@@ -41,12 +42,9 @@ for part in (catalog, answer, claim, compare, evidence, report, web):
     part.register(app)
 
 USAGE_ERROR = 2
+INTERRUPTED = 130
 # Newer versions of typer carry click inside, older ones import it: either way this is the base of usage errors.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -55,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     ``SIZING_DEBUG=1`` in the environment shows tracebacks all the same.
     """
     debug = os.environ.get("SIZING_DEBUG") == "1"
+    _open_streams()
     try:
         code = app(args=list(argv) if argv is not None else None, standalone_mode=False)
     except SizingError as error:
@@ -68,10 +67,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        _fail("stopped", 130)
+        _fail("stopped", INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _leave_pipe()
     except OSError as error:
         if debug:
             raise
@@ -83,7 +81,36 @@ def main(argv: Sequence[str] | None = None) -> None:
         kind = type(error).__name__
         _fail(f"internal error, {kind}: {error} (please report it; SIZING_DEBUG=1 shows where)", 1)
     else:
+        if code == INTERRUPTED:  # some versions of typer take Ctrl-C themselves
+            _fail("stopped", INTERRUPTED)
+        _flush()
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_streams() -> None:
+    """Closed streams become the null device; what a stream's encoding can't hold (locale C) is escaped, not an error."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (for the process's whole life)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flush() -> None:
+    """Meet a full disk or a closed pipe here, where it is a line, and not in the interpreter's end."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _leave_pipe()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"stdout: {error.strerror or error}", USAGE_ERROR)
+
+
+def _leave_pipe() -> NoReturn:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
 
 
 def _usage_message(error: Any) -> str:
@@ -92,6 +119,6 @@ def _usage_message(error: Any) -> str:
     return f"{message} (see '{context} --help')"
 
 
-def _fail(message: str, code: int) -> None:
-    print(f"sizing: {_one_line(message)}", file=sys.stderr)
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"sizing: {one_line(message, 1400)}", file=sys.stderr)
     sys.exit(code)

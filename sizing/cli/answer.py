@@ -10,7 +10,7 @@ import typer
 from sizing.cli import options as opt
 from sizing.cli.output import line, message, print_json, table
 from sizing.errors import SizingError
-from sizing.files import write_text
+from sizing.files import read_text, write_text
 from sizing.units import digits, gib, seconds, usd
 
 Lengths = Annotated[int | None, typer.Option("--input", help="Mean input tokens of a request.")]
@@ -250,7 +250,7 @@ def plan(
     from sizing.study import load_study
 
     found = load_catalog(catalog)
-    if study.lower().endswith((".yaml", ".yml")) or (study.lower().endswith(".json") and _is_study(study)):
+    if study.lower().endswith((".yaml", ".yml")) or _is_study(study):
         given = load_study(study)
     else:
         given = _study_of_flags(
@@ -315,14 +315,18 @@ def _whole(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else digits(value)
 
 
-def _is_study(path: str) -> bool:
-    """Whether a JSON file is a study (has a workload) and not a model's config.json."""
+def _is_study(name: str) -> bool:
+    """Whether a name is a pipe (``/dev/stdin``), or a JSON file that is a study (has a workload) and no config.json."""
     import json
 
+    from sizing.model.config import MAX_FILE_BYTES
+
     try:
-        with Path(path).open(encoding="utf-8") as file:
-            data = json.loads(file.read(2_000_000))
-    except (OSError, ValueError):
+        path = Path(name)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            return True
+        data = json.loads(read_text(path, MAX_FILE_BYTES)) if path.suffix.lower() == ".json" else None
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(data, dict) and "workload" in data
 

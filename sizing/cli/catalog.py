@@ -135,11 +135,11 @@ def hardware_check(file: Annotated[Path, typer.Argument(help="YAML file of your 
     """Check a catalog file of your own: keys, units, plausibility."""
     from sizing.hardware import check_file
 
-    if not file.is_file():
+    if not file.exists():
         raise SizingError("no such file", key=str(file))
     findings = check_file(file)
     for item in findings:
-        line(f"{item.level}: {item.file}: {item.entry}: {item.key}: {item.message}")
+        line(str(item))
     errors = sum(1 for item in findings if item.level == "error")
     line(f"{file.name}: {errors} errors, {len(findings) - errors} warnings")
     if errors:

@@ -60,6 +60,10 @@ def claim(
 
     found = load_catalog(catalog)
     if reference:
+        if as_json:
+            raise SizingError(
+                "the reference claims are a document", key="--json", hint="leave out --json, or --reference"
+            )
         _reference(found, out)
         return
     if kind not in (None, "input", "output", "blend"):

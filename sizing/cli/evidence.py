@@ -37,11 +37,12 @@ def validate(
 
     kind = "throughput" if throughput else "memory" if memory else "serving"
     found = validation.run(kind, rows)
+    page = found.html() if html is not None else ""
     if predictions is not None:
         write_text(predictions, found.csv())
         message(f"wrote {predictions}: {found.answered} of {found.total} rows predicted")
     if html is not None:
-        write_text(html, found.html())
+        write_text(html, page)
         message(f"wrote {html}")
     if as_json:
         print_json(found.to_dict())

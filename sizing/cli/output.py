@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sizing.errors import printable
+
 #: Of all documents of ``--json``: raised when a key is renamed, removed or changes its meaning; new keys don't raise it.
 JSON_VERSION = 1
 
@@ -33,12 +35,13 @@ def plain(value: Any) -> Any:
 def print_json(document: dict[str, Any]) -> None:
     """One JSON document on stdout and nothing else; ``json_version`` says which contract its keys keep."""
     versioned = {"json_version": JSON_VERSION, **plain(document)}
-    sys.stdout.write(json.dumps(versioned, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    wide = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")  # else escapes, which JSON has too
+    sys.stdout.write(json.dumps(versioned, indent=2, ensure_ascii=not wide, allow_nan=False) + "\n")
 
 
 def message(text: str) -> None:
     """A note for the person, on stderr."""
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
@@ -47,14 +50,14 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
-    view = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    view = Table(title=printable(title) or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, name in enumerate(columns):
         view.add_column(name, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
-        view.add_row(*(str(cell) for cell in row))
+        view.add_row(*(printable(str(cell)) for cell in row))
     console.print(view)
 
 
 def line(text: str = "") -> None:
-    """A line on stdout."""
-    sys.stdout.write(text + "\n")
+    """Text on stdout; what a terminal would obey in it is escaped."""
+    sys.stdout.write("\n".join(map(printable, text.split("\n"))) + "\n")

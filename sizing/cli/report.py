@@ -65,7 +65,10 @@ def deploy(
     files = deployment_files(spec_of(result, plan, date=date, catalog=found), kind)
     if output.exists() and not output.is_dir():
         raise SizingError("is not a directory", key="-o")
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SizingError(f"can't be made: {error.strerror or error}", key=str(output)) from None
     for name, content in files.items():
         if Path(name).name != name:
             raise SizingError(f"{name[:80]!r} is not a plain file name", key="-o")

@@ -7,7 +7,7 @@ import statistics
 from typing import Any
 
 from sizing.evidence.fields import engine_name
-from sizing.evidence.measurement import Fields, Latency, Measurement
+from sizing.evidence.measurement import LARGEST, Fields, Latency, Measurement
 
 _TP = ("tensor_parallel_size", "tp_size", "tensor_parallel", "tp")
 _PP = ("pipeline_parallel_size", "pp_size", "pp")
@@ -54,7 +54,7 @@ def _numbers(raw: Any) -> list[float]:
     if not isinstance(raw, list):
         return []
     plain = (x for x in raw if isinstance(x, int | float) and not isinstance(x, bool))
-    return [float(x) for x in plain if 0 < x < 1e300]
+    return [float(x) for x in plain if 0 < x <= LARGEST]
 
 
 def quantiles(values: list[float]) -> Latency:

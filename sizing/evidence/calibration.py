@@ -17,10 +17,11 @@ from typing import Any
 
 import yaml
 
+from sizing import safe_yaml
 from sizing.errors import SizingError
 from sizing.evidence.intervals import Spread
 from sizing.evidence.serving_curves import ServingCoefficients
-from sizing.files import write_text
+from sizing.files import read_text, write_text
 
 RUN_SIGMA = 0.08  # log: run-to-run noise and what a setting has of its own
 # The same for a first token: much of it is waiting, which says little of prefill (the fit's own errors are of this size).
@@ -137,12 +138,7 @@ def write_calibration(found: Calibration, path: Path) -> None:
 
 def load_calibration(path: Path) -> Calibration:
     """Read a calibration file; raises SizingError that names the key at fault."""
-    from sizing.study import parse_yaml
-
-    try:
-        data: Any = parse_yaml(path.read_text(encoding="utf-8"), path.name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SizingError(f"can't be read: {error}", key=str(path)) from None
+    data: Any = safe_yaml.parse(read_text(path, safe_yaml.MAX_BYTES), path.name)
     if not isinstance(data, dict) or data.get("version") != VERSION:
         raise SizingError(
             "is not a calibration file of version 1", key=str(path), hint="write it with sizing calibrate"
@@ -153,7 +149,7 @@ def load_calibration(path: Path) -> Calibration:
             accelerator=_text(data["accelerator"], "accelerator"),
             decode=_shift(data["decode"], "decode"),
             prefill=_shift(data["prefill"], "prefill"),
-            files=tuple(_text(item, "files") for item in data.get("files") or ()),
+            files=_texts(data.get("files"), "files"),
         )
     except KeyError as error:
         raise SizingError(f"lacks {error.args[0]}", key=str(path)) from None
@@ -165,6 +161,12 @@ def _text(value: Any, key: str) -> str:
     return value
 
 
+def _texts(value: Any, key: str) -> tuple[str, ...]:
+    if not isinstance(value, list | None):
+        raise SizingError("must be a list of short texts", key=key)
+    return tuple(_text(item, key) for item in value or ())
+
+
 def _shift(value: Any, key: str) -> Shift:
     if not isinstance(value, dict):
         raise SizingError("must have factor, sigma and runs", key=key)
@@ -172,6 +174,6 @@ def _shift(value: Any, key: str) -> Shift:
     for name, low, high in (("factor", 0.01, 100.0), ("sigma", 0.0, 3.0), ("runs", 0, 1e9)):
         number = value.get(name)
         if isinstance(number, bool) or not isinstance(number, (int, float)) or not low <= number <= high:
-            raise SizingError(f"must be a number from {low} to {high}, not {number!r}", key=f"{key}.{name}")
+            raise SizingError(f"must be a number from {low} to {high}, not {str(number)[:40]!r}", key=f"{key}.{name}")
         numbers[name] = float(number)
     return Shift(numbers["factor"], numbers["sigma"], int(numbers["runs"]))

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sizing import files
 from sizing.errors import SizingError
 
 MAX_BYTES = 64 * 2**20  # of a file, unpacked
@@ -91,13 +92,7 @@ def read_bytes(path: Path) -> bytes:
     Raises SizingError when the file is missing, unreadable, damaged or too large.
     """
     name = str(path)
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SizingError(f"cannot be read: {error.strerror or error}", key=name) from None
-    except ValueError:  # a null byte in the path
-        raise SizingError("is not a valid path", key=show(name)) from None
+    raw = files.read_bytes(path, MAX_BYTES)
     if raw[:2] == b"\x1f\x8b":
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(raw)) as stream:
@@ -105,7 +100,7 @@ def read_bytes(path: Path) -> bytes:
         except (OSError, EOFError, zlib.error):
             raise SizingError("is a damaged gzip file", key=name) from None
     if len(raw) > MAX_BYTES:
-        raise SizingError(f"is larger than {MAX_BYTES // 2**20} MiB", key=name)
+        raise SizingError(f"larger than {MAX_BYTES:,} bytes unpacked, the most that is read", key=name)
     return raw
 
 

@@ -13,8 +13,12 @@ from typing import Any
 
 from sizing.errors import SizingError
 from sizing.evidence.fields import number, read_text, show
+from sizing.files import check_values
 
 MAX_DEPTH = 64  # of nested lists and objects
+MAX_VALUES = 6_000_000  # of a document
+MAX_LINES = 500_000  # of a file of JSON Lines
+LARGEST = 1e24  # no figure of a benchmark comes near; times in nanoseconds are 1.7e18
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,8 @@ class Fields:
                 if math.isinf(value) and value > 0:
                     continue
                 raise self.wrong(key, "must not be negative", raw)
+            if math.isfinite(value) and value > LARGEST:
+                raise self.wrong(key, "is beyond all measure", raw)
             return value * scale
         return None
 
@@ -186,6 +192,7 @@ def _too_deep(value: object) -> bool:
 
 
 def _parse(text: str, source: str) -> object:
+    check_values(text, MAX_VALUES, source)
     try:
         data = json.loads(text, parse_constant=_refuse)
     except RecursionError:
@@ -213,6 +220,8 @@ def load_documents(path: Path) -> Iterator[tuple[str, object]]:
     lines = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
     if first.msg != "Extra data" or len(lines) < 2:
         raise SizingError(f"is not valid JSON: {first.msg} at line {first.lineno}", key=name)
+    if len(lines) > MAX_LINES:
+        raise SizingError(f"has more than {MAX_LINES:,} lines", key=name)
     for index, line in lines:
         source = f"{name}:{index}"
         try:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
-from sizing.errors import SizingError
+from sizing.errors import SizingError, one_line
 from sizing.hardware import yaml_files
-from sizing.hardware.loader import Catalog, as_list, catalog_dir, check_top_keys, load_catalog, normalize
+from sizing.hardware.loader import (
+    ENTRY_KINDS,
+    TOP_KEYS,
+    Catalog,
+    as_list,
+    catalog_dir,
+    check_top_keys,
+    load_catalog,
+    normalize,
+)
 from sizing.hardware.models import Accelerator, Server
 from sizing.hardware.price_models import RentalQuote
 
@@ -26,10 +36,11 @@ class Finding:
 
     def __str__(self) -> str:
         where = ": ".join(part for part in (self.file, self.entry, self.key) if part != "-")
-        return f"{self.level}: {where}: {self.message}"
+        return one_line(f"{self.level}: {where}: {self.message}")
 
 
 _Remark = tuple[str, str]  # key, message
+MOST_ERRORS = 200  # that are shown: more of them is no file for this
 
 # Ranges wide enough for every part in the catalog, from a T4 to a GB300 and a CPU socket.
 _MEMORY_GB = (2, 2000)
@@ -46,14 +57,45 @@ def check_file(path: Path) -> list[Finding]:
     path = Path(path)
     try:
         data = yaml_files.read(path)
-        check_top_keys(path.name, data)
-        catalog = _catalog_with(path)
-        findings = list(_check(data, path.name, catalog))
+        wrong = chain(_unknown_kinds(data, path.name), _misfits(data, path))
+        found = list(dict.fromkeys(islice(wrong, MOST_ERRORS)))
+        if len(found) == MOST_ERRORS:
+            found.append(Finding("error", path.name, "-", "-", f"there may be more: the first {MOST_ERRORS} are shown"))
+        if not found:
+            found = sorted(_check(data, path.name, _catalog_with(path)), key=lambda finding: finding.level)
     except SizingError as error:
-        where = (error.key or "-").removeprefix(path.name).removeprefix(": ") or "-"
-        text = f"{error.message} ({error.hint})" if error.hint else error.message
-        return [Finding("error", path.name, where, "-", text)]
-    return sorted(findings, key=lambda finding: finding.level)
+        found = [_finding(path.name, error)]
+    return found
+
+
+def _finding(file: str, error: SizingError) -> Finding:
+    where = (error.key or "-").removeprefix(file).removeprefix(": ") or "-"
+    text = f"{error.message} ({error.hint})" if error.hint else error.message
+    return Finding("error", file, where, "-", text)
+
+
+def _unknown_kinds(data: dict[str, object], file: str) -> Iterator[Finding]:
+    """Every top-level key that no kind of entry has."""
+    for key in data:
+        try:
+            check_top_keys(file, {key: None})
+        except SizingError as error:
+            yield _finding(file, error)
+
+
+def _misfits(data: dict[str, object], path: Path) -> Iterator[Finding]:
+    """Every problem of every entry of the file with its schema; entries in order, misspelt keys of each first."""
+    catalog = _catalog_with(path)
+    if catalog.extra_files:
+        known = {key: value for key, value in data.items() if key in TOP_KEYS}
+        catalog = Catalog.with_data(catalog_dir(), path, known)
+    for error in (error for kind in ENTRY_KINDS for error in catalog.misfits(kind, path.name, data)):
+        if not isinstance(error, yaml_files.EntryError):
+            yield _finding(path.name, error)
+            continue
+        for problem in error.problems:
+            hint = f" ({problem.hint})" if problem.hint else ""
+            yield Finding("error", path.name, error.entry, problem.key or "-", f"{problem.message}{hint}")
 
 
 def _catalog_with(path: Path) -> Catalog:

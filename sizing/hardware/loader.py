@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ _SAME_QUOTE = {
     "purchase_quotes": ("accelerator",),
     "api_prices": ("provider", "model"),
 }
-_TOP_KEYS = (*_LISTS, *_PRICE_LISTS, "price_sources", "price_assumptions")
+ENTRY_KINDS = (*_LISTS, *_PRICE_LISTS)
+TOP_KEYS = (*_LISTS, *_PRICE_LISTS, "price_sources", "price_assumptions")
 
 
 def catalog_dir() -> Path:
@@ -67,6 +68,13 @@ class Catalog:
         self.directory = directory
         self.extra_files = extra
         self.known_prices: dict[tuple[str, str], Price] = {}  # (accelerator, term), worked out once
+
+    @classmethod
+    def with_data(cls, directory: Path, path: Path, data: dict[str, Any]) -> Catalog:
+        """The catalog of a directory with the content of one more file on top, as it was read from ``path``."""
+        made = cls(directory, (path,))
+        made._extra = [(path.name, data)]
+        return made
 
     # -- reading
 
@@ -124,6 +132,29 @@ class Catalog:
             found[key] = as_accelerator(part, found[part.parent])
         return found
 
+    def misfits(self, kind: str, file: str, data: dict[str, Any]) -> Iterator[SizingError]:
+        """The error of each of a file's entries of a kind that, merged over the entry of its id, breaks its schema.
+
+        ``kind``: one of ``ENTRY_KINDS``; ``data``: the file's content.
+        """
+        try:
+            items = as_list(data.get(kind), file, kind)
+            files = self._core if kind in ("families", "accelerators", "slices") else self._server_data
+            raw = merged(files, kind) if kind in _LISTS else {}
+        except SizingError as error:
+            yield error
+            return
+        for number, item in enumerate(items, 1):
+            try:
+                if kind in _PRICE_LISTS:
+                    yaml_files.validate(_PRICE_LISTS[kind], item, file=file, entry=f"{kind}[{number}]")
+                elif kind == "accelerators":
+                    self._accelerator(file, item["id"], raw[item["id"]][1])
+                else:
+                    yaml_files.validate(_LISTS[kind], raw[item["id"]][1], file=file, entry=item["id"])
+            except SizingError as error:
+                yield error
+
     def _accelerator(self, file: str, key: str, data: dict[str, Any]) -> Accelerator:
         family = self.families.get(str(data.get("family")))
         if family is None and "family" in data:
@@ -168,7 +199,10 @@ class Catalog:
         sources: dict[str, str] = {}
         quotes: dict[tuple[str, ...], list[yaml_files.Model]] = {}
         for file, data in self.price_data:
-            sources.update({str(k): str(v) for k, v in (data.get("price_sources") or {}).items()})
+            named = data.get("price_sources") or {}
+            if not isinstance(named, dict):
+                raise SizingError("must be a mapping of names to sources", key=f"{file}: price_sources")
+            sources.update({str(k): str(v) for k, v in named.items()})
             here: dict[tuple[str, ...], list[yaml_files.Model]] = {}
             for number, item in enumerate(as_list(data.get(key), file, key), 1):
                 entry = dict(item)
@@ -249,8 +283,8 @@ _REMARKS: tuple[tuple[tuple[str, str], str, str], ...] = (
 def check_top_keys(file: str, data: dict[str, Any]) -> None:
     """Refuses a top-level key that no kind of entry has."""
     for key in data:
-        if key not in _TOP_KEYS:
-            hint = yaml_files.suggestion(key, _TOP_KEYS) or f"known keys: {', '.join(_TOP_KEYS)}"
+        if key not in TOP_KEYS:
+            hint = yaml_files.suggestion(key, TOP_KEYS) or f"known keys: {', '.join(TOP_KEYS)}"
             raise SizingError(f"unknown key {key[:80]!r}", key=file, hint=hint)
 
 
@@ -285,7 +319,7 @@ def merged(files: list[tuple[str, dict[str, Any]]], key: str) -> _Raw:
     return found
 
 
-@cache
+@lru_cache(maxsize=16)  # a server that checks uploads meets a new file each time
 def _catalog(directory: Path, extra: tuple[tuple[Path, int, int], ...]) -> Catalog:
     return Catalog(directory, tuple(path for path, _, _ in extra))
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sizing.errors import ConfigError, nearest
+from sizing.files import check_values, read_text
 from sizing.model.architecture import Architecture, VisionTower
 from sizing.model.body import Body, group_layers
 from sizing.model.families.registry import BUILDERS, OUTER, TEXT_KEYS, Outer
@@ -21,18 +22,16 @@ MAX_DEPTH = 32
 MAX_KEYS = 200_000
 
 
-def read_json(path: str | Path, *, limit: int = MAX_FILE_BYTES, check: bool = True) -> dict[str, object]:
+def read_json(
+    path: str | Path, *, limit: int = MAX_FILE_BYTES, check: bool = True, most: int | None = None
+) -> dict[str, object]:
     """The JSON object in a file, refused when it is too large, too deep (unless not ``check``) or no
     object.
     """
     file = Path(path)
-    try:
-        size = file.stat().st_size
-        if size > limit:
-            raise ConfigError(f"{size} bytes, more than the {limit} that such a file may have", key=str(file))
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", key=str(file)) from None
+    text = read_text(file, limit, error=ConfigError)
+    if most is not None:
+        check_values(text, most, str(file), error=ConfigError)
     return parse_json(text, str(file), check=check)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sizing.errors import ConfigError
+from sizing.files import check_values
 from sizing.model.architecture import Architecture
 from sizing.model.config import read_json
 from sizing.model.keys import describe
@@ -22,6 +23,7 @@ from sizing.model.keys import describe
 MAX_HEADER_BYTES = 100 * 2**20
 MAX_INDEX_BYTES = 200 * 2**20
 MAX_SHARDS = 20_000
+MAX_VALUES = 6_000_000  # of a header or an index: some 400,000 tensors
 INDEX = "model.safetensors.index.json"
 
 _BITS = {
@@ -82,13 +84,13 @@ def safetensors_headers(folder: str | Path) -> list[StoredTensor]:
 
 
 def _shards(index: Path) -> list[Path]:
-    document = read_json(index, limit=MAX_INDEX_BYTES, check=False)
+    document = read_json(index, limit=MAX_INDEX_BYTES, check=False, most=MAX_VALUES)
     weight_map = document.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ConfigError("has no weight_map", key=str(index))
     names = set()
     for value in weight_map.values():
-        if not isinstance(value, str) or Path(value).name != value or value in ("", ".", ".."):
+        if not isinstance(value, str) or Path(value).name != value or value in ("", ".", "..") or "\0" in value:
             raise ConfigError(f"{describe(value)} is not the name of a file beside it", key=str(index))
         names.add(value)
     if len(names) > MAX_SHARDS:
@@ -111,8 +113,16 @@ def read_header(file: str | Path) -> list[StoredTensor]:
             raw = stream.read(length)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error}", key=str(path)) from None
+    except ValueError as error:  # a null byte in the name
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError("is not a valid path", key=str(path)) from None
     try:
-        header = json.loads(raw)
+        text = raw.decode("utf-8")
+        check_values(text, MAX_VALUES, str(path), error=ConfigError)
+        header = json.loads(text)
+    except ConfigError:
+        raise
     except (ValueError, RecursionError):
         raise ConfigError("its header is not valid JSON", key=str(path)) from None
     if not isinstance(header, dict):

@@ -4,21 +4,20 @@ Hub.
 
 from __future__ import annotations
 
-import logging
-import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import cast
 
-from sizing.errors import ConfigError, SizingError, UnknownNameError, unknown_name
+from sizing.errors import ConfigError, SizingError, unknown_name
 from sizing.files import load_yaml
+from sizing.model import hub
 from sizing.model.architecture import Architecture
-from sizing.model.config import load_config, parse_config, parse_json, read_json
+from sizing.model.config import load_config, parse_config, read_json
 from sizing.model.gguf_file import load_gguf
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.safetensors import INDEX, check_against, describe_difference, safetensors_headers
@@ -141,7 +140,7 @@ def load_model(name_or_path: str | Path, *, allow_hub: bool = True) -> Architect
     try:
         if path.is_dir():
             return load_directory(path)
-        if path.is_file():
+        if path.exists():  # a file, or a pipe such as /dev/stdin
             return _load_file(path)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error}", key=name) from None
@@ -150,7 +149,7 @@ def load_model(name_or_path: str | Path, *, allow_hub: bool = True) -> Architect
     found = find_in_catalog(name)
     if found is not None:
         return _variant(name, *found)
-    if allow_hub and _is_hub_id(name):
+    if allow_hub and hub.is_id(name):
         return _load_from_hub(name)
     raise unknown_name("model", name, _known_names(), key="model")
 
@@ -280,46 +279,10 @@ def _known_names() -> list[str]:
 # ---- the Hub ----
 
 
-def _is_hub_id(name: str) -> bool:
-    return re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", name) is not None and not name.startswith((".", "-"))
-
-
-def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
-
-
 def _load_from_hub(name: str) -> Architecture:
-    """Fetch config.json (and hf_quant_config.json) of ``org/name`` with the optional huggingface_hub."""
+    """The Architecture of ``org/name`` by its config.json (and hf_quant_config.json) on the Hub."""
     known = unknown_name("model", name, _known_names(), key="model")
-    near = f"; {known.hint}" if known.hint else ""
-    try:
-        from huggingface_hub import get_session, hf_hub_download, hf_hub_url
-    except ImportError:
-        raise UnknownNameError(
-            f"{name!r} is not in the catalog, and asking the Hub needs the extra 'hub'{near}",
-            key="model",
-            hint="pip install 'llm-sizing[hub]', or give the path of a config.json",
-        ) from None
-    if _offline():
-        raise UnknownNameError(f"{name!r} is not in the catalog and HF_HUB_OFFLINE is set{near}", key="model")
-    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # its retries; our own line says what failed
-    endpoint = os.environ.get("HF_ENDPOINT") or None
-    try:
-        get_session().head(hf_hub_url(name, "config.json", endpoint=endpoint), timeout=5)  # out of reach: say so soon
-        file = hf_hub_download(name, "config.json", endpoint=endpoint)
-    except Exception as error:  # the Hub's client raises a family of its own
-        raise UnknownNameError(
-            f"{name!r} is not in the catalog and the Hub did not give it ({type(error).__name__}){near}",
-            key="model",
-            hint="or give the path of a config.json",
-        ) from None
-    beside: Mapping[str, object] | None = None
-    try:
-        extra = hf_hub_download(name, "hf_quant_config.json", endpoint=endpoint)
-        beside = read_json(extra)
-    except ConfigError:
-        raise
-    except Exception:  # most repositories have no such file
-        beside = None
-    config = parse_json(Path(file).read_text(encoding="utf-8"), f"{name}/config.json")
+    config = hub.fetch_json(name, "config.json", known.hint)
+    beside = hub.fetch_json(name, "hf_quant_config.json", known.hint, needed=False)
+    assert config is not None
     return parse_config(config, name=name, hf_quant_config=beside)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sizing.errors import SizingError
+from sizing.files import bounded_lines
 from sizing.normal import normal_cdf, normal_quantile
 
 IntArray = npt.NDArray[np.int64]
@@ -246,9 +247,11 @@ def read_lengths_csv(path: str | Path, *, max_rows: int = _MAX_POINTS) -> JointL
     """
     pairs: list[tuple[int, int]] = []
     file = Path(path)
+    if "\0" in str(file):
+        raise SizingError("is not a valid path", key="lengths")
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
+            reader = csv.DictReader(bounded_lines(stream, file.name))
             columns = _find_columns(reader.fieldnames or (), file.name)
             for row in reader:
                 if len(pairs) >= max_rows:

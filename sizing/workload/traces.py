@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sizing.errors import SizingError
+from sizing.files import bounded_lines
 from sizing.workload.lengths import MAX_TOKENS, JointLengths, LengthDistribution
 from sizing.workload.requests import Requests
 from sizing.workload.workload import BatchArrival, RateArrival, Workload
@@ -28,7 +29,6 @@ Source = str | Path | IO[str]
 TraceFormat = Literal["azure", "mooncake", "csv"]
 
 MAX_ROWS = 5_000_000
-MAX_LINE = 4_000_000  # characters of one line
 MOONCAKE_BLOCK = 512  # tokens of one hash id
 _FIT_PAIRS = 20_000
 
@@ -109,6 +109,8 @@ def _opened(source: Source) -> Iterator[tuple[IO[str], str]]:
     """The stream and the name that errors use."""
     if isinstance(source, str | Path):
         path = Path(source)
+        if "\0" in str(path):
+            raise SizingError("is not a valid path", key="trace")
         try:
             with path.open(newline="", encoding="utf-8-sig") as stream:
                 yield stream, path.name
@@ -116,15 +118,6 @@ def _opened(source: Source) -> Iterator[tuple[IO[str], str]]:
             raise SizingError(f"can't be read: {error}", key=path.name) from error
     else:
         yield source, str(getattr(source, "name", "trace"))
-
-
-def _lines(stream: IO[str], name: str) -> Iterator[str]:
-    number = 0
-    while line := stream.readline(MAX_LINE + 1):
-        number += 1
-        if len(line) > MAX_LINE:
-            raise SizingError(f"is longer than {MAX_LINE} characters", key=f"{name} line {number}")
-        yield line
 
 
 def _tokens(value: object, where: str) -> int:
@@ -185,7 +178,7 @@ def read_csv(source: Source, *, max_rows: int = MAX_ROWS) -> Trace:
     rows: list[tuple[float, int, int, int]] = []
     total = 0
     with _opened(source) as (stream, name):
-        reader = csv.reader(_lines(stream, name))
+        reader = csv.reader(bounded_lines(stream, name))
         try:
             header = next(reader, [])
             columns = _columns(header, name)
@@ -271,7 +264,7 @@ def read_mooncake(
     total = 0
     cache = _PrefixCache(cache_blocks)
     with _opened(source) as (stream, name):
-        for number, line in enumerate(_lines(stream, name), 1):
+        for number, line in enumerate(bounded_lines(stream, name), 1):
             if not line.strip():
                 continue
             where = f"{name} line {number}"

@@ -163,7 +163,7 @@ def test_too_large(tmp_path, monkeypatch):
     monkeypatch.setattr("sizing.evidence.fields.MAX_BYTES", 2**20)
     path = tmp_path / "big.json.gz"
     path.write_bytes(gzip.compress(b" " * (2**20 + 1)))
-    with pytest.raises(SizingError, match="larger than 1 MiB"):
+    with pytest.raises(SizingError, match="larger than 1,048,576 bytes"):
         read_benchmark(path)
 
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sizing.errors import SizingError, UnknownNameError
@@ -91,6 +91,7 @@ def test_no_name_means_two(catalog: Catalog) -> None:
             assert owner.setdefault(normalize(name), accelerator.id) == accelerator.id, name
 
 
+@settings(deadline=None)  # the first one loads the catalog
 @given(st.text(max_size=60))
 def test_any_text_resolves_or_is_refused(name: str) -> None:
     try:

@@ -118,39 +118,6 @@ def test_the_hub_without_its_extra_or_offline(monkeypatch: pytest.MonkeyPatch) -
         load_model("someone/some-model")
 
 
-def test_the_hub_by_its_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file = tmp_path / "config.json"
-    file.write_text((CATALOG / "Qwen__Qwen3-32B.json").read_text(encoding="utf-8"))
-    calls: list[tuple[str, str, object]] = []
-
-    class Session:
-        @staticmethod
-        def head(url: str, timeout: float) -> None:
-            assert url == "http://mirror/someone/some-model/resolve/main/config.json"
-
-    class Client:
-        @staticmethod
-        def get_session() -> type[Session]:
-            return Session
-
-        @staticmethod
-        def hf_hub_url(name: str, what: str, endpoint: object = None) -> str:
-            return f"{endpoint}/{name}/resolve/main/{what}"
-
-        @staticmethod
-        def hf_hub_download(name: str, what: str, endpoint: object = None) -> str:
-            calls.append((name, what, endpoint))
-            if what != "config.json":
-                raise OSError("404")
-            return str(file)
-
-    monkeypatch.setitem(sys.modules, "huggingface_hub", Client)
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setenv("HF_ENDPOINT", "http://mirror")
-    assert load_model("someone/some-model").total == 32762123264
-    assert calls[0] == ("someone/some-model", "config.json", "http://mirror")
-
-
 def test_a_catalog_model_is_read_once() -> None:
     load_model("Qwen3-32B", allow_hub=False)
     started = time.perf_counter()

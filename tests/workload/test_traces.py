@@ -119,7 +119,7 @@ def test_mooncake_errors(line, message):
 
 
 def test_long_lines_and_limits(monkeypatch):
-    monkeypatch.setattr("sizing.workload.traces.MAX_LINE", 50)
+    monkeypatch.setattr("sizing.files.MAX_LINE", 50)
     with pytest.raises(SizingError, match="line 1: is longer than 50"):
         read_mooncake(mooncake(FIRST))
     with pytest.raises(SizingError, match="at least 0"):

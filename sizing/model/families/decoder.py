@@ -200,6 +200,8 @@ def window_pattern(
         pattern = default
         raw = keys.data.get(key)
         if isinstance(raw, str):
+            if not raw:
+                raise keys.error("sliding_window_pattern", "must be a whole number or a string of L and G")
             pattern = 0
         elif keys.has(key):
             pattern = keys.integer(key)
@@ -208,7 +210,7 @@ def window_pattern(
         if types is None:
             types = (
                 [{"L": "sliding_attention", "G": "full_attention"}.get(raw[i % len(raw)], "") for i in range(layers)]
-                if isinstance(raw, str) and raw
+                if isinstance(raw, str)
                 else ["sliding_attention" if (i + shift) % pattern else "full_attention" for i in range(layers)]
             )
             if "" in types:
