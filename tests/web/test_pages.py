@@ -16,11 +16,12 @@ from sizing.hardware import load_catalog
 from sizing.planner import plan
 from sizing.study import parse_study
 from sizing.units import digits, gib, seconds, usd
+from sizing.web import share
 from sizing.web.document import yaml_of
 from sizing.web.pages.claim import EXAMPLES
 from sizing.web.pages.evidence import validation_file
 from sizing.web.state import default_study
-from tests.web.conftest import PAGES, metric, on_page
+from tests.web.conftest import PAGES, field, metric, on_page
 from tests.web.test_share import BOMB, QWEN
 
 Open = Callable[..., Any]
@@ -94,7 +95,7 @@ def test_cost_is_the_apis(open_app: Open) -> None:
 
 def test_compare_is_the_apis(open_app: Open) -> None:
     app = open_app("compare")
-    models, machines = app.multiselect(key="compare_models").value, app.multiselect(key="compare_machines").value
+    models, machines = field(app.multiselect, "compare_models").value, field(app.multiselect, "compare_machines").value
     work = default_study().workload
     found = compare(models, machines, input_tokens=round(work.input.mean_tokens),
                     output_tokens=round(work.output.mean_tokens), most_tpot_s=0.05)  # fmt: skip
@@ -105,7 +106,7 @@ def test_compare_is_the_apis(open_app: Open) -> None:
 @pytest.mark.parametrize("text", EXAMPLES)
 def test_claims_are_the_apis(open_app: Open, text: str) -> None:
     app = open_app("claim")
-    app.text_input(key="claim").set_value(text).run()
+    field(app.text_input, "claim").set_value(text).run()
     assert not app.exception
     boxes = [item.value for kind in (app.success, app.warning, app.info, app.error) for item in kind]
     assert f"**{examine(parse_claim(text)).verdict}**" in boxes
@@ -113,7 +114,7 @@ def test_claims_are_the_apis(open_app: Open, text: str) -> None:
 
 def test_a_claim_of_nothing_is_a_message(open_app: Open) -> None:
     app = open_app("claim")
-    app.text_input(key="claim").set_value("<script>alert(1)</script> is fast").run()
+    field(app.text_input, "claim").set_value("<script>alert(1)</script> is fast").run()
     assert not app.exception
     assert app.error
 
@@ -134,7 +135,7 @@ def test_catalog_lists_everything(open_app: Open) -> None:
 def test_changing_the_model_changes_the_answer(open_app: Open) -> None:
     app = open_app("plan")
     before = metric(app, "Accelerators")
-    app.selectbox(key="model").set_value("Qwen/Qwen3-8B").run()
+    field(app.selectbox, "model").set_value("Qwen/Qwen3-8B").run()
     assert not app.exception
     study = parse_study({**default_study().model_dump(mode="json"), "model": "Qwen/Qwen3-8B"})
     assert metric(app, "Accelerators") == str(plan(study).plans[0].accelerators) != before
@@ -143,16 +144,16 @@ def test_changing_the_model_changes_the_answer(open_app: Open) -> None:
 def test_changing_the_context_changes_the_memory(open_app: Open) -> None:
     app = open_app("memory")
     before = metric(app, "Requests that fit at once")
-    app.select_slider(key="context").set_value(32_768).run()
+    field(app.select_slider, "context").set_value(32_768).run()
     assert not app.exception
     assert metric(app, "Requests that fit at once") != before
 
 
 def test_fields_make_the_study_that_they_say(open_app: Open) -> None:
     app = open_app("plan")
-    app.selectbox(key="preset").set_value("rag").run()
-    app.number_input(key="tpot_ms").set_value(40.0).run()
-    app.slider(key="headroom").set_value(20.0).run()
+    field(app.selectbox, "preset").set_value("rag").run()
+    field(app.number_input, "tpot_ms").set_value(40.0).run()
+    field(app.slider, "headroom").set_value(20.0).run()
     study = default_study().model_dump(mode="json")
     study["workload"] = {"preset": "rag", "targets": {"ttft_p95_s": 2.0, "tpot_p95_s": 0.04, "headroom": 0.2}}
     assert app.session_state["preset"] == "custom"
@@ -162,7 +163,7 @@ def test_fields_make_the_study_that_they_say(open_app: Open) -> None:
 def test_a_field_edited_and_set_back_is_the_same_study(open_app: Open) -> None:
     app = open_app("plan")
     link = app.query_params["s"]
-    app.number_input(key="rate").set_value(9.0).run()
+    field(app.number_input, "rate").set_value(9.0).run()
     assert app.query_params["s"] != link
     assert not app.exception
 
@@ -195,7 +196,7 @@ def test_a_bad_link_is_a_message_and_the_default(open_app: Open, link: str) -> N
 
 def test_inputs_survive_a_change_of_page(open_app: Open) -> None:
     app = open_app("plan", study=SMALL)
-    app.number_input(key="rate").set_value(7.0).run()
+    field(app.number_input, "rate").set_value(7.0).run()
     for page in PAGES[1:]:
         on_page(app, page)
         assert not app.exception
@@ -203,9 +204,58 @@ def test_inputs_survive_a_change_of_page(open_app: Open) -> None:
     assert app.session_state["model"] == "Qwen/Qwen3-8B"
 
 
+def test_a_browser_that_says_nothing_of_its_inputs_loses_none(open_app: Open) -> None:
+    """What a click on another page looks like before the browser has drawn the inputs."""
+    from streamlit.proto.WidgetStates_pb2 import WidgetStates
+    from streamlit.util import calc_hash
+
+    app = open_app("plan", study=SMALL)
+    field(app.number_input, "rate").set_value(7.0).run()
+    link = app.query_params["s"]
+    for page in PAGES[1:]:
+        app._page_hash = calc_hash(page)
+        app._run(WidgetStates())
+        assert not app.exception and not (app.error and page != "claim")
+        assert app.query_params["s"] == link, page
+        assert field(app.number_input, "rate").proto.default == field(app.number_input, "rate").value == 7.0
+        assert field(app.multiselect, "accelerators").value == ["h100-sxm", "l40s"]
+
+
+def test_an_edited_price_is_kept_and_a_new_term_has_its_own(open_app: Open) -> None:
+    import json
+
+    from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
+
+    def edit(**row: Any) -> Any:
+        key = next(
+            item.proto.id for item in app.sidebar if "offers@" in getattr(getattr(item, "proto", None), "id", "")
+        )
+        edits = json.dumps({"edited_rows": {"0": row}, "added_rows": [], "deleted_rows": []})
+        app._run(WidgetStates(widgets=[WidgetState(id=key, string_value=edits)]))
+        assert not app.exception and not app.error
+        return share.decode(app.query_params["s"]).hardware[0]
+
+    app = open_app("plan", study=SMALL)
+    assert edit(price=1.25).usd_per_hour == 1.25
+    assert edit(limit=64).max_accelerators == 64
+    assert share.decode(on_page(app, "cost").query_params["s"]).hardware[0].usd_per_hour == 1.25
+    offer = edit(term="reserved")
+    assert (offer.term, offer.usd_per_hour, offer.max_accelerators) == ("reserved", None, 64)
+
+
+def test_the_file_that_streamlit_runs_lies_beside_no_folder_of_pages() -> None:
+    """Streamlit would take it for the pages of an older kind of app and rename every input after the first run."""
+    from pathlib import Path
+
+    from sizing.web.launch import arguments
+
+    file = Path(arguments(1, "localhost", True)[1])
+    assert file.is_file() and not (file.parent / "pages").exists()
+
+
 def test_chinese_and_back(open_app: Open) -> None:
     app = open_app("plan")
-    app.button_group(key="language").set_value("zh").run()
+    field(app.button_group, "language").set_value("zh").run()
     assert app.title[0].value == "部署方案"
     assert app.query_params["lang"] == "zh"
 
