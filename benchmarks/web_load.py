@@ -1,14 +1,13 @@
 """Many people at once: the web calculator under 50 sessions on one machine, over Streamlit's own WebSocket protocol.
 
-    python benchmarks/web_load.py [--sessions 50] [--minutes 5] [--think 15] [--write]
+    python benchmarks/web_load.py [--sessions 50] [--minutes 5] [--think 15]
 
 Each session opens the page as a browser does, then goes on for the given time: through all pages in its own order,
 with inputs changed between them, after a pause for reading (exponential, ``--think`` seconds in the mean; 0 hammers).
 Now and then it leaves and comes back as somebody new. Latency counts from the click to the end of the script's run.
 
 Exits with 1 where any page drew an exception or an error, a connection broke, or memory still grew after the warm-up
-(its fitted slope over the second half, above ``GROWTH`` of its level). ``--write`` puts the table into docs/benchmarks.md.
-Linux: memory is read from /proc.
+(its fitted slope over the second half, above ``GROWTH`` of its level). Linux only: memory is read from /proc.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from typing import Any
 
 import numpy as np
 import websockets
-from streamlit.proto.Alert_pb2 import Alert
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
@@ -37,7 +35,8 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("plan", "memory", "speed", "cost", "compare", "claim", "evidence", "catalog")
 MODELS = ("Qwen/Qwen3-8B", "Qwen/Qwen3-32B", "Qwen/Qwen3-235B-A22B", "Qwen/Qwen3-30B-A3B", "openai/gpt-oss-120b")
-PRESETS = ("chat", "rag", "summarization")
+PRESETS = ("Chat", "RAG", "Thinking")
+REFUSED = "This can't be answered"  # how a page says that its inputs make no sense: all those below do
 GROWTH = 0.05  # of the level at half time, over the second half
 LEAVE = 0.02  # chance after each step that a session ends and a new one takes its place
 LONGEST = 120.0  # seconds that one step may take before it counts as broken
@@ -105,7 +104,7 @@ class Session:
         proto = getattr(element, name)
         if name == "exception":
             self.seen.errors[f"{kind}: exception {proto.type} {proto.message[:120]}"] += 1
-        elif name == "alert" and proto.format == Alert.ERROR:
+        elif name == "alert" and proto.body.startswith(REFUSED):
             self.seen.errors[f"{kind}: error {proto.body[:120]}"] += 1
         key = getattr(proto, "id", "")
         if key.startswith("$$ID-"):
@@ -161,7 +160,7 @@ CHANGES: dict[str, Any] = {
     "rate": _rate,
     "ttft_ms": _ttft,
     "model": _of(MODELS),
-    "preset": _any,
+    "preset": _of(PRESETS),
     "shown_plan": _any,
 }
 

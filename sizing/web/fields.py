@@ -28,19 +28,29 @@ def put(name: str, value: Any) -> None:
     if name in state and state[name] == value:
         return
     state[name] = value
+    _renew(name)
+
+
+def _renew(name: str) -> None:
+    """The widget begins anew, at the value."""
+    state = st.session_state
     state[VERSIONS] = {**state.get(VERSIONS, {}), name: state.get(VERSIONS, {}).get(name, 0) + 1}
 
 
-def _taken(name: str, key: str, then: Callable[[], None] | None) -> None:
+def _taken(name: str, key: str, then: Callable[[], None] | None, options: Sequence[Any] | None) -> None:
     """The widget's callback: runs before the script does, so a run that is cut short loses nothing."""
-    st.session_state[name] = st.session_state[key]
+    value = st.session_state[key]
+    if options is not None and value is not None and value not in options:
+        _renew(name)  # the browser still says a label of before: the options have other labels now
+        return
+    st.session_state[name] = value
     if then is not None:
         then()
 
 
-def _settings(name: str, then: Callable[[], None] | None) -> dict[str, Any]:
+def _settings(name: str, then: Callable[[], None] | None, options: Sequence[Any] | None = None) -> dict[str, Any]:
     key = key_of(name)
-    return {"key": key, "on_change": _taken, "args": (name, key, then)}
+    return {"key": key, "on_change": _taken, "args": (name, key, then, options)}
 
 
 def _kept(name: str, value: Any) -> Any:
@@ -76,7 +86,8 @@ def choice(
     """One of several; none is chosen where the value is not among them."""
     value = st.session_state[name]
     at = list(options).index(value) if value in options else None
-    return _kept(name, st.selectbox(label, options, index=at, **_settings(name, then), **more))
+    found = st.selectbox(label, options, index=at, **_settings(name, then, options), **more)
+    return _kept(name, found if found is None or found in options else value)
 
 
 def steps(label: str, name: str, options: Sequence[Any], *, then: Callable[[], None] | None = None, **more: Any) -> Any:

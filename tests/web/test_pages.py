@@ -221,6 +221,19 @@ def test_a_browser_that_says_nothing_of_its_inputs_loses_none(open_app: Open) ->
         assert field(app.multiselect, "accelerators").value == ["h100-sxm", "l40s"]
 
 
+def test_the_plan_that_was_chosen_stays_when_its_label_changes(open_app: Open) -> None:
+    from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
+
+    app = open_app("speed", study=SMALL)
+    before = field(app.selectbox, "shown_plan")
+    before.set_value(1).run()
+    field(app.number_input, "rate").set_value(40.0).run()
+    assert field(app.selectbox, "shown_plan").options[1] != before.options[1]
+    app._run(WidgetStates(widgets=[WidgetState(id=before.proto.id, string_value=before.options[1])]))  # as browsers do
+    assert not app.exception
+    assert field(app.selectbox, "shown_plan").value == app.session_state["shown_plan"] == 1
+
+
 def test_an_edited_price_is_kept_and_a_new_term_has_its_own(open_app: Open) -> None:
     import json
 
