@@ -9,7 +9,7 @@ from typing import Literal
 
 from sizing.errors import SizingError
 from sizing.hardware import yaml_files
-from sizing.hardware.loader import Catalog, as_list, catalog_dir, check_top_keys, load_catalog, normalize
+from sizing.hardware.loader import Catalog, as_list, catalog_dir, check_top_keys, load_catalog, normalize, read_catalog
 from sizing.hardware.models import Accelerator, Server
 from sizing.hardware.price_models import RentalQuote
 
@@ -59,7 +59,7 @@ def check_file(path: Path) -> list[Finding]:
 def _catalog_with(path: Path) -> Catalog:
     if path.resolve().parent == catalog_dir().resolve():
         return load_catalog()
-    return load_catalog(path)
+    return read_catalog(path)
 
 
 def _check(data: dict[str, object], file: str, catalog: Catalog) -> Iterator[Finding]:

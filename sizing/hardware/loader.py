@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -285,7 +285,7 @@ def merged(files: list[tuple[str, dict[str, Any]]], key: str) -> _Raw:
     return found
 
 
-@cache
+@lru_cache(maxsize=16)
 def _catalog(directory: Path, extra: tuple[tuple[Path, int, int], ...]) -> Catalog:
     return Catalog(directory, tuple(path for path, _, _ in extra))
 
@@ -308,6 +308,13 @@ def load_catalog(extra_dir: Path | None = None) -> Catalog:
             raise SizingError("no such file or directory", key=str(extra_dir))
     stamped = tuple((p.resolve(), p.stat().st_mtime_ns, p.stat().st_size) for p in paths)
     return _catalog(catalog_dir(), stamped)
+
+
+def read_catalog(file: Path) -> Catalog:
+    """The built-in catalog with one file merged over it, read at once and not kept: the file may go away."""
+    found = Catalog(catalog_dir(), (file,))
+    found._extra  # noqa: B018  (reads it)
+    return found
 
 
 def resolve_accelerator(name: str, catalog: Catalog | None = None) -> tuple[Accelerator, list[str]]:

@@ -7,11 +7,11 @@ import math
 import streamlit as st
 
 from sizing.errors import SizingError
-from sizing.hardware import hourly_price, load_catalog
+from sizing.hardware import hourly_price
 from sizing.model.quantization import SCHEMES
 from sizing.model.sources import CatalogModel, catalog_models, load_model
 from sizing.units import count
-from sizing.web import fields, state
+from sizing.web import fields, own, state
 from sizing.web.messages import LANGUAGES, t
 from sizing.workload import PRESETS
 
@@ -221,10 +221,14 @@ def _targets() -> None:
         fields.number(t("input.spares"), "spares", 0, 1000, then=_custom)
 
 
-@st.cache_data(show_spinner=False)
+@st.cache_data(show_spinner=False, max_entries=20)
+def _names(content: str) -> dict[str, str]:
+    return {key: item.name for key, item in own.catalog_of(content).accelerators.items()}
+
+
 def accelerator_names() -> dict[str, str]:
-    """Id -> name of every accelerator."""
-    return {key: item.name for key, item in load_catalog().accelerators.items()}
+    """Id -> name of every accelerator, the session's own among them."""
+    return _names(own.text())
 
 
 def _hardware() -> None:
@@ -239,11 +243,10 @@ def _hardware() -> None:
     _offers(chosen, names)
 
 
-@st.cache_data(show_spinner=False)
 def catalog_price(name: str, term: str) -> float | None:
     """The catalog's USD per accelerator-hour, None where there is none."""
     try:
-        return hourly_price(name, term).usd
+        return hourly_price(name, term, own.catalog()).usd  # the catalog keeps what it has worked out
     except SizingError:
         return None
 

@@ -6,18 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 pytest.importorskip("streamlit", reason="the web calculator needs the extra 'web'")
 
 from sizing.breakeven import break_even
 from sizing.claims import examine, parse_claim
 from sizing.compare import compare
-from sizing.hardware import load_catalog
+from sizing.hardware import check_file, load_catalog
 from sizing.planner import plan
 from sizing.study import parse_study
 from sizing.units import digits, gib, seconds, usd
 from sizing.web import share
 from sizing.web.document import yaml_of
+from sizing.web.messages import plain
+from sizing.web.pages.catalog import entry_yaml
 from sizing.web.pages.claim import EXAMPLES
 from sizing.web.pages.evidence import validation_file
 from sizing.web.state import default_study
@@ -324,3 +327,52 @@ def test_bad_names_change_nothing(open_app: Open, name: str, monkeypatch: pytest
     assert not app.exception
     assert app.error
     assert app.query_params["s"] == link
+
+
+def _own(app: Any, text: str) -> Any:
+    app.text_area(key="catalog_text").set_value(text).run()
+    return app.button(key="catalog_use").click().run()
+
+
+def own_file(**changes: Any) -> str:
+    data = yaml.safe_load(entry_yaml(load_catalog().accelerators["l40s"]))
+    data["accelerators"][0] |= {"id": "my-chip", "name": "My chip", "aliases": [], **changes}
+    return str(yaml.safe_dump(data))
+
+
+def test_an_accelerator_of_ones_own_is_offered_and_planned(open_app: Open, tmp_path: Any) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(own_file(memory_bandwidth_gb_s=2000.0))
+    app = open_app("catalog", study=SMALL)
+    rows = len(app.dataframe[0].value)
+    _own(app, file.read_text())
+    assert not app.exception and not app.error
+    assert len(app.dataframe[0].value) == rows + 1
+    assert app.session_state["accelerators"] == ["h100-sxm", "l40s", "my-chip"]
+    on_page(app, "plan")
+    assert not app.exception and not app.error
+    study = share.decode(app.query_params["s"])
+    assert metric(app, "Cost per month") == usd(plan(study, load_catalog(file)).plans[0].usd_per_month or 0)
+    for page in ("memory", "speed", "cost", "compare", "evidence"):
+        on_page(app, page)
+        assert not app.exception and not app.error, page
+    assert "My chip" in field(app.multiselect, "accelerators").options
+    on_page(app, "catalog")
+    app.button(key="catalog_forget").click().run()
+    assert app.session_state["accelerators"] == ["h100-sxm", "l40s"]
+    assert len(app.dataframe[0].value) == rows
+    assert "my-chip" not in open_app("plan").session_state["accelerators"]
+
+
+def test_a_bad_file_says_what_the_check_says_and_changes_nothing(open_app: Open, tmp_path: Any) -> None:
+    file = tmp_path / "catalog.yaml"
+    file.write_text(own_file(memory_bandwidth_gb_s="fast"))
+    app = _own(open_app("catalog", study=SMALL), file.read_text())
+    assert not app.exception
+    assert [item.value for item in app.warning] == [plain(str(one)) for one in check_file(file)] != []
+    assert app.session_state["accelerators"] == ["h100-sxm", "l40s"]
+    for text in ("", "[", "- 1", BOMB, "accelerators: 3", "nonsense: 1"):
+        _own(app, text)
+        assert not app.exception
+        assert app.error or app.warning or not text
+        assert app.session_state["accelerators"] == ["h100-sxm", "l40s"]
