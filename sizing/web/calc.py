@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +23,11 @@ from sizing.memory import MemoryLedger, memory_ledger
 from sizing.model.counts import kv_bytes, kv_bytes_per_element
 from sizing.model.quantization import SCHEMES
 from sizing.planner import plan, study_model
+from sizing.rank_simulation import simulate_rank
 from sizing.result import Plan, Result
 from sizing.search import Demand, acceptance_length
 from sizing.serving import Load
+from sizing.simulate.result import Metric
 from sizing.study import Study, parse_study
 from sizing.target import Target, resolve_target
 from sizing.web import own
@@ -32,6 +35,10 @@ from sizing.web.document import json_of
 
 CURVE_POINTS = 40
 ENTRIES = 200
+SIMULATED_REQUESTS = 20_000
+SIMULATED_SECONDS = 5.0
+SHARES = tuple(share / 100 for share in range(101))
+METRICS: tuple[Metric, ...] = ("ttft_s", "tpot_s", "e2e_s")
 
 
 def _key(study: Study) -> str:
@@ -257,6 +264,67 @@ def _break_even(text: str, row: int) -> list[BreakEven]:
 def break_even_of(study: Study, row: int) -> list[BreakEven]:
     """A plan against the API price lists: ``break_even``."""
     return _break_even(_key(study), row)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A simulation in short: by metric the mean, percentiles and the value at each of ``SHARES`` [s]."""
+
+    means: dict[str, float]
+    p95: dict[str, float]
+    p99: dict[str, float]
+    quantiles: dict[str, FloatArray]
+    completed: int
+    steps: int
+    requests_per_s: float
+    mean_running: float
+    preemptions: int
+    stopped: bool
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def _simulation(text: str, row: int) -> Simulated:
+    one, ledger = _replica(text, row), _ledger(text, row, None)
+    batching = batching_of(one.target, ledger.load.max_num_batched_tokens)
+    rate = one.plan.rate_per_replica / one.placement.dp
+    late = time.monotonic() + SIMULATED_SECONDS
+    found = simulate_rank(
+        one.target,
+        one.placement,
+        ledger.load,
+        batching,
+        ledger.kv_pool_tokens,
+        one.study.workload,
+        rate,
+        requests=SIMULATED_REQUESTS,
+        should_stop=lambda: time.monotonic() > late,
+    )
+    # The engine's own time before a first token is no part of the scheduler's, and the closed form has it.
+    fixed = {"ttft_s": batching.fixed_ttft_s, "tpot_s": 0.0, "e2e_s": batching.fixed_ttft_s}
+    percents = tuple(100 * share for share in SHARES)
+    tails = {name: found.percentiles(name, percents) for name in METRICS}
+    return Simulated(
+        means={name: found.mean(name) + fixed[name] for name in METRICS},
+        p95={name: tails[name]["p95"] + fixed[name] for name in METRICS},
+        p99={name: tails[name]["p99"] + fixed[name] for name in METRICS},
+        quantiles={name: np.array(list(tails[name].values())) + fixed[name] for name in METRICS},
+        completed=found.completed,
+        steps=found.steps,
+        requests_per_s=rate,
+        mean_running=found.mean_running,
+        preemptions=found.preemptions,
+        stopped=found.stopped,
+    )
+
+
+def simulation_of(study: Study, row: int) -> Simulated:
+    """One data-parallel rank of a plan in the simulator at its planned rate: ``simulate_rank``."""
+    return _simulation(_key(study), row)
+
+
+def key_of(study: Study, row: int) -> str:
+    """What tells one examined plan from any other."""
+    return f"{row} {_key(study)}"
 
 
 @st.cache_data(max_entries=ENTRIES, show_spinner=False)

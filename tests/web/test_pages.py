@@ -376,3 +376,16 @@ def test_a_bad_file_says_what_the_check_says_and_changes_nothing(open_app: Open,
         assert not app.exception
         assert app.error or app.warning or not text
         assert app.session_state["accelerators"] == ["h100-sxm", "l40s"]
+
+
+def test_the_simulation_is_asked_for_and_goes_with_its_plan(open_app: Open) -> None:
+    app = open_app("speed", study=SMALL)
+    assert not any("sim95" in item.value.columns for item in app.dataframe)
+    app.button(key="simulate").click().run()
+    assert not app.exception and not app.error
+    best = plan(SMALL).plans[0]
+    rows = next(item.value for item in app.dataframe if "sim95" in item.value.columns)
+    assert list(rows["closed"]) == [best.ttft_s.p50, best.tpot_s.p50 * 1e3, best.end_to_end_s]
+    assert (rows["sim95"] > rows["sim"]).all()
+    field(app.number_input, "rate").set_value(2.0).run()
+    assert not any("sim95" in item.value.columns for item in app.dataframe)
