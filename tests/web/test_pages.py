@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -130,6 +131,16 @@ def test_evidence_shows_why(open_app: Open) -> None:
     assert app.info or validation_file() is not None
 
 
+def test_every_table_of_errors_by_partition_is_drawn(open_app: Open) -> None:
+    file = validation_file()
+    assert file is not None
+    tables = file.read_text(encoding="utf-8").count("| median error | mean error |")
+    app = open_app("evidence")
+    charts = [json.loads(item.proto.spec) for item in app.main if item.type == "plotly_chart"]
+    errors = [one for one in charts if any("median error" in str(trace.get("name")) for trace in one["data"])]
+    assert tables == len(errors) > 5
+
+
 def test_catalog_lists_everything(open_app: Open) -> None:
     app = open_app("catalog")
     assert len(app.dataframe[0].value) == len(load_catalog().accelerators)
@@ -238,8 +249,6 @@ def test_the_plan_that_was_chosen_stays_when_its_label_changes(open_app: Open) -
 
 
 def test_an_edited_price_is_kept_and_a_new_term_has_its_own(open_app: Open) -> None:
-    import json
-
     from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 
     def edit(**row: Any) -> Any:
@@ -277,8 +286,6 @@ def test_chinese_and_back(open_app: Open) -> None:
 
 
 def test_upload_of_a_config(open_app: Open) -> None:
-    import json
-
     app = open_app("plan")
     app.text_input(key="config_name").set_value("<img src=x onerror=alert(1)>").run()
     app.text_area(key="config_text").set_value(json.dumps(QWEN)).run()

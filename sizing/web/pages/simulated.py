@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 import streamlit as st
-from plotly.subplots import make_subplots
 
 from sizing.errors import SizingError
 from sizing.result import Plan
@@ -53,61 +52,10 @@ def _draw(item: Plan, found: calc.Simulated) -> None:
     tails = {"ttft_s": item.ttft_p95_s, "tpot_s": item.tpot_p95_s, "e2e_s": None}
     names = {"ttft_s": t("axis.ttft"), "tpot_s": t("simulate.tpot"), "e2e_s": t("simulate.e2e")}
     factor = {"ttft_s": 1.0, "tpot_s": 1e3, "e2e_s": 1.0}
-    figure = make_subplots(rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.04)
-    for column, name in enumerate(names, 1):
-        first = column == 1
-        scale = factor[name]
-        figure.add_trace(
-            go.Scatter(
-                x=found.quantiles[name] * scale,
-                y=SHARES,
-                mode="lines",
-                name=t("simulate.requests"),
-                showlegend=first,
-                line={"color": style.BLUE},
-                hovertemplate="%{x:.3g}<br>%{y:.3g} %<extra></extra>",
-            ),
-            row=1,
-            col=column,
-        )
-        for value, label, colour, dash in (
-            (found.means[name], t("simulate.mean"), style.BLUE, "dot"),
-            (means[name], t("simulate.closed_mean"), style.ORANGE, "dot"),
-        ):
-            figure.add_trace(
-                go.Scatter(
-                    x=[value * scale, value * scale],
-                    y=[0, 100],
-                    mode="lines",
-                    name=label,
-                    showlegend=first,
-                    line={"color": colour, "dash": dash},
-                    hovertemplate="%{x:.3g}<extra>%{fullData.name}</extra>",
-                ),
-                row=1,
-                col=column,
-            )
-        if (tail := tails[name]) is not None:
-            figure.add_trace(
-                go.Scatter(
-                    x=[tail * scale],
-                    y=[95],
-                    mode="markers",
-                    name=t("simulate.closed_p95"),
-                    showlegend=first,
-                    marker={"color": style.ORANGE, "symbol": "diamond", "size": 11},
-                    hovertemplate="%{x:.3g}<extra>%{fullData.name}</extra>",
-                ),
-                row=1,
-                col=column,
-            )
-    style.frame(figure, "", "")
-    for column, (name, title) in enumerate(names.items(), 1):
-        # The tail beyond the 99th percentile would squeeze all the rest.
-        most = max(found.p99[name], tails[name] or 0.0, means[name]) * 1.05 * factor[name]
-        figure.update_xaxes(title=title, range=[0, most], row=1, col=column)
-    figure.update_yaxes(title=t("simulate.share"), range=[0, 101], row=1, col=1)
-    style.chart(figure, "speed_simulated")
+    for column, (name, title) in zip(st.columns(3), names.items(), strict=True):
+        with column:
+            _chart(found, name, title, factor[name], means[name], tails[name])
+    st.caption(t("simulate.legend"))
     said = "simulate.result_cut" if found.stopped else "simulate.result"
     st.caption(
         t(
@@ -141,3 +89,47 @@ def _draw(item: Plan, found: calc.Simulated) -> None:
         },
         key="speed_simulated_table",
     )
+
+
+def _chart(found: calc.Simulated, name: str, title: str, scale: float, mean: float, tail: float | None) -> None:
+    """The distribution of one metric over the simulated requests, and what the closed form says of it."""
+    figure = go.Figure(
+        go.Scatter(
+            x=found.quantiles[name] * scale,
+            y=SHARES,
+            mode="lines",
+            name=t("simulate.requests"),
+            line={"color": style.BLUE},
+            hovertemplate="%{x:.3g}<br>%{y:.3g} %<extra></extra>",
+        )
+    )
+    for value, label, colour, dash in (
+        (found.means[name], t("simulate.mean"), style.BLUE, "dot"),
+        (mean, t("simulate.closed_mean"), style.ORANGE, "dash"),
+    ):
+        figure.add_trace(
+            go.Scatter(
+                x=[value * scale, value * scale],
+                y=[0, 100],
+                mode="lines",
+                name=label,
+                line={"color": colour, "dash": dash},
+                hovertemplate="%{x:.3g}<extra>%{fullData.name}</extra>",
+            )
+        )
+    if tail is not None:
+        figure.add_trace(
+            go.Scatter(
+                x=[tail * scale],
+                y=[95],
+                mode="markers",
+                name=t("simulate.closed_p95"),
+                marker={"color": style.ORANGE, "symbol": "diamond", "size": 11},
+                hovertemplate="%{x:.3g}<extra>%{fullData.name}</extra>",
+            )
+        )
+    style.frame(figure, title, t("simulate.share"), height=300, showlegend=False)
+    # The tail beyond the 99th percentile would squeeze all the rest.
+    figure.update_xaxes(range=[0, 1.05 * scale * max(found.p99[name], tail or 0.0, mean)])
+    figure.update_yaxes(range=[0, 101])
+    style.chart(figure, f"speed_simulated_{name}")
