@@ -34,7 +34,7 @@ from sizing.web import own
 from sizing.web.document import json_of
 
 CURVE_POINTS = 40
-ENTRIES = 200
+ENTRIES = 100  # of each kind; answers are frozen, so sessions share them without copies
 SIMULATED_REQUESTS = 20_000
 SIMULATED_SECONDS = 5.0
 SHARES = tuple(share / 100 for share in range(101))
@@ -55,7 +55,7 @@ def _catalog(text: str) -> Catalog:
     return own.catalog_of(json.loads(text)[1])
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _result(text: str) -> Result:
     return plan(study_of(text), _catalog(text))
 
@@ -99,7 +99,7 @@ def replica_of(study: Study, row: int) -> Replica:
     return _replica(_key(study), row)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _ledger(text: str, row: int, context: int | None) -> MemoryLedger:
     one = _replica(text, row)
     engine = one.study.engine
@@ -170,7 +170,7 @@ def _load(one: Replica, input_tokens: Any) -> Load:
     )
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _curve(text: str, row: int) -> LoadCurve:
     one = _replica(text, row)
     flags = _ledger(text, row, None).load
@@ -191,7 +191,7 @@ def curve_of(study: Study, row: int) -> LoadCurve:
     return _curve(_key(study), row)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _first_token(text: str, row: int, lengths: tuple[float, ...], batch: float) -> tuple[FloatArray, FloatArray]:
     one = _replica(text, row)
     flags = _ledger(text, row, None).load
@@ -211,7 +211,7 @@ def first_token_of(study: Study, row: int, lengths: tuple[float, ...], batch: fl
     return _first_token(_key(study), row, lengths, batch)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _cache_growth(text: str, row: int, tokens: tuple[float, ...]) -> FloatArray:
     one = _replica(text, row)
     return np.asarray(kv_bytes(one.target.arch, np.asarray(tokens), kv_bytes_per_element(one.target.kv.name)))
@@ -222,7 +222,7 @@ def cache_growth_of(study: Study, row: int, tokens: tuple[float, ...]) -> FloatA
     return _cache_growth(_key(study), row, tokens)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _priced_as(text: str, row: int, mode: str) -> Plan | None:
     study, item = study_of(text), _result(text).plans[row]
     catalog = _catalog(text)
@@ -256,7 +256,7 @@ def priced_as(study: Study, row: int, mode: str) -> Plan | None:
     return _priced_as(_key(study), row, mode)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _break_even(text: str, row: int) -> list[BreakEven]:
     return break_even(_result(text).plans[row], study_of(text), _catalog(text))
 
@@ -282,7 +282,7 @@ class Simulated:
     stopped: bool
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _simulation(text: str, row: int) -> Simulated:
     one, ledger = _replica(text, row), _ledger(text, row, None)
     batching = batching_of(one.target, ledger.load.max_num_batched_tokens)
@@ -327,7 +327,7 @@ def key_of(study: Study, row: int) -> str:
     return f"{row} {_key(study)}"
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _comparison(
     models: tuple[str, ...],
     accelerators: tuple[str, ...],
@@ -357,7 +357,7 @@ def comparison_of(
     return _comparison(models, accelerators, input_tokens, output_tokens, most_tpot_s, own.text())
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def examination_of(text: str) -> Examination:
     """A claim examined: ``examine(parse_claim(text))``."""
     return examine(parse_claim(text))
