@@ -1,7 +1,7 @@
 """Speed of the program itself, in one table: ``python benchmarks/run.py [--write]`` (docs/benchmarks.md).
 
 Medians of several runs in one process; compare ratios, machines are noisy. The longer ones have scripts of their own:
-search_speed.py, simulate_million.py, web_latency.py.
+search_speed.py, simulate_million.py, web_latency.py, web_load.py (which writes its own section of the page).
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def main() -> None:
     if "--write" in sys.argv:
         page = "# Speed of the program\n\nWritten by `python benchmarks/run.py --write`, on two shared cores. "
         page += "`benchmarks/search_speed.py`, `simulate_million.py` and `web_latency.py` measure the rest.\n\n"
-        (ROOT / "docs" / "benchmarks.md").write_text(page + table + "\n", encoding="utf-8")
+        file = ROOT / "docs" / "benchmarks.md"
+        _, mark, others = file.read_text(encoding="utf-8").partition("\n## ")  # sections that other scripts write
+        file.write_text(page + table + "\n" + mark + others, encoding="utf-8")
 
 
 if __name__ == "__main__":

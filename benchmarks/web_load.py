@@ -1,6 +1,6 @@
 """Many people at once: the web calculator under 50 sessions on one machine, over Streamlit's own WebSocket protocol.
 
-    python benchmarks/web_load.py [--sessions 50] [--minutes 5] [--think 15]
+    python benchmarks/web_load.py [--sessions 50] [--minutes 5] [--think 15] [--write]
 
 Each session opens the page as a browser does, then goes on for the given time: through all pages in its own order,
 with inputs changed between them, after a pause for reading (exponential, ``--think`` seconds in the mean; 0 hammers).
@@ -33,6 +33,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
+HEADING = "## Many people at once (benchmarks/web_load.py --write)"
 PAGES = ("plan", "memory", "speed", "cost", "compare", "claim", "evidence", "catalog")
 MODELS = ("Qwen/Qwen3-8B", "Qwen/Qwen3-32B", "Qwen/Qwen3-235B-A22B", "Qwen/Qwen3-30B-A3B", "openai/gpt-oss-120b")
 PRESETS = ("Chat", "RAG", "Thinking")
@@ -255,6 +257,7 @@ def main() -> int:
     parser.add_argument("--sessions", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--think", type=float, default=15.0, help="mean seconds between steps")
+    parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
     args = parser.parse_args()
     process, port = serve()
     try:
@@ -264,6 +267,9 @@ def main() -> int:
         process.wait(10)
     text, growth = table(seen, samples, args)
     print(text)
+    if args.write:
+        before, _, _ = PAGE.read_text(encoding="utf-8").partition(f"\n{HEADING}\n")
+        PAGE.write_text(f"{before}\n{HEADING}\n\n{text}\n", encoding="utf-8")
     for error, number in seen.errors.most_common():
         print(f"{number:6} × {error}")
     return int(bool(seen.errors) or growth > GROWTH)
