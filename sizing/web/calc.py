@@ -34,7 +34,7 @@ from sizing.web import own
 from sizing.web.document import json_of
 
 CURVE_POINTS = 40
-ENTRIES = 100  # of each kind; answers are frozen, so sessions share them without copies
+ENTRIES = 64  # of each kind; answers are frozen, so sessions share them without copies
 SIMULATED_REQUESTS = 20_000
 SIMULATED_SECONDS = 5.0
 SHARES = tuple(share / 100 for share in range(101))
