@@ -11,12 +11,13 @@ from pathlib import Path
 import streamlit as st
 
 from sizing.hardware import Catalog, check_file, load_catalog, read_catalog
-from sizing.study import MAX_STUDY_BYTES, parse_yaml
+from sizing.study import parse_yaml
 from sizing.web import fields, uploads
 from sizing.web.messages import t
 
 TEXT, FINDINGS = "own_hardware", "own_findings"
 NAME = "catalog.yaml"
+MAX_BYTES = 64_000  # some twenty entries; the session keeps them
 
 
 def text() -> str:
@@ -53,7 +54,7 @@ def bring(data: bytes) -> None:
     from sizing.web import state
 
     def work() -> str | None:
-        content = uploads.as_text(data, NAME, MAX_STUDY_BYTES)
+        content = uploads.as_text(data, NAME, MAX_BYTES)
         parse_yaml(content, NAME)  # bounds and structure, before anything reads it
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / NAME

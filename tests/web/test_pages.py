@@ -378,7 +378,7 @@ def test_a_bad_file_says_what_the_check_says_and_changes_nothing(open_app: Open,
     assert not app.exception
     assert [item.value for item in app.warning] == [plain(str(one)) for one in check_file(file)] != []
     assert app.session_state["accelerators"] == ["h100-sxm", "l40s"]
-    for text in ("", "[", "- 1", BOMB, "accelerators: 3", "nonsense: 1"):
+    for text in ("", "[", "- 1", BOMB, "accelerators: 3", "nonsense: 1", "#" * 70_000):
         _own(app, text)
         assert not app.exception
         assert app.error or app.warning or not text

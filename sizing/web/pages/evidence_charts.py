@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from sizing.estimate import Interval
 from sizing.web import style
-from sizing.web.messages import t
+from sizing.web.messages import language, t
 
 ERRORS = ("group", "rows", "median error", "p90 error", "bias", "coverage")  # columns of a table by partition
 MOST = 24  # groups in one chart; the table below it has all
@@ -50,10 +50,19 @@ def partitioned(names: Sequence[str]) -> bool:
 
 def partitions(names: Sequence[str], rows: Sequence[Sequence[str]], key: str) -> None:
     """Median and 90th percentile of the errors of each group, and how often the interval held the measurement."""
+    figure = _by_partition(tuple(names), tuple(tuple(row) for row in rows), language())
+    if figure is not None:
+        style.chart(figure, key)
+        st.caption(t("evidence.chart_help"))
+
+
+@st.cache_resource(max_entries=60, show_spinner=False)
+def _by_partition(names: tuple[str, ...], rows: tuple[tuple[str, ...], ...], spoken: str) -> go.Figure | None:
+    """The chart of one table, kept: the report changes with the program only. ``spoken``: of its words."""
     at = {name: names.index(name) for name in ERRORS}
     shown = [row for row in rows if _percent(row[at["median error"]]) is not None][:MOST]
     if not shown:
-        return
+        return None
     groups = [row[at["group"]] for row in shown]
     order = list(range(len(shown)))[::-1]
     medians = [max(_percent(row[at["median error"]]) or 0.0, LEAST) for row in shown]
@@ -123,8 +132,7 @@ def partitions(names: Sequence[str], rows: Sequence[Sequence[str]], key: str) ->
         tickvals=order, ticktext=[_short(group) for group in groups], range=[-0.7, len(shown) - 0.3], row=1, col=1
     )
     figure.update_yaxes(range=[-0.7, len(shown) - 0.3])
-    style.chart(figure, key)
-    st.caption(t("evidence.chart_help"))
+    return figure
 
 
 def _percent(text: str) -> float | None:
