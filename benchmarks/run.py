@@ -1,7 +1,8 @@
 """All benchmarks of the program itself: ``python benchmarks/run.py [--write] [--only PART,...]`` (docs/benchmarks.md).
 
 Parts: core (in one process), commands (each in a process of its own, as a person starts them), and the scripts beside this
-one: report_speed, search_speed, simulate_million, web_latency. Machines are noisy: compare ratios.
+one: report_speed, search_speed, simulate_million, web_latency. web_load.py, which takes minutes, writes a section of the
+page by itself. Machines are noisy: compare ratios.
 """
 
 from __future__ import annotations
@@ -207,7 +208,10 @@ def main() -> None:
         print("\n\n".join(part), end="\n\n", flush=True)
         text += part
     if given.write:
-        (ROOT / "docs" / "benchmarks.md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
+        page = ROOT / "docs" / "benchmarks.md"
+        # The load test takes minutes and writes its own section.
+        _, mark, load = page.read_text(encoding="utf-8").partition("\n## Many people at once")
+        page.write_text("\n\n".join(text) + "\n" + mark + load, encoding="utf-8")
 
 
 if __name__ == "__main__":

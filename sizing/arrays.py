@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.float64]
 Num: TypeAlias = float | int | FloatArray
+DOUBLE = np.dtype(np.float64)
 
 
 def as_float(value: Any) -> FloatArray:
@@ -18,6 +19,8 @@ def as_float(value: Any) -> FloatArray:
         return value  # type: ignore[no-any-return]
     if kind is float or kind is int:
         return np.float64(value)  # type: ignore[return-value]
+    if kind is np.ndarray and value.dtype is DOUBLE and value.ndim:
+        return value  # type: ignore[no-any-return]
     found = np.asarray(value, dtype=np.float64)
     return found if found.ndim else found[()]
 

@@ -491,8 +491,9 @@ def _heaviest(target: Target, timed: list[TimedOperation]) -> list[str]:
             rate = machine.flops(op.format.compute) if op.format.compute in ("bf16", "fp8", "int8", "fp4") else 0.0
             computing = as_float(op.flops) / (rate or machine.bf16_flops)
             reading = (as_float(op.weight_bytes) + op.io_bytes) / machine.memory_bandwidth
-            add(COMPUTING, np.where(computing > reading, item.seconds, 0.0))
-            add(READING, np.where(computing > reading, 0.0, item.seconds))
+            bound = computing > reading
+            add(COMPUTING, item.seconds * bound)
+            add(READING, item.seconds * ~bound)
     names = list(totals)
     seconds = np.array([np.atleast_1d(part) for part in np.broadcast_arrays(*totals.values())])
     worst = seconds.argmax(axis=0)

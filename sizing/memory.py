@@ -343,6 +343,29 @@ def memory_ledger(
     )
 
 
+@lru_cache(maxsize=1024)
+def _weight_lines(
+    arch: Architecture, placement: Placement, engine: Engine, scheme: QuantScheme, stage: Stage, own_module: bool
+) -> tuple[LedgerLine, ...]:
+    """The weights by component and what loading them adds: the same on every accelerator, so kept."""
+    weights: list[WeightLine] = weight_bytes(
+        arch, placement, scheme, layout=engine.layout, speculative=own_module, stage=stage
+    )
+    lines = [LedgerLine(f"weights: {item.name}", item.bytes, "bytes", item.formula, item.inputs) for item in weights]
+    extras = {
+        "rotary_tables": "positions x rotated dims x 2 bytes",
+        "mla_absorbed_copies": "layers x heads / tp x kv_lora_rank x (nope + v) x 2 bytes",
+        "allocator_slack": "tensors of 10 MiB and more rounded up to 2 MiB when at most 1 MiB is lost",
+    }
+    for name, size in load_extras(arch, scheme, placement, stage, engine.layout).items():
+        if float(size) > 0:
+            lines.append(LedgerLine(f"weights: {name}", float(size), "bytes", extras[name]))
+    overhead = float(np.asarray(engine.load_overhead_bytes(placement)))
+    if overhead:
+        lines.append(LedgerLine("weights: load overhead", overhead, "bytes", "kernels and copies (fitted)"))
+    return tuple(lines)
+
+
 def _lines(
     arch: Architecture,
     placement: Placement,
@@ -357,22 +380,8 @@ def _lines(
 ) -> tuple[LedgerLine, ...]:
     """The working of one ledger: weights by component, then the budget down to tokens and requests."""
     own_module = bool(load.speculative_tokens and arch.mtp_groups)
-    weights: list[WeightLine] = weight_bytes(
-        arch, placement, scheme, layout=engine.layout, speculative=own_module, stage=stage
-    )
     lines = [LedgerLine("total memory", float(device.total_bytes), "bytes", "what the driver shows")]
-    lines += [LedgerLine(f"weights: {item.name}", item.bytes, "bytes", item.formula, item.inputs) for item in weights]
-    extras = {
-        "rotary_tables": "positions x rotated dims x 2 bytes",
-        "mla_absorbed_copies": "layers x heads / tp x kv_lora_rank x (nope + v) x 2 bytes",
-        "allocator_slack": "tensors of 10 MiB and more rounded up to 2 MiB when at most 1 MiB is lost",
-    }
-    for name, size in load_extras(arch, scheme, placement, stage, engine.layout).items():
-        if float(size) > 0:
-            lines.append(LedgerLine(f"weights: {name}", float(size), "bytes", extras[name]))
-    overhead = float(np.asarray(engine.load_overhead_bytes(placement)))
-    if overhead:
-        lines.append(LedgerLine("weights: load overhead", overhead, "bytes", "kernels and copies (fitted)"))
+    lines += _weight_lines(arch, placement, engine, scheme, stage, own_module)
     if draft:
         lines.append(LedgerLine("weights: draft model", draft, "bytes", "as given, on every rank"))
     flags: dict[str, float | str] = {

@@ -33,9 +33,9 @@ from sizing.placements import as_arrays
 from sizing.plan_money import plan_money
 from sizing.pool_plan import pooled_plan, sustained
 from sizing.result import Plan, Rejection, Result
-from sizing.search import Candidates, Demand, evaluate
+from sizing.search import Candidates, Demand, evaluate, most_carried
 from sizing.study import Offer, Study
-from sizing.survey import space_of, survey
+from sizing.survey import Ground, space_of, survey
 from sizing.target import Target, as_model, native_scheme, resolve_target, runs, usual_engine
 
 GIB = 2.0**30
@@ -589,7 +589,11 @@ def _explained(study: Study, winner: Plan, catalog: Catalog, arch: Architecture)
         catalog=catalog,
     )
     place = Placement(**winner.placement)
-    base = _capacity(study, base_target, place, winner)
+    alone = _only(study, place)
+    ground = None
+    if winner.mode != "disaggregated":
+        ground = _survey(alone, base_target, Demand.of(study.workload, base_target, study.model.context), winner)
+    base = _capacity(alone, base_target, winner, ground)
     if base <= 0:
         return winner
     found: dict[str, float] = {"price +10%": 0.10}
@@ -608,11 +612,12 @@ def _explained(study: Study, winner: Plan, catalog: Catalog, arch: Architecture)
     for name, rates in changed.items():
         other = replace(base_target)
         other.__dict__["machine"] = rates
-        found[name] = base / max(_capacity(study, other, place, winner), 1e-12) - 1.0
+        same = ground and replace(ground, target=other)  # other rates hold the same requests
+        found[name] = base / max(_capacity(alone, other, winner, same), 1e-12) - 1.0
     memory = accelerator.memory.model_copy(update={"usable_gib": accelerator.usable_bytes / GIB * 1.1})
     larger = replace(base_target, accelerator=accelerator.model_copy(update={"memory": memory}))
-    found["memory +10%"] = base / max(_capacity(study, larger, place, winner), 1e-12) - 1.0
-    found["context +10%"] = base / max(_capacity(study, base_target, place, winner, longer=1.1), 1e-12) - 1.0
+    found["memory +10%"] = base / max(_capacity(alone, larger, winner), 1e-12) - 1.0
+    found["context +10%"] = base / max(_capacity(alone, base_target, winner, longer=1.1), 1e-12) - 1.0
     return replace(winner, sensitivities=found)
 
 
@@ -622,37 +627,37 @@ def _known_schemes() -> set[str]:
     return set(SCHEMES)
 
 
-def _capacity(study: Study, target: Target, place: Placement, winner: Plan, longer: float = 1.0) -> float:
-    """Requests/s that one replica of a placement (or an accelerator of separate pools) sustains within the targets."""
-    narrowed = study.model_copy(
-        update={
-            "constraints": study.constraints.model_copy(
-                update={
-                    "tensor_parallel": (int(place.tp),),
-                    "pipeline_parallel": (int(place.pp),),
-                    "data_parallel": (int(place.dp),),
-                    "expert_parallel": (int(place.ep),),
-                }
+def _only(study: Study, place: Placement) -> Study:
+    """The study with this one placement to choose from."""
+    sizes = {"tensor": place.tp, "pipeline": place.pp, "data": place.dp, "expert": place.ep}
+    bounds = {f"{name}_parallel": (int(size),) for name, size in sizes.items()}
+    return study.model_copy(update={"constraints": study.constraints.model_copy(update=bounds)})
+
+
+def _capacity(study: Study, target: Target, winner: Plan, ground: Ground | None = None, longer: float = 1.0) -> float:
+    """Requests/s that one replica of a placement (or an accelerator of separate pools) sustains within the targets.
+
+    study: of that placement alone. ground: its survey on this target, if at hand.
+    """
+    if ground is None:
+        demand = Demand.of(study.workload, target, study.model.context)
+        if longer != 1.0:
+            demand = replace(
+                demand,
+                input_tokens=demand.input_tokens * longer,
+                cached_tokens=demand.cached_tokens * longer,
+                context=int(demand.context * longer),
             )
-        }
-    )
-    demand = Demand.of(study.workload, target, study.model.context)
-    if longer != 1.0:
-        demand = replace(
-            demand,
-            input_tokens=demand.input_tokens * longer,
-            cached_tokens=demand.cached_tokens * longer,
-            context=int(demand.context * longer),
-        )
-    if winner.mode == "disaggregated":
-        return sustained(study, target, demand, winner)
-    found = evaluate(narrowed, target, demand, drafts=winner.speculative_tokens)
-    rates = [found.max_carried[row] for row, item in enumerate(found.placements) if _same(item, place)]
-    return float(rates[0]) if rates else 0.0
+        if winner.mode == "disaggregated":
+            return sustained(study, target, demand, winner)
+        ground = _survey(study, target, demand, winner)
+    if ground is None:
+        return 0.0
+    return float(most_carried(ground, study.workload.targets).max(initial=0.0))
 
 
-def _same(one: Placement, other: Placement) -> bool:
-    return all(int(getattr(one, axis)) == int(getattr(other, axis)) for axis in ("tp", "pp", "dp", "ep"))
+def _survey(study: Study, target: Target, demand: Demand, winner: Plan) -> Ground | None:
+    return survey(target, demand, space_of(study, target), study.engine, drafts=winner.speculative_tokens)
 
 
 __all__ = ["as_arrays", "model_facts", "pareto_front", "plan", "study_model"]

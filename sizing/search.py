@@ -35,7 +35,10 @@ MAX_PREFILL_SHARE = 0.97
 
 @dataclass(frozen=True)
 class Candidates:
-    """All placements of one target, evaluated. Axis 0: placements. ``at`` holds the planned operating point."""
+    """All placements of one target, evaluated. Axis 0: placements.
+
+    Those that do not fit are not timed: nothing is carried or met there, their points of the curve are NaN.
+    """
 
     target: Target
     demand: Demand
@@ -69,7 +72,6 @@ class _Scan:
     best_tpot: list[FloatArray] = field(default_factory=list)
     replicas: list[FloatArray] = field(default_factory=list)
     batch: list[FloatArray] = field(default_factory=list)
-    evaluated: int = 0
 
 
 def evaluate(
@@ -86,14 +88,22 @@ def evaluate(
     if ground is None:
         _, fallen = legal_placements(target.arch, target.scheme, target.engine, space_of(study, target))
         return _nothing(target, demand, fallen)
-    scan = _Scan()
-    rows = max(1, CHUNK_POINTS // (NODES * points_per_node))
-    for start in range(0, len(ground.placements), rows):
-        _scan_rows(ground, slice(start, start + rows), study.workload.targets, points_per_node, scan)
-    batch = np.concatenate(scan.batch)
-    planned = load_curve(
-        target.step, ground.rows(slice(None)), ground.load, ground.batching, batch[:, None], input_scv=demand.input_scv
-    )
+    fitting = np.flatnonzero(ground.fits)
+    scan = _scan(ground, fitting, study.workload.targets, points_per_node)
+    points = {name: np.full((len(ground.placements), 1), np.nan) for name in LoadCurve.__dataclass_fields__}
+    if len(fitting):
+        batch = np.concatenate(scan.batch)[:, None]
+        planned = load_curve(
+            target.step, ground.rows(fitting), ground.load, ground.batching, batch, input_scv=demand.input_scv
+        )
+        for name, values in points.items():
+            values[fitting] = getattr(planned, name)
+
+    def of_all(parts: list[FloatArray], otherwise: float) -> FloatArray:
+        values = np.full(len(ground.placements), otherwise)
+        values[fitting] = np.concatenate(parts) if parts else 0.0
+        return values
+
     return Candidates(
         target=target,
         demand=demand,
@@ -103,21 +113,35 @@ def evaluate(
         limit=ground.limit,
         load=ground.load,
         batching=ground.batching,
-        replicas=np.concatenate(scan.replicas),
-        max_carried=np.concatenate(scan.most),
-        curve=planned,
+        replicas=of_all(scan.replicas, np.inf),
+        max_carried=of_all(scan.most, 0.0),
+        curve=LoadCurve(**points),
         fits=ground.fits,
-        meets_ttft=np.concatenate(scan.ttft),
-        meets_tpot=np.concatenate(scan.tpot),
-        best_ttft_p95=np.concatenate(scan.best_ttft),
-        best_tpot_p95=np.concatenate(scan.best_tpot),
-        evaluated=scan.evaluated,
+        meets_ttft=of_all(scan.ttft, 0.0),
+        meets_tpot=of_all(scan.tpot, 0.0),
+        best_ttft_p95=of_all(scan.best_ttft, np.inf),
+        best_tpot_p95=of_all(scan.best_tpot, np.inf),
+        evaluated=len(ground.placements) * ((NODES - 1) * points_per_node + 1),
         fallen=ground.fallen,
         drafts=drafts,
     )
 
 
-def _scan_rows(ground: Ground, rows: slice, targets: Targets, points: int, scan: _Scan) -> None:
+def most_carried(ground: Ground, targets: Targets) -> FloatArray:
+    """How much of the demand one replica carries within the targets, of each placement that fits [unit of demand]."""
+    parts = _scan(ground, np.flatnonzero(ground.fits), targets, POINTS_PER_NODE).most
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _scan(ground: Ground, chosen: Any, targets: Targets, points_per_node: int) -> _Scan:
+    scan = _Scan()
+    rows = max(1, CHUNK_POINTS // (NODES * points_per_node))
+    for start in range(0, len(chosen), rows):
+        _scan_rows(ground, chosen[start : start + rows], targets, points_per_node, scan)
+    return scan
+
+
+def _scan_rows(ground: Ground, rows: Any, targets: Targets, points: int, scan: _Scan) -> None:
     """Evaluate the load curves of some placements and keep what the plan needs of them."""
     demand, places = ground.demand, ground.rows(rows)
     nodes = batch_grid(ground.limit[rows], NODES, LEAST_BATCH)
@@ -132,7 +156,7 @@ def _scan_rows(ground: Ground, rows: slice, targets: Targets, points: int, scan:
         whole = curve.ttft_p95_s + curve.tpot_p95_s * max(demand.output_tokens - 1, 0)
         meets_tpot = meets_tpot & _at_most(whole, targets.e2e_p95_s)
     busy = curve.prefill_share <= MAX_PREFILL_SHARE
-    allowed = ground.fits[rows, None] & meets_ttft & meets_tpot & busy & within
+    allowed = meets_ttft & meets_tpot & busy & within
     carried = np.where(allowed, demand.carried(curve), 0.0)
     most = carried.max(axis=1)
     usable = most * (1.0 - targets.headroom)
@@ -149,7 +173,6 @@ def _scan_rows(ground: Ground, rows: slice, targets: Targets, points: int, scan:
     scan.tpot.append((meets_tpot & within).any(axis=1))
     scan.best_ttft.append(curve.ttft_p95_s.min(axis=1))
     scan.best_tpot.append(curve.tpot_p95_s.min(axis=1))
-    scan.evaluated += curve.requests_per_s.size
 
 
 def _at_most(values: FloatArray, bound: float | None) -> Any:
@@ -199,4 +222,4 @@ def _nothing(target: Target, demand: Demand, fallen: Counter[tuple[str, str]]) -
     )
 
 
-__all__ = ["Candidates", "Demand", "acceptance_length", "evaluate", "space_of"]
+__all__ = ["Candidates", "Demand", "acceptance_length", "evaluate", "most_carried", "space_of"]

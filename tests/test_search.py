@@ -82,6 +82,18 @@ def test_chunks_do_not_matter(study, monkeypatch):
     assert whole.evaluated == cut.evaluated
 
 
+def test_what_does_not_fit_is_not_timed_and_carries_nothing(study):
+    target = resolve_target("Qwen3-235B-A22B", "h100-sxm")
+    demand = Demand.of(study.workload, target, None)
+    found = search.evaluate(study, target, demand)
+    fits = found.fits.astype(bool)
+    assert 0 < fits.sum() < len(fits)
+    assert np.isinf(found.replicas[~fits]).all() and not found.max_carried[~fits].any()
+    assert np.isnan(found.curve.tpot_s[~fits]).all() and np.isfinite(found.curve.tpot_s[fits]).all()
+    ground = survey(target, demand, search.space_of(study, target), study.engine)
+    assert np.array_equal(search.most_carried(ground, study.workload.targets), found.max_carried[fits])
+
+
 def test_whole_servers_are_enumerated():
     arch = resolve_target("DeepSeek-R1", "h800-sxm").arch
     found = {place.describe() for place in enumerate_placements(arch, Space(8, 18))}

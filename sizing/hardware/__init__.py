@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sizing.hardware.check import Finding, check_file
-    from sizing.hardware.loader import Catalog, load_accelerator, load_catalog, resolve_accelerator
+    from sizing.hardware.loader import Catalog, load_accelerator, load_catalog, read_catalog, resolve_accelerator
     from sizing.hardware.models import Accelerator, Server
     from sizing.hardware.price_models import Price
     from sizing.hardware.prices import (
@@ -42,6 +42,7 @@ _WHERE = {
     "load_accelerator": "loader",
     "load_catalog": "loader",
     "purchase_price": "prices",
+    "read_catalog": "loader",
     "rental_price": "prices",
     "resolve_accelerator": "loader",
     "servers_for": "servers",
@@ -64,6 +65,7 @@ __all__ = [
     "load_accelerator",
     "load_catalog",
     "purchase_price",
+    "read_catalog",
     "rental_price",
     "resolve_accelerator",
     "servers_for",

@@ -19,6 +19,7 @@ from sizing.hardware.loader import (
     check_top_keys,
     load_catalog,
     normalize,
+    read_catalog,
 )
 from sizing.hardware.models import Accelerator, Server
 from sizing.hardware.price_models import RentalQuote
@@ -101,7 +102,7 @@ def _misfits(data: dict[str, object], path: Path) -> Iterator[Finding]:
 def _catalog_with(path: Path) -> Catalog:
     if path.resolve().parent == catalog_dir().resolve():
         return load_catalog()
-    return load_catalog(path)
+    return read_catalog(path)
 
 
 def _check(data: dict[str, object], file: str, catalog: Catalog) -> Iterator[Finding]:

@@ -344,6 +344,13 @@ def load_catalog(extra_dir: Path | None = None) -> Catalog:
     return _catalog(catalog_dir(), stamped)
 
 
+def read_catalog(file: Path) -> Catalog:
+    """The built-in catalog with one file merged over it, read at once and not kept: the file may go away."""
+    found = Catalog(catalog_dir(), (file,))
+    found._extra  # noqa: B018  (reads it)
+    return found
+
+
 def resolve_accelerator(name: str, catalog: Catalog | None = None) -> tuple[Accelerator, list[str]]:
     """The accelerator that a name or alias means, and the assumptions that this took."""
     return (catalog or load_catalog()).resolve(name)

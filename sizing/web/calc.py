@@ -1,8 +1,9 @@
-"""Questions to the API, each asked once: results are cached by the Study's JSON."""
+"""Questions to the API, each asked once: results are cached by the Study's JSON and the session's own catalog file."""
 
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,36 +17,52 @@ from sizing.compare import Comparison, compare
 from sizing.engine.placement import Placement
 from sizing.errors import SizingError
 from sizing.estimate import Estimate, batching_of, estimate, mean_held_tokens, running_limit
-from sizing.hardware import load_catalog
+from sizing.hardware import Catalog
 from sizing.load_curve import LoadCurve, batch_grid, load_curve
 from sizing.memory import MemoryLedger, memory_ledger
 from sizing.model.counts import kv_bytes, kv_bytes_per_element
 from sizing.model.quantization import SCHEMES
 from sizing.planner import plan, study_model
+from sizing.rank_simulation import simulate_rank
 from sizing.result import Plan, Result
 from sizing.search import Demand, acceptance_length
 from sizing.serving import Load
+from sizing.simulate.result import Metric
 from sizing.study import Study, parse_study
 from sizing.target import Target, resolve_target
+from sizing.web import own
 from sizing.web.document import json_of
 
 CURVE_POINTS = 40
-ENTRIES = 200
+ENTRIES = 64  # of each kind; answers are frozen, so sessions share them without copies
+SIMULATED_REQUESTS = 20_000
+SIMULATED_SECONDS = 5.0
+SHARES = tuple(share / 100 for share in range(101))
+METRICS: tuple[Metric, ...] = ("ttft_s", "tpot_s", "e2e_s")
+
+
+def _key(study: Study) -> str:
+    """What an answer depends on: the Study, and the catalog file that the session has brought."""
+    return json.dumps([json_of(study), own.text()])
 
 
 def study_of(text: str) -> Study:
     """The Study behind a cache key."""
-    return parse_study(json.loads(text))
+    return parse_study(json.loads(json.loads(text)[0]))
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def _catalog(text: str) -> Catalog:
+    return own.catalog_of(json.loads(text)[1])
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _result(text: str) -> Result:
-    return plan(study_of(text))
+    return plan(study_of(text), _catalog(text))
 
 
 def result_of(study: Study) -> Result:
     """The answer to a Study: ``sizing.plan``."""
-    return _result(json_of(study))
+    return _result(_key(study))
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,7 @@ def _replica(text: str, row: int) -> Replica:
         engine_version=study.engine.version,
         weights=item.weights if item.weights in SCHEMES else None,
         kv_dtype=item.kv_dtype,
+        catalog=_catalog(text),
     )
     return Replica(
         target, Placement(**item.placement), Demand.of(study.workload, target, study.model.context), item, study
@@ -78,10 +96,10 @@ def _replica(text: str, row: int) -> Replica:
 
 def replica_of(study: Study, row: int) -> Replica:
     """The replica of the result's plan number ``row``."""
-    return _replica(json_of(study), row)
+    return _replica(_key(study), row)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _ledger(text: str, row: int, context: int | None) -> MemoryLedger:
     one = _replica(text, row)
     engine = one.study.engine
@@ -104,7 +122,7 @@ def _ledger(text: str, row: int, context: int | None) -> MemoryLedger:
 
 def ledger_of(study: Study, row: int, context: int | None = None) -> MemoryLedger:
     """The memory ledger of one accelerator of a plan, for the plan's context or another."""
-    return _ledger(json_of(study), row, context)
+    return _ledger(_key(study), row, context)
 
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False)
@@ -128,6 +146,7 @@ def _estimate(text: str, row: int) -> Estimate | str:
             acceptance_length=acceptance_length(engine.acceptance_rate, drafts) if drafts else 1.0,
             draft_tokens=drafts,
             price=item.usd_per_accelerator_hour,
+            catalog=_catalog(text),
             target=one.target,
         )
     except SizingError as error:
@@ -136,7 +155,7 @@ def _estimate(text: str, row: int) -> Estimate | str:
 
 def estimate_of(study: Study, row: int) -> Estimate | str:
     """One replica of a plan at its planned concurrency: ``sizing.estimate``; the reason where it can't be made."""
-    return _estimate(json_of(study), row)
+    return _estimate(_key(study), row)
 
 
 def _load(one: Replica, input_tokens: Any) -> Load:
@@ -151,7 +170,7 @@ def _load(one: Replica, input_tokens: Any) -> Load:
     )
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _curve(text: str, row: int) -> LoadCurve:
     one = _replica(text, row)
     flags = _ledger(text, row, None).load
@@ -169,10 +188,10 @@ def _curve(text: str, row: int) -> LoadCurve:
 
 def curve_of(study: Study, row: int) -> LoadCurve:
     """What a replica of a plan does as its load grows to all that its cache holds: ``load_curve``."""
-    return _curve(json_of(study), row)
+    return _curve(_key(study), row)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _first_token(text: str, row: int, lengths: tuple[float, ...], batch: float) -> tuple[FloatArray, FloatArray]:
     one = _replica(text, row)
     flags = _ledger(text, row, None).load
@@ -189,10 +208,10 @@ def _first_token(text: str, row: int, lengths: tuple[float, ...], batch: float) 
 
 def first_token_of(study: Study, row: int, lengths: tuple[float, ...], batch: float) -> tuple[FloatArray, FloatArray]:
     """TTFT [s], mean and 95th percentile, over prompt lengths with ``batch`` sequences decoding on each rank."""
-    return _first_token(json_of(study), row, lengths, batch)
+    return _first_token(_key(study), row, lengths, batch)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _cache_growth(text: str, row: int, tokens: tuple[float, ...]) -> FloatArray:
     one = _replica(text, row)
     return np.asarray(kv_bytes(one.target.arch, np.asarray(tokens), kv_bytes_per_element(one.target.kv.name)))
@@ -200,13 +219,15 @@ def _cache_growth(text: str, row: int, tokens: tuple[float, ...]) -> FloatArray:
 
 def cache_growth_of(study: Study, row: int, tokens: tuple[float, ...]) -> FloatArray:
     """Cache of one sequence over its length, unsharded [bytes]: ``kv_bytes``."""
-    return _cache_growth(json_of(study), row, tokens)
+    return _cache_growth(_key(study), row, tokens)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _priced_as(text: str, row: int, mode: str) -> Plan | None:
     study, item = study_of(text), _result(text).plans[row]
-    offer = next((one for one in study.hardware if _same(one.accelerator, item.accelerator)), study.hardware[0])
+    catalog = _catalog(text)
+    same = (one for one in study.hardware if catalog.resolve(one.accelerator)[0].id == item.accelerator)
+    offer = next(same, study.hardware[0])
     only = {f"{name}_parallel": (item.placement[axis],) for name, axis in PARALLEL.items()}
     found = plan(
         study.model_copy(
@@ -221,7 +242,8 @@ def _priced_as(text: str, row: int, mode: str) -> Plan | None:
                 "money": study.money.model_copy(update={"mode": mode}),
                 "constraints": study.constraints.model_copy(update=only),
             }
-        )
+        ),
+        catalog,
     )
     return next((one for one in found.plans if one.placement == item.placement and one.mode == item.mode), None)
 
@@ -229,26 +251,101 @@ def _priced_as(text: str, row: int, mode: str) -> Plan | None:
 PARALLEL = {"tensor": "tp", "pipeline": "pp", "data": "dp", "expert": "ep"}
 
 
-def _same(name: str, key: str) -> bool:
-    return accelerator_id(name) == key
-
-
 def priced_as(study: Study, row: int, mode: str) -> Plan | None:
     """The same placement planned once more, rented or owned; None where that has no answer."""
-    return _priced_as(json_of(study), row, mode)
+    return _priced_as(_key(study), row, mode)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _break_even(text: str, row: int) -> list[BreakEven]:
-    return break_even(_result(text).plans[row], study_of(text))
+    return break_even(_result(text).plans[row], study_of(text), _catalog(text))
 
 
 def break_even_of(study: Study, row: int) -> list[BreakEven]:
     """A plan against the API price lists: ``break_even``."""
-    return _break_even(json_of(study), row)
+    return _break_even(_key(study), row)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@dataclass(frozen=True)
+class Simulated:
+    """A simulation in short: by metric the mean, percentiles and the value at each of ``SHARES`` [s]."""
+
+    means: dict[str, float]
+    p95: dict[str, float]
+    p99: dict[str, float]
+    quantiles: dict[str, FloatArray]
+    completed: int
+    steps: int
+    requests_per_s: float
+    mean_running: float
+    preemptions: int
+    stopped: bool
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
+def _simulation(text: str, row: int) -> Simulated:
+    one, ledger = _replica(text, row), _ledger(text, row, None)
+    batching = batching_of(one.target, ledger.load.max_num_batched_tokens)
+    rate = one.plan.rate_per_replica / one.placement.dp
+    late = time.monotonic() + SIMULATED_SECONDS
+    found = simulate_rank(
+        one.target,
+        one.placement,
+        ledger.load,
+        batching,
+        ledger.kv_pool_tokens,
+        one.study.workload,
+        rate,
+        requests=SIMULATED_REQUESTS,
+        should_stop=lambda: time.monotonic() > late,
+    )
+    # The engine's own time before a first token is no part of the scheduler's, and the closed form has it.
+    fixed = {"ttft_s": batching.fixed_ttft_s, "tpot_s": 0.0, "e2e_s": batching.fixed_ttft_s}
+    percents = tuple(100 * share for share in SHARES)
+    tails = {name: found.percentiles(name, percents) for name in METRICS}
+    return Simulated(
+        means={name: found.mean(name) + fixed[name] for name in METRICS},
+        p95={name: tails[name]["p95"] + fixed[name] for name in METRICS},
+        p99={name: tails[name]["p99"] + fixed[name] for name in METRICS},
+        quantiles={name: np.array(list(tails[name].values())) + fixed[name] for name in METRICS},
+        completed=found.completed,
+        steps=found.steps,
+        requests_per_s=rate,
+        mean_running=found.mean_running,
+        preemptions=found.preemptions,
+        stopped=found.stopped,
+    )
+
+
+def simulation_of(study: Study, row: int) -> Simulated:
+    """One data-parallel rank of a plan in the simulator at its planned rate: ``simulate_rank``."""
+    return _simulation(_key(study), row)
+
+
+def key_of(study: Study, row: int) -> str:
+    """What tells one examined plan from any other."""
+    return f"{row} {_key(study)}"
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
+def _comparison(
+    models: tuple[str, ...],
+    accelerators: tuple[str, ...],
+    input_tokens: float,
+    output_tokens: float,
+    most_tpot_s: float,
+    content: str,
+) -> Comparison:
+    return compare(
+        models,
+        accelerators,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        most_tpot_s=most_tpot_s,
+        catalog=own.catalog_of(content),
+    )
+
+
 def comparison_of(
     models: tuple[str, ...],
     accelerators: tuple[str, ...],
@@ -257,12 +354,10 @@ def comparison_of(
     most_tpot_s: float,
 ) -> Comparison:
     """Models and machines side by side: ``compare``."""
-    return compare(
-        models, accelerators, input_tokens=input_tokens, output_tokens=output_tokens, most_tpot_s=most_tpot_s
-    )
+    return _comparison(models, accelerators, input_tokens, output_tokens, most_tpot_s, own.text())
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def examination_of(text: str) -> Examination:
     """A claim examined: ``examine(parse_claim(text))``."""
     return examine(parse_claim(text))
@@ -270,9 +365,10 @@ def examination_of(text: str) -> Examination:
 
 def accelerator_id(name: str) -> str:
     """The catalog's id of an accelerator's name."""
-    return load_catalog().resolve(name)[0].id
+    return own.catalog().resolve(name)[0].id
 
 
 def offered_names(study: Study) -> list[str]:
     """Names of the accelerators on offer, in the study's order: what colours follow."""
-    return [load_catalog().resolve(offer.accelerator)[0].name for offer in study.hardware]
+    catalog = own.catalog()
+    return [catalog.resolve(offer.accelerator)[0].name for offer in study.hardware]

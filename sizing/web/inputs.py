@@ -7,13 +7,13 @@ import math
 import streamlit as st
 
 from sizing.errors import SizingError
-from sizing.hardware import hourly_price, is_stale, load_catalog
+from sizing.hardware import hourly_price, is_stale
 from sizing.hardware.price_models import Price
 from sizing.model.quantization import SCHEMES
 from sizing.model.sources import CatalogModel, catalog_models, load_model
 from sizing.units import count
+from sizing.web import fields, own, state
 from sizing.web import show as ui
-from sizing.web import state
 from sizing.web.messages import LANGUAGES, t
 from sizing.workload import PRESETS
 
@@ -52,12 +52,11 @@ def sidebar() -> None:
 
 
 def _language() -> None:
-    st.segmented_control(
+    fields.switch(
         t("input.language"),
+        "language",
         list(LANGUAGES),
         format_func=LANGUAGES.__getitem__,
-        key="language",
-        required=True,
         label_visibility="collapsed",
     )
 
@@ -72,24 +71,18 @@ def _model() -> None:
     names = [name for name, of, _, _ in choices if family in (None, of) or name == current]
     if current not in names:
         names.insert(0, current)
-    st.selectbox(
+    fields.choice(
         t("input.model_name"),
+        "model",
         names,
-        key="model",
         format_func=lambda name: labels.get(name, name),
-        on_change=state.choose_model,
+        then=state.choose_model,
         help=t("input.model_help"),
     )
     if st.session_state["config"] is not None:
         st.caption(t("input.model_own"))
     with st.expander(t("input.model_more")):
-        st.selectbox(
-            t("input.family"),
-            families,
-            key="family",
-            index=None,
-            placeholder=t("input.family_all"),
-        )
+        fields.choice(t("input.family"), "family", families, placeholder=t("input.family_all"))
         st.text_input(t("input.hub"), key="hub_id", placeholder="org/name", max_chars=200)
         st.button(t("input.hub_use"), key="hub_use", on_click=_use_hub, width="stretch")
         st.text_input(t("input.config_name"), key="config_name", placeholder="my-model", max_chars=200)
@@ -97,24 +90,24 @@ def _model() -> None:
         st.text_area(t("input.config_text"), key="config_text", height=120, placeholder='{"model_type": "qwen3", ...}')
         st.button(t("input.config_use"), key="config_use", on_click=_use_config_text, width="stretch")
     with st.expander(t("input.formats")):
-        st.multiselect(
+        fields.several(
             t("input.weights"),
+            "weights",
             sorted({*SCHEMES, *st.session_state["weights"]}),
-            key="weights",
             placeholder=t("input.usual"),
             help=t("input.weights_help"),
         )
-        st.multiselect(
+        fields.several(
             t("input.kv_dtype"),
+            "kv_dtype",
             sorted({*KV_DTYPES, *st.session_state["kv_dtype"]}),
-            key="kv_dtype",
             placeholder=t("input.usual"),
         )
         contexts = sorted({*state.CONTEXTS, st.session_state["context"]})
-        st.select_slider(
+        fields.steps(
             t("input.context"),
+            "context",
             contexts,
-            key="context",
             help=t("input.context_help"),
             format_func=lambda n: t("input.context_auto") if n == 0 else f"{n:,}",
         )
@@ -138,21 +131,20 @@ def _use_config_text() -> None:
 def _workload() -> None:
     st.subheader(t("input.workload"), anchor=False)
     names = [*PRESETS, "custom"]
-    st.selectbox(
+    fields.choice(
         t("input.preset"),
+        "preset",
         names,
-        key="preset",
-        on_change=state.choose_preset,
+        then=state.choose_preset,
         format_func=lambda n: t(f"preset.{n}"),
     )
-    st.selectbox(
+    kind = fields.choice(
         t("input.arrival"),
+        "arrival",
         ["rate", "users", "concurrency", "batch"],
-        key="arrival",
-        on_change=_custom,
+        then=_custom,
         format_func=lambda kind: t(f"arrival.{kind}"),
     )
-    kind = st.session_state["arrival"]
     if kind == "rate":
         _number("rate", 0.001, 1e7, step=0.5, form="%.4g")
     elif kind == "users":
@@ -166,14 +158,14 @@ def _workload() -> None:
         for side in ("input", "output"):
             _lengths(side)
         _number("thinking", 1.0, 1000.0, step=0.5, form="%.4g")
-    st.slider(
+    fields.slider(
         t("input.hit_rate"),
+        "hit_rate",
         0.0,
         100.0,
-        key="hit_rate",
         step=1.0,
         format="%.0f %%",
-        on_change=_custom,
+        then=_custom,
         help=t("input.hit_rate_help"),
     )
 
@@ -182,61 +174,63 @@ def _lengths(side: str) -> None:
     kinds = ["fixed", "lognormal", "uniform"]
     if st.session_state[f"{side}_kind"] == "empirical":
         kinds.append("empirical")
-    st.selectbox(
-        t(f"input.{side}_kind"), kinds, key=f"{side}_kind", on_change=_custom, format_func=lambda k: t(f"lengths.{k}")
+    kind = fields.choice(
+        t(f"input.{side}_kind"), f"{side}_kind", kinds, then=_custom, format_func=lambda k: t(f"lengths.{k}")
     )
-    kind = st.session_state[f"{side}_kind"]
     names = {"fixed": ["value"], "uniform": ["low", "high"], "empirical": []}.get(kind)
     if names is None:
         names = st.session_state[f"{side}_names"]
     for name in names:
         label = f"{t(f'side.{side}')}: {t(f'lengths.{name}')}"
         if kind == "lognormal":
-            st.number_input(
+            fields.number(
                 label,
+                f"{side}_{name}",
                 0.0 if name == "sigma" else 1.0,
                 1e7,
-                key=f"{side}_{name}",
-                on_change=_custom,
+                then=_custom,
                 format="%.6g",
                 step=0.1 if name == "sigma" else 100.0,
             )
         else:
-            st.number_input(label, 1, 10_000_000, key=f"{side}_{name}", step=100, on_change=_custom)
+            fields.number(label, f"{side}_{name}", 1, 10_000_000, step=100, then=_custom)
 
 
 def _number(name: str, low: float, high: float, *, step: float, form: str | None = None) -> None:
-    st.number_input(t(f"input.{name}"), low, high, key=name, step=step, format=form, on_change=_custom)
+    fields.number(t(f"input.{name}"), name, low, high, step=step, format=form, then=_custom)
 
 
 def _custom() -> None:
     """A field of the workload was edited by hand."""
-    st.session_state["preset"] = "custom"
+    fields.put("preset", "custom")
 
 
 def _targets() -> None:
     with st.expander(t("input.targets"), expanded=True):
         for name in ("ttft_ms", "tpot_ms"):
-            st.number_input(
+            fields.number(
                 t(f"input.{name}"),
+                name,
                 0.1,
                 1e7,
-                key=name,
                 step=10.0 if name == "ttft_ms" else 1.0,
                 format="%.6g",
-                on_change=_custom,
+                then=_custom,
                 placeholder=t("input.none"),
                 help=t(f"input.{name}_help"),
-                value=None,
             )
-        st.slider(t("input.headroom"), 0.0, 90.0, key="headroom", step=5.0, format="%.0f %%", on_change=_custom)
-        st.number_input(t("input.spares"), 0, 1000, key="spares", on_change=_custom)
+        fields.slider(t("input.headroom"), "headroom", 0.0, 90.0, step=5.0, format="%.0f %%", then=_custom)
+        fields.number(t("input.spares"), "spares", 0, 1000, then=_custom)
 
 
-@st.cache_data(show_spinner=False)
+@st.cache_data(show_spinner=False, max_entries=20)
+def _names(content: str) -> dict[str, str]:
+    return {key: item.name for key, item in own.catalog_of(content).accelerators.items()}
+
+
 def accelerator_names() -> dict[str, str]:
-    """Id -> name of every accelerator."""
-    return {key: item.name for key, item in load_catalog().accelerators.items()}
+    """Id -> name of every accelerator, the session's own among them."""
+    return _names(own.text())
 
 
 def _hardware() -> None:
@@ -244,23 +238,18 @@ def _hardware() -> None:
     names = accelerator_names()
     chosen = st.session_state["accelerators"]
     options = [*names, *(item for item in chosen if item not in names)]
-    st.multiselect(
-        t("input.accelerators"),
-        options,
-        key="accelerators",
-        format_func=lambda key: names.get(key, key),
-        on_change=_new_offers,
+    chosen = fields.several(
+        t("input.accelerators"), "accelerators", options, format_func=lambda key: names.get(key, key)
     )
     st.caption(t("input.prices_help"))
-    _offers(st.session_state["accelerators"], names)
-    _old_prices(names)
+    _offers(chosen, names)
+    _old_prices(chosen, names)
 
 
-@st.cache_data(show_spinner=False)
 def catalog_price(name: str, term: str) -> Price | None:
     """The catalog's price of an accelerator-hour, None where there is none."""
     try:
-        return hourly_price(name, term)
+        return hourly_price(name, term, own.catalog())  # the catalog keeps what it has worked out
     except SizingError:
         return None
 
@@ -269,12 +258,12 @@ def _usd(price: Price | None) -> float | None:
     return None if price is None else price.usd
 
 
-def _old_prices(names: dict[str, str]) -> None:
+def _old_prices(chosen: list[str], names: dict[str, str]) -> None:
     """Which of the catalog's prices in use are old; yours are your own affair."""
     state_ = st.session_state
     found = {
-        name: catalog_price(name, state_["terms"].get(name, "on-demand"))
-        for name in state_["accelerators"]
+        name: catalog_price(name, state_["terms"].get(name) or "on-demand")
+        for name in chosen
         if state_["prices"].get(name) is None
     }
     items = [f"{names.get(key, key)} ({ui.dated(price)})" for key, price in found.items() if price and is_stale(price)]
@@ -282,35 +271,27 @@ def _old_prices(names: dict[str, str]) -> None:
         st.caption(t("price.old_list", items=", ".join(items)))
 
 
-def _new_offers() -> None:
-    st.session_state["generation"] += 1
-
-
 def _offers(chosen: list[str], names: dict[str, str]) -> None:
-    """Prices in a table that can be edited; its first content is fixed for a choice, so edits are not lost."""
+    """Prices in a table that can be edited. An edit is taken over at once and the table begins anew with it."""
     state_ = st.session_state
-    key = f"offers_{state_['generation']}"
-    if state_.get("offers_key") != key:
-        state_["offers_key"] = key
-        state_["offers_start"] = {
-            name: (
-                state_["prices"].get(name),
-                state_["terms"].get(name, "on-demand"),
-                state_["limits"].get(name),
-                _usd(catalog_price(name, state_["terms"].get(name, "on-demand"))),
-            )
-            for name in chosen
-        }
-    start = state_["offers_start"]
+    terms = {name: state_["terms"].get(name) or "on-demand" for name in chosen}
+    usual = {name: _usd(catalog_price(name, terms[name])) for name in chosen}
+    prices = {name: usual[name] if (own := state_["prices"].get(name)) is None else own for name in chosen}
     frame = {
-        "name": [names.get(name, name) for name in start],
-        "price": [_or_nan(row[3] if row[0] is None else row[0]) for row in start.values()],
-        "term": [row[1] for row in start.values()],
-        "limit": [_or_nan(row[2]) for row in start.values()],
+        "name": [names.get(name, name) for name in chosen],
+        "price": [_or_nan(prices[name]) for name in chosen],
+        "term": list(terms.values()),
+        "limit": [_or_nan(state_["limits"].get(name)) for name in chosen],
     }
-    edited = st.data_editor(
+    state_.setdefault("offers", None)
+    if state_["offers"] != (shown := repr(frame)):
+        fields.put("offers", shown)
+    key = fields.key_of("offers")
+    st.data_editor(
         frame,
         key=key,
+        on_change=_take_offers,
+        args=(key, chosen, usual),
         hide_index=True,
         width="stretch",
         num_rows="fixed",
@@ -323,18 +304,22 @@ def _offers(chosen: list[str], names: dict[str, str]) -> None:
             "limit": st.column_config.NumberColumn(t("col.limit"), min_value=1, step=1, help=t("input.limit_help")),
         },
     )
-    before = state_["generation"]
-    for at, (name, known) in enumerate(start.items()):
-        price, term = _or_none(edited["price"][at]), str(edited["term"][at])
-        state_["prices"][name] = price if price != known[3] else None
-        if term != known[1]:
-            state_["prices"][name] = None
-            state_["generation"] += 1  # the table starts anew, with this term's catalog price
-        state_["terms"][name] = term
-        most = _or_none(edited["limit"][at])
-        state_["limits"][name] = None if most is None else int(most)
-    if state_["generation"] != before:
-        st.rerun()
+
+
+def _take_offers(key: str, chosen: list[str], usual: dict[str, float | None]) -> None:
+    """What was edited in the table of prices, into the session."""
+    state_ = st.session_state
+    for at, row in state_[key]["edited_rows"].items():
+        name = chosen[int(at)]
+        if "price" in row:
+            price = _or_none(row["price"])
+            state_["prices"][name] = price if price != usual[name] else None
+        if "term" in row and row["term"] != state_["terms"].get(name):
+            state_["terms"][name] = str(row["term"])
+            state_["prices"][name] = None  # this term's catalog price
+        if "limit" in row:
+            most = _or_none(row["limit"])
+            state_["limits"][name] = None if most is None else int(most)
 
 
 def _or_nan(value: float | None) -> float:
@@ -347,12 +332,10 @@ def _or_none(value: float | None) -> float | None:
 
 def _search() -> None:
     with st.expander(t("input.search")):
-        st.segmented_control(
-            t("input.money"), ["rent", "own"], key="money_mode", format_func=lambda m: t(f"money.{m}"), required=True
-        )
-        st.number_input(t("input.max_nodes"), 1, 64, key="max_nodes", help=t("input.max_nodes_help"))
+        fields.switch(t("input.money"), "money_mode", ["rent", "own"], format_func=lambda m: t(f"money.{m}"))
+        fields.number(t("input.max_nodes"), "max_nodes", 1, 64, help=t("input.max_nodes_help"))
         for name in ("speculative", "disaggregated"):
-            st.selectbox(t(f"input.{name}"), ["off", "try", "on"], key=name, format_func=lambda v: t(f"switch.{v}"))
+            fields.choice(t(f"input.{name}"), name, ["off", "try", "on"], format_func=lambda v: t(f"switch.{v}"))
 
 
 def _study_file() -> None:

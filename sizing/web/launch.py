@@ -19,7 +19,7 @@ def launch(port: int = 8501, address: str = "localhost", headless: bool = False)
 
 def arguments(port: int, address: str, headless: bool) -> list[str]:
     """The command line for Streamlit, the theme and limits among it."""
-    page = Path(__file__).with_name("app_file.py")
+    page = Path(__file__).with_name("front") / "app_file.py"
     found = ["run", str(page), f"--server.port={port}", f"--server.address={address}"]
     if headless or (not os.environ.get("DISPLAY") and sys.platform.startswith("linux")):
         found.append("--server.headless=true")

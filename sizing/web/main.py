@@ -40,7 +40,6 @@ def main() -> None:
     """Draw the page. Called on every run of the script."""
     state.start()
     inputs.sidebar()
-    state.keep()
     study: Study | None = None
     problem = ""
     try:

@@ -7,12 +7,12 @@ import pprint
 import textwrap
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import streamlit as st
 
 from sizing.result import Result
 from sizing.study import Study
+from sizing.web import own
 from sizing.web import share as links
 from sizing.web.document import data_of, yaml_of
 from sizing.web.messages import t
@@ -41,6 +41,8 @@ def share(study: Study, result: Result) -> None:
     """The section at a page's end."""
     st.subheader(t("share.title"), anchor=False)
     st.caption(t("share.help", length=len(links.encode(study))))
+    if own.text():
+        st.info(t("share.own"), icon=":material/memory:")
     one, two = st.columns(2)
     with one:
         st.download_button(
@@ -74,7 +76,7 @@ def share(study: Study, result: Result) -> None:
     _reports(study, result)
 
 
-def _maker() -> Callable[[Any, str], bytes] | None:
+def _maker() -> Callable[..., bytes] | None:
     """``report_bytes`` of the installed package, None where there is none."""
     try:
         return getattr(importlib.import_module("sizing.report"), "report_bytes", None)
@@ -92,7 +94,7 @@ def _reports(study: Study, result: Result) -> None:
         with column:
             st.download_button(
                 kind.upper(),
-                partial(make, result, kind),
+                partial(make, result, kind, catalog=own.catalog()),
                 f"sizing-report.{kind}",
                 mime,
                 key=f"report_{kind}",

@@ -13,7 +13,7 @@ from sizing.hardware.prices import AnyPrice, is_stale
 from sizing.memory import LedgerLine
 from sizing.result import Plan, Result
 from sizing.units import digits, gib, seconds, usd
-from sizing.web import state
+from sizing.web import fields, state
 from sizing.web.messages import known, plain, t
 
 
@@ -132,8 +132,6 @@ def choose_plan(result: Result) -> int | None:
         st.warning(t("plan.none"), icon=":material/block:")
         return None
     labels = [f"{number + 1}. {plan_label(item)}" for number, item in enumerate(result.plans)]
-    held = st.session_state.get(state.PLAN_KEY, 0)
-    st.session_state[state.PLAN_KEY] = held if isinstance(held, int) and held < len(labels) else 0
-    return int(
-        st.selectbox(t("plan.examined"), range(len(labels)), format_func=lambda i: labels[i], key=state.PLAN_KEY)
-    )
+    if st.session_state.get(state.PLAN_KEY, len(labels)) >= len(labels):
+        fields.put(state.PLAN_KEY, 0)
+    return int(fields.choice(t("plan.examined"), state.PLAN_KEY, range(len(labels)), format_func=lambda i: labels[i]))

@@ -1,8 +1,8 @@
 """The Study of a session: from the address bar, from the widgets, and back into them.
 
-The session keeps a base Study; widgets replace the parts that they show, so whatever an uploaded study says beyond
-them is kept. ``apply`` writes a Study into the widgets' keys and must run before they are drawn (in a callback, or on
-the first run).
+The session keeps a base Study; inputs replace the parts that they show, so whatever an uploaded study says beyond
+them is kept. ``apply`` writes a Study into the inputs' values (``fields``) and must run before they are drawn (in a
+callback, or on the first run).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sizing.errors import SizingError, unknown_name
 from sizing.model.sources import catalog_models
 from sizing.study import Study, parse_study
 from sizing.web import share, uploads
+from sizing.web.fields import put
 from sizing.web.messages import LANGUAGES, t
 from sizing.workload import LengthDistribution, Workload, preset
 
@@ -30,13 +31,6 @@ LINK_KEY, LANGUAGE_KEY = "s", "lang"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 USUAL_TPOT_S = 0.05
 PLAN_KEY = "shown_plan"
-LENGTH_FIELDS = ("kind", "value", "mean", "median", "p95", "sigma", "low", "high")
-WIDGETS = (
-    *("language", "model", "family", "weights", "kv_dtype", "context", "preset", "arrival", "rate", "users", "think_s"),
-    *("concurrency", "requests", "hit_rate", "thinking", "ttft_ms", "tpot_ms", "headroom", "spares", "accelerators"),
-    *("max_nodes", "money_mode", "speculative", "disaggregated"),
-    *(f"{side}_{field}" for side in ("input", "output") for field in LENGTH_FIELDS),
-)
 CONTEXTS = (0, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144, 524_288, 1_048_576)
 
 
@@ -49,12 +43,12 @@ def start() -> None:
     """Fill the session on its first run: from the link where there is one, else with the default."""
     state = st.session_state
     if "base" in state:
-        _bring_back()
         return
     chosen = st.query_params.get(LANGUAGE_KEY)
     if chosen in LANGUAGES:
         state["language"] = chosen
     state.setdefault("language", "en")
+    state.setdefault("family", None)
     link = st.query_params.get(LINK_KEY)
     if link:
         try:
@@ -63,20 +57,6 @@ def start() -> None:
         except SizingError as error:
             state["notice"] = t("share.bad", reason=str(error))
     apply(default_study())
-
-
-def keep() -> None:
-    """Remember every input's value, once they have all been drawn."""
-    state = st.session_state
-    state["kept"] = {name: state[name] for name in WIDGETS if name in state}
-
-
-def _bring_back() -> None:
-    """Streamlit forgets inputs that a run which was cut short (a quick second click) did not draw: set them again."""
-    state = st.session_state
-    for name, value in state.get("kept", {}).items():
-        if name not in state:
-            state[name] = value
 
 
 def write_link(study: Study) -> None:
@@ -105,20 +85,19 @@ def apply(study: Study) -> None:
         check_name(study.model.name)
     state = st.session_state
     state["base"] = study.model_dump(mode="json")
-    state["model"] = study.model.name
+    put("model", study.model.name)
     state["config"] = study.model.config
-    state["weights"] = list(study.model.weights)
-    state["kv_dtype"] = list(study.model.kv_dtype)
-    state["context"] = study.model.context or 0
-    state["accelerators"] = [offer.accelerator for offer in study.hardware]
+    put("weights", list(study.model.weights))
+    put("kv_dtype", list(study.model.kv_dtype))
+    put("context", study.model.context or 0)
+    put("accelerators", [offer.accelerator for offer in study.hardware])
     state["prices"] = {offer.accelerator: offer.usd_per_hour for offer in study.hardware}
     state["limits"] = {offer.accelerator: offer.max_accelerators for offer in study.hardware}
     state["terms"] = {offer.accelerator: offer.term for offer in study.hardware}
-    state["generation"] = state.get("generation", 0) + 1
-    state["max_nodes"] = study.constraints.max_nodes
-    state["money_mode"] = study.money.mode
-    state["speculative"] = study.engine.speculative
-    state["disaggregated"] = study.engine.disaggregated
+    put("max_nodes", study.constraints.max_nodes)
+    put("money_mode", study.money.mode)
+    put("speculative", study.engine.speculative)
+    put("disaggregated", study.engine.disaggregated)
     apply_workload(study.workload)
 
 
@@ -126,39 +105,38 @@ def apply_workload(workload: Workload) -> None:
     """Write a workload into the widgets' keys."""
     state = st.session_state
     state["base"]["workload"] = workload.model_dump(mode="json")
-    state["preset"] = matching_preset(workload)
+    put("preset", matching_preset(workload))
     _apply_lengths("input", workload.input)
     _apply_lengths("output", workload.output)
     arrival = workload.arrival
-    state["arrival"] = arrival.kind
-    state["rate"] = getattr(arrival, "requests_per_s", 1.0)
-    state["users"] = getattr(arrival, "users", 100)
-    state["think_s"] = float(getattr(arrival, "think_s", 30.0))
-    state["concurrency"] = getattr(arrival, "concurrency", 64)
-    state["requests"] = getattr(arrival, "requests", 100_000)
-    state["hit_rate"] = round(workload.prefix_cache_hit_rate * 100, 6)
-    state["thinking"] = workload.thinking_output_multiplier
+    put("arrival", arrival.kind)
+    put("rate", getattr(arrival, "requests_per_s", 1.0))
+    put("users", getattr(arrival, "users", 100))
+    put("think_s", float(getattr(arrival, "think_s", 30.0)))
+    put("concurrency", getattr(arrival, "concurrency", 64))
+    put("requests", getattr(arrival, "requests", 100_000))
+    put("hit_rate", round(workload.prefix_cache_hit_rate * 100, 6))
+    put("thinking", workload.thinking_output_multiplier)
     targets = workload.targets
-    state["ttft_ms"] = None if targets.ttft_p95_s is None else round(targets.ttft_p95_s * 1e3, 6)
-    state["tpot_ms"] = None if targets.tpot_p95_s is None else round(targets.tpot_p95_s * 1e3, 6)
-    state["headroom"] = round(targets.headroom * 100, 6)
-    state["spares"] = targets.spare_replicas
+    put("ttft_ms", None if targets.ttft_p95_s is None else round(targets.ttft_p95_s * 1e3, 6))
+    put("tpot_ms", None if targets.tpot_p95_s is None else round(targets.tpot_p95_s * 1e3, 6))
+    put("headroom", round(targets.headroom * 100, 6))
+    put("spares", targets.spare_replicas)
 
 
 def _apply_lengths(side: str, lengths: LengthDistribution) -> None:
     state = st.session_state
     data = lengths.model_dump()
     names = [name for name in ("mean", "median", "p95", "sigma") if data[name] is not None]
-    state[f"{side}_kind"] = lengths.kind
+    put(f"{side}_kind", lengths.kind)
     state[f"{side}_names"] = names if lengths.kind == "lognormal" else ["mean", "p95"]
-    state[f"{side}_value"] = data["value"] or round(lengths.mean_tokens)
+    put(f"{side}_value", data["value"] or round(lengths.mean_tokens))
     for name in state[f"{side}_names"]:
         given = data[name]
-        state[f"{side}_{name}"] = float(
-            given if given is not None else lengths.mean_tokens * (2 if name == "p95" else 1)
-        )
-    state[f"{side}_low"] = data["low"] or 1
-    state[f"{side}_high"] = data["high"] or max(2, round(lengths.mean_tokens * 2))
+        usual = lengths.mean_tokens * (2 if name == "p95" else 1)
+        put(f"{side}_{name}", float(given if given is not None else usual))
+    put(f"{side}_low", data["low"] or 1)
+    put(f"{side}_high", data["high"] or max(2, round(lengths.mean_tokens * 2)))
 
 
 def matching_preset(workload: Workload) -> str:
@@ -199,7 +177,7 @@ def bring_config(data: bytes, name: str) -> None:
     def work() -> str:
         shown = name.strip()[:200] or "my-model"
         config = uploads.read_config(data, shown)
-        st.session_state["model"] = shown
+        put("model", shown)
         st.session_state["config"] = config
         return t("upload.config_done", name=shown)
 
@@ -224,7 +202,7 @@ def bring_name(name: str) -> None:
 
         check_name(name)
         load_model(name.strip())
-        st.session_state["model"] = name.strip()
+        put("model", name.strip())
         st.session_state["config"] = None
         return t("upload.config_done", name=name.strip())
 

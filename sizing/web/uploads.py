@@ -11,7 +11,7 @@ from sizing.study import MAX_STUDY_BYTES, Study, parse_study, parse_yaml
 
 def read_config(data: bytes, name: str) -> dict[str, Any]:
     """The config that a file or a pasted text holds, checked by building the model from it once."""
-    text = _text(data, "config.json", MAX_FILE_BYTES)
+    text = as_text(data, "config.json", MAX_FILE_BYTES)
     config = parse_json(text, "config.json")
     parse_config(config, name=name)
     return dict(config)
@@ -19,10 +19,11 @@ def read_config(data: bytes, name: str) -> dict[str, Any]:
 
 def read_study(data: bytes) -> Study:
     """The Study in a YAML or JSON file."""
-    return parse_study(parse_yaml(_text(data, "study.yaml", MAX_STUDY_BYTES), "study.yaml"), "study.yaml")
+    return parse_study(parse_yaml(as_text(data, "study.yaml", MAX_STUDY_BYTES), "study.yaml"), "study.yaml")
 
 
-def _text(data: bytes, name: str, limit: int) -> str:
+def as_text(data: bytes, name: str, limit: int) -> str:
+    """Bytes as text in UTF-8. Raises SizingError where they are none, or more than ``limit``."""
     if len(data) > limit:
         raise SizingError(f"has {len(data):,} bytes, more than the {limit:,} that such a file may have", key=name)
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sizing.errors import SizingError
-from sizing.hardware import check_file, load_accelerator, load_catalog
+from sizing.hardware import check_file, load_accelerator, load_catalog, read_catalog
 from sizing.hardware.loader import catalog_dir
 
 Write = Callable[[str], Path]
@@ -165,3 +165,16 @@ def test_import_is_light() -> None:
     code = "import sys, sizing.hardware; print(sorted({'yaml', 'pydantic'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_file_that_is_read_once_may_go_away_and_is_not_kept(own_file: Write) -> None:
+    from sizing.hardware.loader import _catalog
+
+    path = own_file(NEW)
+    kept = _catalog.cache_info().currsize
+    catalog = read_catalog(path)
+    assert check_file(path) == []
+    path.unlink()
+    assert catalog.accelerators["my-chip"].usable_bytes == 90.5 * 2**30
+    assert _catalog.cache_info().currsize == kept
+    assert (_catalog.cache_info().maxsize or 10**9) <= 16

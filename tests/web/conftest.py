@@ -48,3 +48,8 @@ def metric(app: AppTest, label: str) -> str:
     """The value of a card, as people see it."""
     found: str = next(item.value for item in app.metric if item.label == label)
     return found.replace("\\$", "$")
+
+
+def field(kind: Any, name: str) -> Any:
+    """The input that shows the session's value ``name``: ``field(app.slider, "hit_rate")``."""
+    return next(item for item in kind if (item.key or "").split("@")[0] == name)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 pytest.importorskip("streamlit", reason="the web calculator needs the extra 'web'")
 
 from sizing.breakeven import break_even
 from sizing.claims import examine, parse_claim
 from sizing.compare import compare
-from sizing.hardware import load_catalog
+from sizing.hardware import check_file, load_catalog
 from sizing.planner import plan
 from sizing.study import parse_study
 from sizing.units import digits, gib, seconds, usd
+from sizing.web import share
 from sizing.web.document import yaml_of
+from sizing.web.messages import plain
+from sizing.web.pages.catalog import entry_yaml
 from sizing.web.pages.claim import EXAMPLES
 from sizing.web.pages.evidence import validation_file
 from sizing.web.state import default_study
-from tests.web.conftest import PAGES, metric, on_page
+from tests.web.conftest import PAGES, field, metric, on_page
 from tests.web.test_share import BOMB, QWEN
 
 Open = Callable[..., Any]
@@ -94,7 +99,7 @@ def test_cost_is_the_apis(open_app: Open) -> None:
 
 def test_compare_is_the_apis(open_app: Open) -> None:
     app = open_app("compare")
-    models, machines = app.multiselect(key="compare_models").value, app.multiselect(key="compare_machines").value
+    models, machines = field(app.multiselect, "compare_models").value, field(app.multiselect, "compare_machines").value
     work = default_study().workload
     found = compare(models, machines, input_tokens=round(work.input.mean_tokens),
                     output_tokens=round(work.output.mean_tokens), most_tpot_s=0.05)  # fmt: skip
@@ -105,7 +110,7 @@ def test_compare_is_the_apis(open_app: Open) -> None:
 @pytest.mark.parametrize("text", EXAMPLES)
 def test_claims_are_the_apis(open_app: Open, text: str) -> None:
     app = open_app("claim")
-    app.text_input(key="claim").set_value(text).run()
+    field(app.text_input, "claim").set_value(text).run()
     assert not app.exception
     boxes = [item.value for kind in (app.success, app.warning, app.info, app.error) for item in kind]
     assert f"**{examine(parse_claim(text)).verdict}**" in boxes
@@ -113,7 +118,7 @@ def test_claims_are_the_apis(open_app: Open, text: str) -> None:
 
 def test_a_claim_of_nothing_is_a_message(open_app: Open) -> None:
     app = open_app("claim")
-    app.text_input(key="claim").set_value("<script>alert(1)</script> is fast").run()
+    field(app.text_input, "claim").set_value("<script>alert(1)</script> is fast").run()
     assert not app.exception
     assert app.error
 
@@ -126,6 +131,16 @@ def test_evidence_shows_why(open_app: Open) -> None:
     assert app.info or validation_file() is not None
 
 
+def test_every_table_of_errors_by_partition_is_drawn(open_app: Open) -> None:
+    file = validation_file()
+    assert file is not None
+    tables = file.read_text(encoding="utf-8").count("| median error | mean error |")
+    app = open_app("evidence")
+    charts = [json.loads(item.proto.spec) for item in app.main if item.type == "plotly_chart"]
+    errors = [one for one in charts if any("median error" in str(trace.get("name")) for trace in one["data"])]
+    assert tables == len(errors) > 5
+
+
 def test_catalog_lists_everything(open_app: Open) -> None:
     app = open_app("catalog")
     assert len(app.dataframe[0].value) == len(load_catalog().accelerators)
@@ -134,7 +149,7 @@ def test_catalog_lists_everything(open_app: Open) -> None:
 def test_changing_the_model_changes_the_answer(open_app: Open) -> None:
     app = open_app("plan")
     before = metric(app, "Accelerators")
-    app.selectbox(key="model").set_value("Qwen/Qwen3-8B").run()
+    field(app.selectbox, "model").set_value("Qwen/Qwen3-8B").run()
     assert not app.exception
     study = parse_study({**default_study().model_dump(mode="json"), "model": "Qwen/Qwen3-8B"})
     assert metric(app, "Accelerators") == str(plan(study).plans[0].accelerators) != before
@@ -143,16 +158,16 @@ def test_changing_the_model_changes_the_answer(open_app: Open) -> None:
 def test_changing_the_context_changes_the_memory(open_app: Open) -> None:
     app = open_app("memory")
     before = metric(app, "Requests that fit at once")
-    app.select_slider(key="context").set_value(32_768).run()
+    field(app.select_slider, "context").set_value(32_768).run()
     assert not app.exception
     assert metric(app, "Requests that fit at once") != before
 
 
 def test_fields_make_the_study_that_they_say(open_app: Open) -> None:
     app = open_app("plan")
-    app.selectbox(key="preset").set_value("rag").run()
-    app.number_input(key="tpot_ms").set_value(40.0).run()
-    app.slider(key="headroom").set_value(20.0).run()
+    field(app.selectbox, "preset").set_value("rag").run()
+    field(app.number_input, "tpot_ms").set_value(40.0).run()
+    field(app.slider, "headroom").set_value(20.0).run()
     study = default_study().model_dump(mode="json")
     study["workload"] = {"preset": "rag", "targets": {"ttft_p95_s": 2.0, "tpot_p95_s": 0.04, "headroom": 0.2}}
     assert app.session_state["preset"] == "custom"
@@ -162,7 +177,7 @@ def test_fields_make_the_study_that_they_say(open_app: Open) -> None:
 def test_a_field_edited_and_set_back_is_the_same_study(open_app: Open) -> None:
     app = open_app("plan")
     link = app.query_params["s"]
-    app.number_input(key="rate").set_value(9.0).run()
+    field(app.number_input, "rate").set_value(9.0).run()
     assert app.query_params["s"] != link
     assert not app.exception
 
@@ -195,7 +210,7 @@ def test_a_bad_link_is_a_message_and_the_default(open_app: Open, link: str) -> N
 
 def test_inputs_survive_a_change_of_page(open_app: Open) -> None:
     app = open_app("plan", study=SMALL)
-    app.number_input(key="rate").set_value(7.0).run()
+    field(app.number_input, "rate").set_value(7.0).run()
     for page in PAGES[1:]:
         on_page(app, page)
         assert not app.exception
@@ -203,16 +218,74 @@ def test_inputs_survive_a_change_of_page(open_app: Open) -> None:
     assert app.session_state["model"] == "Qwen/Qwen3-8B"
 
 
+def test_a_browser_that_says_nothing_of_its_inputs_loses_none(open_app: Open) -> None:
+    """What a click on another page looks like before the browser has drawn the inputs."""
+    from streamlit.proto.WidgetStates_pb2 import WidgetStates
+    from streamlit.util import calc_hash
+
+    app = open_app("plan", study=SMALL)
+    field(app.number_input, "rate").set_value(7.0).run()
+    link = app.query_params["s"]
+    for page in PAGES[1:]:
+        app._page_hash = calc_hash(page)
+        app._run(WidgetStates())
+        assert not app.exception and not (app.error and page != "claim")
+        assert app.query_params["s"] == link, page
+        assert field(app.number_input, "rate").proto.default == field(app.number_input, "rate").value == 7.0
+        assert field(app.multiselect, "accelerators").value == ["h100-sxm", "l40s"]
+
+
+def test_the_plan_that_was_chosen_stays_when_its_label_changes(open_app: Open) -> None:
+    from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
+
+    app = open_app("speed", study=SMALL)
+    before = field(app.selectbox, "shown_plan")
+    before.set_value(1).run()
+    field(app.number_input, "rate").set_value(40.0).run()
+    assert field(app.selectbox, "shown_plan").options[1] != before.options[1]
+    app._run(WidgetStates(widgets=[WidgetState(id=before.proto.id, string_value=before.options[1])]))  # as browsers do
+    assert not app.exception
+    assert field(app.selectbox, "shown_plan").value == app.session_state["shown_plan"] == 1
+
+
+def test_an_edited_price_is_kept_and_a_new_term_has_its_own(open_app: Open) -> None:
+    from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
+
+    def edit(**row: Any) -> Any:
+        key = next(
+            item.proto.id for item in app.sidebar if "offers@" in getattr(getattr(item, "proto", None), "id", "")
+        )
+        edits = json.dumps({"edited_rows": {"0": row}, "added_rows": [], "deleted_rows": []})
+        app._run(WidgetStates(widgets=[WidgetState(id=key, string_value=edits)]))
+        assert not app.exception and not app.error
+        return share.decode(app.query_params["s"]).hardware[0]
+
+    app = open_app("plan", study=SMALL)
+    assert edit(price=1.25).usd_per_hour == 1.25
+    assert edit(limit=64).max_accelerators == 64
+    assert share.decode(on_page(app, "cost").query_params["s"]).hardware[0].usd_per_hour == 1.25
+    offer = edit(term="reserved")
+    assert (offer.term, offer.usd_per_hour, offer.max_accelerators) == ("reserved", None, 64)
+
+
+def test_the_file_that_streamlit_runs_lies_beside_no_folder_of_pages() -> None:
+    """Streamlit would take it for the pages of an older kind of app and rename every input after the first run."""
+    from pathlib import Path
+
+    from sizing.web.launch import arguments
+
+    file = Path(arguments(1, "localhost", True)[1])
+    assert file.is_file() and not (file.parent / "pages").exists()
+
+
 def test_chinese_and_back(open_app: Open) -> None:
     app = open_app("plan")
-    app.button_group(key="language").set_value("zh").run()
+    field(app.button_group, "language").set_value("zh").run()
     assert app.title[0].value == "部署方案"
     assert app.query_params["lang"] == "zh"
 
 
 def test_upload_of_a_config(open_app: Open) -> None:
-    import json
-
     app = open_app("plan")
     app.text_input(key="config_name").set_value("<img src=x onerror=alert(1)>").run()
     app.text_area(key="config_text").set_value(json.dumps(QWEN)).run()
@@ -267,13 +340,13 @@ def test_old_prices_are_flagged_on_every_page_that_shows_them(open_app: Open, mo
     flag = "older than 90 days"
     for epoch, old in (("1796000000", False), ("1850000000", True)):  # 2026-11-29 and 2028-08-16
         monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
-        for page, field in (("catalog", "dated"), ("cost", "dated"), ("compare", "dated")):
+        for page, column in (("catalog", "dated"), ("cost", "dated"), ("compare", "dated")):
             app = open_app(page, study=SMALL)
             assert not app.exception
             said = [item.value for item in app.caption if "old quotes" in item.value]
             assert bool(said) == old, "the sidebar, so the plan page too"
-            frame = next(item.value for item in app.dataframe if field in item.value.columns)
-            cells = [str(cell) for cell in frame[field]]
+            frame = next(item.value for item in app.dataframe if column in item.value.columns)
+            cells = [str(cell) for cell in frame[column]]
             rented = cells[:1] if page == "cost" else [c for c in cells if c.startswith(("2026-09", "2026-1"))]
             assert rented and all((flag in cell) == old for cell in rented), page
         app = open_app("cost", study=SMALL)
@@ -283,3 +356,65 @@ def test_old_prices_are_flagged_on_every_page_that_shows_them(open_app: Open, mo
         assert any(flag in str(cell) for cell in dates), "GPT-4 Turbo's list is old on both days"
         lists = next(item.value for item in open_app("catalog").dataframe if "provider" in item.value.columns)["date"]
         assert any(flag in str(cell) for cell in lists)
+
+
+def _own(app: Any, text: str) -> Any:
+    app.text_area(key="catalog_text").set_value(text).run()
+    return app.button(key="catalog_use").click().run()
+
+
+def own_file(**changes: Any) -> str:
+    data = yaml.safe_load(entry_yaml(load_catalog().accelerators["l40s"]))
+    data["accelerators"][0] |= {"id": "my-chip", "name": "My chip", "aliases": [], **changes}
+    return str(yaml.safe_dump(data))
+
+
+def test_an_accelerator_of_ones_own_is_offered_and_planned(open_app: Open, tmp_path: Any) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(own_file(memory_bandwidth_gb_s=2000.0))
+    app = open_app("catalog", study=SMALL)
+    rows = len(app.dataframe[0].value)
+    _own(app, file.read_text())
+    assert not app.exception and not app.error
+    assert len(app.dataframe[0].value) == rows + 1
+    assert app.session_state["accelerators"] == ["h100-sxm", "l40s", "my-chip"]
+    on_page(app, "plan")
+    assert not app.exception and not app.error
+    study = share.decode(app.query_params["s"])
+    assert metric(app, "Cost per month") == usd(plan(study, load_catalog(file)).plans[0].usd_per_month or 0)
+    for page in ("memory", "speed", "cost", "compare", "evidence"):
+        on_page(app, page)
+        assert not app.exception and not app.error, page
+    assert "My chip" in field(app.multiselect, "accelerators").options
+    on_page(app, "catalog")
+    app.button(key="catalog_forget").click().run()
+    assert app.session_state["accelerators"] == ["h100-sxm", "l40s"]
+    assert len(app.dataframe[0].value) == rows
+    assert "my-chip" not in open_app("plan").session_state["accelerators"]
+
+
+def test_a_bad_file_says_what_the_check_says_and_changes_nothing(open_app: Open, tmp_path: Any) -> None:
+    file = tmp_path / "catalog.yaml"
+    file.write_text(own_file(memory_bandwidth_gb_s="fast"))
+    app = _own(open_app("catalog", study=SMALL), file.read_text())
+    assert not app.exception
+    assert [item.value for item in app.warning] == [plain(str(one)) for one in check_file(file)] != []
+    assert app.session_state["accelerators"] == ["h100-sxm", "l40s"]
+    for text in ("", "[", "- 1", BOMB, "accelerators: 3", "nonsense: 1", "#" * 70_000):
+        _own(app, text)
+        assert not app.exception
+        assert app.error or app.warning or not text
+        assert app.session_state["accelerators"] == ["h100-sxm", "l40s"]
+
+
+def test_the_simulation_is_asked_for_and_goes_with_its_plan(open_app: Open) -> None:
+    app = open_app("speed", study=SMALL)
+    assert not any("sim95" in item.value.columns for item in app.dataframe)
+    app.button(key="simulate").click().run()
+    assert not app.exception and not app.error
+    best = plan(SMALL).plans[0]
+    rows = next(item.value for item in app.dataframe if "sim95" in item.value.columns)
+    assert list(rows["closed"]) == [best.ttft_s.p50, best.tpot_s.p50 * 1e3, best.end_to_end_s]
+    assert (rows["sim95"] > rows["sim"]).all()
+    field(app.number_input, "rate").set_value(2.0).run()
+    assert not any("sim95" in item.value.columns for item in app.dataframe)

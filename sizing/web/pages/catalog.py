@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 import yaml
 
 from sizing.errors import SizingError
-from sizing.hardware import Accelerator, check_file, hourly_price, load_catalog
+from sizing.hardware import Accelerator, hourly_price
 from sizing.model.sources import catalog_models
-from sizing.study import Study, parse_yaml
+from sizing.study import Study
 from sizing.units import count
-from sizing.web import inputs
+from sizing.web import inputs, own
 from sizing.web import show as ui
 from sizing.web.messages import plain, t
 
@@ -38,14 +36,16 @@ def show(study: Study) -> None:
         _own()
 
 
-@st.cache_data(show_spinner=False)
-def accelerator_rows() -> list[dict[str, Any]]:
-    """Every accelerator as a row; ``dated`` is its price, whose age is said when it is shown."""
-    catalog = load_catalog()
+@st.cache_data(show_spinner=False, max_entries=20)
+def accelerator_rows(content: str = "") -> list[dict[str, Any]]:
+    """Every accelerator as a row; ``dated`` is its price, whose age is said when it is shown. ``content``: the
+    session's own catalog file.
+    """
+    catalog = own.catalog_of(content)
     rows: list[dict[str, Any]] = []
     for item in catalog.accelerators.values():
         try:
-            price = hourly_price(item.id)
+            price = hourly_price(item.id, catalog=catalog)
         except SizingError:
             price = None
         peaks = item.dense_peak_tflops
@@ -73,7 +73,7 @@ def accelerator_rows() -> list[dict[str, Any]]:
 def _accelerators() -> None:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     ui.table(
-        [{**row, "dated": ui.dated(row["dated"])} for row in accelerator_rows()],
+        [{**row, "dated": ui.dated(row["dated"])} for row in accelerator_rows(own.text())],
         {
             "name": text(t("col.accelerator"), pinned=True),
             "id": text("id"),
@@ -144,7 +144,7 @@ def _apis() -> None:
                 "date": ui.dated(one),
                 "source": one.source,
             }
-            for one in load_catalog().api_prices
+            for one in own.catalog().api_prices
         ],
         {
             "model": text(t("input.model"), pinned=True),
@@ -173,34 +173,39 @@ def _own() -> None:
     chosen = st.selectbox(t("catalog.template"), list(names), key="catalog_template", format_func=names.__getitem__)
     st.download_button(
         t("catalog.download"),
-        entry_yaml(load_catalog().accelerators[chosen]),
+        entry_yaml(own.catalog().accelerators[chosen]),
         f"{chosen}.yaml",
         "application/yaml",
         key="catalog_download",
         on_click="ignore",
         icon=":material/download:",
     )
-    file = st.file_uploader(t("catalog.check"), type=["yaml", "yml"], key="catalog_file")
-    if file is not None:
-        _check(file.getvalue())
+    st.file_uploader(t("catalog.check"), type=["yaml", "yml"], key="catalog_file", on_change=_use_file)
+    st.text_area(
+        t("catalog.paste"), key="catalog_text", height=160, placeholder="accelerators:\n- id: my-accelerator\n  ..."
+    )
+    st.button(t("catalog.use"), key="catalog_use", on_click=_use_text, icon=":material/check:")
+    for finding in st.session_state.get(own.FINDINGS, []):
+        st.warning(plain(finding))
+    if own.text():
+        st.success(t("catalog.own_kept", names=plain(", ".join(own.ids(own.text())) or "–")), icon=":material/memory:")
+        st.button(t("catalog.forget"), key="catalog_forget", on_click=_forget, icon=":material/delete:")
     st.code(
         COMMANDS,
         language="bash",
     )
 
 
-def _check(data: bytes) -> None:
-    """What the catalog's own check says of an uploaded file; nothing is kept."""
-    try:
-        parse_yaml(data.decode("utf-8-sig"), "catalog.yaml")
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "catalog.yaml"
-            path.write_bytes(data)
-            found = check_file(path)
-    except (SizingError, UnicodeDecodeError) as error:
-        st.error(t("upload.refused", reason=plain(str(error)[:500])), icon=":material/error:")
-        return
-    if not found:
-        st.success(t("catalog.check_good"))
-    for item in found:
-        st.warning(plain(str(item)))
+def _use_file() -> None:
+    file = st.session_state["catalog_file"]
+    if file is not None:
+        own.bring(file.getvalue())
+
+
+def _use_text() -> None:
+    own.bring(st.session_state["catalog_text"].encode("utf-8", "replace"))
+
+
+def _forget() -> None:
+    own.forget()
+    st.session_state[own.FINDINGS] = []

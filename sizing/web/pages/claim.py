@@ -6,7 +6,7 @@ import streamlit as st
 
 from sizing.errors import SizingError
 from sizing.study import Study
-from sizing.web import calc
+from sizing.web import calc, fields
 from sizing.web import show as ui
 from sizing.web.messages import known, plain, t
 
@@ -31,9 +31,8 @@ def show(study: Study) -> None:
     """Draw the page."""
     st.title(t("claim.title"), anchor=False)
     st.caption(t("claim.help"))
-    memory = st.session_state
-    memory.setdefault("claim", EXAMPLES[0])
-    st.text_input(t("claim.text"), key="claim", max_chars=2000)
+    st.session_state.setdefault("claim", EXAMPLES[0])
+    text = fields.line(t("claim.text"), "claim", max_chars=2000)
     st.pills(
         t("claim.examples"),
         EXAMPLES,
@@ -41,10 +40,10 @@ def show(study: Study) -> None:
         on_change=_use_example,
         format_func=lambda text: text.replace("$", "\\$"),
     )
-    if not memory["claim"].strip():
+    if not text.strip():
         return
     try:
-        found = calc.examination_of(memory["claim"])
+        found = calc.examination_of(text)
     except SizingError as error:
         st.error(t("error.input", reason=plain(str(error))), icon=":material/error:")
         return
@@ -63,4 +62,4 @@ def show(study: Study) -> None:
 def _use_example() -> None:
     chosen = st.session_state.get("claim_example")
     if chosen:
-        st.session_state["claim"] = chosen
+        fields.put("claim", chosen)

@@ -8,7 +8,7 @@ import streamlit as st
 from sizing.compare import ComparisonRow
 from sizing.study import Study
 from sizing.units import count
-from sizing.web import calc, inputs, state, style
+from sizing.web import calc, fields, inputs, state, style
 from sizing.web import show as ui
 from sizing.web.messages import t
 
@@ -28,14 +28,14 @@ def show(study: Study) -> None:
     memory.setdefault("compare_machines", [calc.accelerator_id(one.accelerator) for one in study.hardware][:3])
     left, right = st.columns(2)
     with left:
-        models = st.multiselect(
-            t("compare.models"), list(labels), key="compare_models", format_func=labels.__getitem__, max_selections=MOST
+        models = fields.several(
+            t("compare.models"), "compare_models", list(labels), format_func=labels.__getitem__, max_selections=MOST
         )
     with right:
-        machines = st.multiselect(
+        machines = fields.several(
             t("compare.machines"),
+            "compare_machines",
             list(names),
-            key="compare_machines",
             format_func=names.__getitem__,
             max_selections=MOST,
         )

@@ -11,6 +11,7 @@ from sizing.study import Study
 from sizing.web import calc
 from sizing.web import show as ui
 from sizing.web.messages import plain, t
+from sizing.web.pages import evidence_charts
 
 PICTURE = re.compile(r"^!\[([^\]]*)\]\(([\w./-]+)\)\s*$")
 
@@ -29,7 +30,8 @@ def show(study: Study) -> None:
             t("speed.output"): item.output_tokens_per_s,
             **{t(f"card.{k}"): item.cost[f"usd_per_million_{k}_tokens"] for k in ("output", "input") if item.cost},
         }
-        ui.table(
+        evidence_charts.intervals(figures)
+        ui.under(
             [
                 {
                     "figure": name,
@@ -50,7 +52,7 @@ def show(study: Study) -> None:
                 "low": st.column_config.NumberColumn(t("evidence.low"), format="percent"),
                 "high": st.column_config.NumberColumn(t("evidence.high"), format="percent"),
             },
-            key="evidence_intervals",
+            "evidence_intervals",
         )
         for text in item.confidence:
             st.markdown(f"- {plain(text)}")
@@ -99,6 +101,8 @@ def _section(text: str, folder: Path, number: int) -> None:
             st.image(str(folder / picture[2]), caption=picture[1])
         elif len(lines) > 2 and all(line.startswith("|") for line in lines):
             names, rows = _cells(lines[0]), [_cells(line) for line in lines[2:]]
+            if evidence_charts.partitioned(names):
+                evidence_charts.partitions(names, rows, f"validation_chart_{number}_{at}")
             st.dataframe(
                 {name: [row[column] for row in rows] for column, name in enumerate(names)},
                 hide_index=True,

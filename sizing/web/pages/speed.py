@@ -17,6 +17,7 @@ from sizing.units import digits, seconds
 from sizing.web import calc, style
 from sizing.web import show as ui
 from sizing.web.messages import known, plain, t
+from sizing.web.pages import simulated
 
 PROMPTS = tuple(float(2**power) for power in range(7, 18))
 IDLE_BATCH = 1e-3  # sequences that decode beside the prompt: next to none
@@ -40,6 +41,7 @@ def show(study: Study) -> None:
         _roofline(found)
     _curve(study, row, item)
     _first_token(study, row, item)
+    simulated.show(study, row, item)
 
 
 def _cards(item: Plan) -> None:

@@ -1,0 +1,95 @@
+"""A planned replica in the simulator: one data-parallel rank under random arrivals, on the step model itself.
+
+The planner's closed form (``load_curve``) says what means and 95th percentiles a load gives; the discrete-event simulation
+serves request after request with the same step times, scheduler limits and cache, and so shows how far the closed form's
+queueing is to be trusted for this very workload.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sizing.arrays import as_float
+from sizing.engine.base import Load as EngineLoad
+from sizing.engine.placement import Placement
+from sizing.errors import SizingError
+from sizing.operations import StepShape
+from sizing.serving import Batching
+from sizing.simulate import ClusterConfig, SchedulerConfig, SimulationResult, simulate
+from sizing.simulate.run import Progress, ShouldStop
+from sizing.step import StepModel
+from sizing.target import Target
+from sizing.workload import RateArrival, Workload
+
+BLOCK_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStepTimes:
+    """The step model as ``sizing.simulate.StepTimes``, prompts in a mixed step priced as the closed form prices them."""
+
+    step: StepModel
+    placement: Placement
+    batching: Batching
+
+    def step_seconds(
+        self, decode_seqs: Any, decode_context_mean: Any, prefill_tokens: Any, prefill_context_mean: Any
+    ) -> Any:
+        """Seconds of a step; see ``sizing.simulate.StepTimes``."""
+        seqs, tokens = as_float(decode_seqs), as_float(prefill_tokens)
+        past = np.maximum(as_float(prefill_context_mean) - tokens / 2, 0.0)
+        decode = self.step.seconds(StepShape(decode_seqs=seqs, decode_context=decode_context_mean), self.placement)
+        if not np.any(tokens > 0):
+            return decode
+        alone = self.step.seconds(StepShape(prefill_tokens=tokens, prefill_past=past), self.placement)
+        mixed = self.step.seconds(
+            StepShape(decode_seqs=seqs, decode_context=decode_context_mean, prefill_tokens=tokens, prefill_past=past),
+            self.placement,
+        )
+        share = self.batching.marginal
+        added = share * np.maximum(mixed - decode, 0.0) + (1.0 - share) * alone
+        return np.where(tokens > 0, np.where(seqs > 0, decode + added, alone), decode)
+
+
+def simulate_rank(
+    target: Target,
+    placement: Placement,
+    flags: EngineLoad,
+    batching: Batching,
+    cache_tokens: float,
+    workload: Workload,
+    requests_per_s: float,
+    *,
+    requests: int = 2000,
+    seed: int = 0,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> SimulationResult:
+    """Serve ``requests`` random requests of a workload on one data-parallel rank at ``requests_per_s`` (Poisson).
+
+    cache_tokens: what the rank's cache holds. The engine's fixed time before the first token (``batching.fixed_ttft_s``)
+    is not in the result. Raises SizingError for pipelines, whose stages work on several steps at once.
+    """
+    if placement.pp != 1:
+        raise SizingError("the simulator has no pipeline stages", key="pp", hint="a placement with pp 1")
+    scheduler = SchedulerConfig(
+        scheduling="mixed" if batching.mixed else "prefill_first",
+        max_num_seqs=flags.max_num_seqs,
+        max_num_batched_tokens=flags.max_num_batched_tokens,
+        block_size=BLOCK_TOKENS,
+        cache_blocks=max(1, int(cache_tokens) // BLOCK_TOKENS),
+    )
+    vision = target.arch.vision
+    arriving = workload.with_arrival(RateArrival(requests_per_s=requests_per_s)).generate(
+        requests, seed=seed, image_tokens=vision.image_tokens if vision is not None else None
+    )
+    return simulate(
+        arriving,
+        ClusterConfig(scheduler=scheduler),
+        ModelStepTimes(target.step, placement, batching),
+        progress=progress,
+        should_stop=should_stop,
+    )
