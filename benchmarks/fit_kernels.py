@@ -50,16 +50,10 @@ from sizing.kernels import (
 
 T = 1e12
 MACHINES = {
-    "a100_sxm": MachineRates("a100_sxm", "ampere", 312 * T, 0, 624 * T, 0, 2.039 * T, 108, 40e6, 300e9, 25e9, 31e9),
-    "h100_sxm": MachineRates(
-        "h100_sxm", "hopper", 989 * T, 1979 * T, 1979 * T, 0, 3.35 * T, 132, 50e6, 450e9, 50e9, 63e9
-    ),
-    "h200_sxm": MachineRates(
-        "h200_sxm", "hopper", 989 * T, 1979 * T, 1979 * T, 0, 4.8 * T, 132, 50e6, 450e9, 50e9, 63e9
-    ),
-    "l40s": MachineRates(
-        "l40s", "ada", 362.05 * T, 733 * T, 733 * T, 0, 0.864 * T, 142, 96e6, 31e9, 25e9, 31e9, fabric="pcie"
-    ),
+    "a100_sxm": MachineRates("a100_sxm", "ampere", 312 * T, 0, 624 * T, 0, 2.039 * T, 108, 300e9, 25e9),
+    "h100_sxm": MachineRates("h100_sxm", "hopper", 989 * T, 1979 * T, 1979 * T, 0, 3.35 * T, 132, 450e9, 50e9),
+    "h200_sxm": MachineRates("h200_sxm", "hopper", 989 * T, 1979 * T, 1979 * T, 0, 4.8 * T, 132, 450e9, 50e9),
+    "l40s": MachineRates("l40s", "ada", 362.05 * T, 733 * T, 733 * T, 0, 0.864 * T, 142, 31e9, 25e9, fabric="pcie"),
     "b200_sxm": MachineRates(
         "b200_sxm",
         "blackwell",
@@ -69,10 +63,8 @@ MACHINES = {
         9000 * T,
         7.7 * T,
         148,
-        126e6,
         900e9,
         50e9,
-        63e9,
     ),
     "ascend_910b": MachineRates(
         "ascend_910b",
@@ -83,10 +75,8 @@ MACHINES = {
         0,
         1.6 * T,
         24,
-        192e6,
         196e9,
         25e9,
-        31e9,
         fabric="hccs",
     ),
 }
@@ -138,7 +128,7 @@ def predict_us(problem: Problem, rows: Frame, curve: Any, base: KernelCurves | N
     out = np.empty(len(rows))
     for system, index in rows.groupby("system", sort=False).indices.items():
         machine = MACHINES[str(system)]
-        curves = base or KernelCurves(machine.family, "fit", {}, {}).override(problem.operation, problem.key, curve)
+        curves = base or KernelCurves(machine.family, "fit", {}).override(problem.operation, problem.key, curve)
         out[index] = problem.predict(machine, rows.iloc[index], curves) * 1e6
     return out
 

@@ -555,9 +555,6 @@ def pareto_front(plans: Iterable[Plan]) -> list[Plan]:
     return front
 
 
-SENSITIVITIES = ("memory bandwidth +10%", "compute +10%", "memory +10%", "price +10%", "context +10%")
-
-
 def _explained(study: Study, winner: Plan, catalog: Catalog, arch: Architecture) -> Plan:
     """The winner with what 10% more of each thing would change in its cost per hour or its throughput.
 

@@ -17,7 +17,7 @@ from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
 from sizing.engine.sharding import PLAIN_LAYOUT, Layout
 from sizing.model.architecture import Architecture
-from sizing.model.parts import CacheKind, Component
+from sizing.model.parts import Component
 from sizing.model.quantization import QuantScheme
 
 GIB = 2**30
@@ -66,7 +66,6 @@ class Scheduling:
     max_num_seqs: int
     max_num_batched_tokens: int
     capture_sizes: tuple[int, ...]
-    on_overflow: str = "recompute"  # what becomes of a running request when blocks run out
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +243,3 @@ def expert_copies(arch: Architecture, placement: Placement) -> Any:
     ways = placement.tp * placement.dp / np.asarray(placement.ep)
     width = bank.hidden_size + bank.intermediate_size / ways
     return constant("vllm_activation", "expert_copies") * bank.num_experts_per_tok * width
-
-
-def has_state(arch: Architecture) -> bool:
-    """Whether any layer keeps a constant state."""
-    return any(group.mixer.cache.kind is CacheKind.STATE for group in arch.groups)

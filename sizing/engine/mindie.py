@@ -50,7 +50,6 @@ class MindIE(Engine):
             max_num_seqs=max_num_seqs or 200,
             max_num_batched_tokens=8192,
             capture_sizes=(),
-            on_overflow="wait",
         )
 
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:

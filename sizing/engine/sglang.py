@@ -92,7 +92,6 @@ class Sglang(Engine):
             max_num_seqs=max_num_seqs or 2048,
             max_num_batched_tokens=self.default_batched_tokens(device, 0),
             capture_sizes=self.capture_sizes(min(max_num_seqs or limit, limit)),
-            on_overflow="retract",
         )
 
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:

@@ -57,7 +57,6 @@ class TensorRTLLM(Engine):
             max_num_seqs=seqs,
             max_num_batched_tokens=8192,
             capture_sizes=self.capture_sizes(seqs),
-            on_overflow="wait",
         )
 
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:

@@ -12,7 +12,7 @@ import gzip
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sizing.engine.base import Engine, Version, parse_version
@@ -82,17 +82,6 @@ class MemoryRow:
 
     def flag(self, column: str) -> bool:
         return self.text(column).lower() in ("true", "1", "yes", "on")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a row asks of the memory model. total_gib is None when no accelerator can be made out."""
-
-    engine: Engine
-    placement: Placement
-    total_gib: float | None
-    device_name: str
-    notes: tuple[str, ...] = field(default=())
 
 
 def read_rows(path: Path | str) -> list[MemoryRow]:
