@@ -35,7 +35,7 @@ MAX_PREFILL_SHARE = 0.97
 
 @dataclass(frozen=True)
 class Candidates:
-    """All placements of one target, evaluated. Axis 0: placements. ``at`` holds the planned operating point."""
+    """All placements of one target, evaluated. Axis 0: placements."""
 
     target: Target
     demand: Demand

@@ -64,6 +64,7 @@ class MemoryRow:
     cells: dict[str, str]
 
     def text(self, column: str) -> str:
+        """The cell without blanks around it; empty where the column is absent."""
         return (self.cells.get(column) or "").strip()
 
     def number(self, column: str) -> float | None:
@@ -77,10 +78,12 @@ class MemoryRow:
             return None
 
     def whole(self, column: str) -> int | None:
+        """The cell as a whole number of at least 1; None otherwise."""
         value = self.number(column)
         return int(value) if value is not None and value >= 1 else None
 
     def flag(self, column: str) -> bool:
+        """Whether the cell says yes."""
         return self.text(column).lower() in ("true", "1", "yes", "on")
 
 

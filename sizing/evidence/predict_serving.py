@@ -234,7 +234,7 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
     flags = resolve_load(engine, device, arch, cases[0].decode)
     terms = memory_terms(arch, device, decode_at, engine, quant, flags, kv_dtype=kv_name)
     # Engines that reserve the longest output hold isl + osl a request; the others what it has grown to.
-    held = inputs + outputs * (1.0 if engine.scheduling(device).reserves_max_output else 0.5)
+    held = inputs + outputs * (1.0 if engine.reserves_max_output else 0.5)
     limit = as_float(terms.pool_tokens) / held
     # A pool within the errors of the memory model (its weights, its fraction) says nothing about the limit.
     vague = as_float(terms.pool) < VAGUE_POOL * usable

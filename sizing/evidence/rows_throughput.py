@@ -79,6 +79,7 @@ class ThroughputRow:
 
     @property
     def predictable(self) -> bool:
+        """Whether the row says all that a prediction needs."""
         return not self.problems and self.kind != "unsupported"
 
     @property

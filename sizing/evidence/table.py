@@ -37,6 +37,7 @@ class Errors:
 
     @property
     def share_answered(self) -> float:
+        """Rows answered over rows; NaN of none."""
         return self.answered / self.rows if self.rows else float("nan")
 
 

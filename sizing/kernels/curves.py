@@ -287,9 +287,11 @@ class KernelCurves:
     stand_ins: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
 
     def gemm(self, fmt: str) -> GemmCurve:
+        """Coefficients of dense products in a format of ``FORMATS``. Raises KeyError where no family has any."""
         return self._get("gemm", fmt, GemmCurve)
 
     def moe(self, fmt: str) -> MoeCurve:
+        """Coefficients of expert blocks in a format of ``FORMATS``. Raises KeyError where no family has any."""
         return self._get("moe", fmt, MoeCurve)
 
     def attention(self, operation: str, dtype: str = "bf16") -> AttentionCurve:
@@ -301,9 +303,11 @@ class KernelCurves:
         return self._get(operation, "bf16", LinearAttentionCurve)
 
     def collective(self, fabric: str) -> CollectiveCurve:
+        """``fabric``: "nvlink", "hccs" or "pcie"."""
         return self._get("collective", fabric, CollectiveCurve)
 
     def dispatch(self) -> DispatchCurve:
+        """Expert dispatch and combine."""
         return self._get("dispatch", "deepep", DispatchCurve)
 
     def override(self, operation: str, key: str, curve: Any) -> KernelCurves:

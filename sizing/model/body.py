@@ -22,6 +22,7 @@ class Layer:
 
     @property
     def label(self) -> str:
+        """What the layer is, for people: "gqa+moe"."""
         parts = [self.mixer.kind, self.feed_forward.kind]
         return "+".join(part for part in parts if part != "none") or "no_op"
 
