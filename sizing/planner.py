@@ -32,6 +32,9 @@ from sizing.survey import space_of, survey
 from sizing.target import Target, as_model, native_scheme, resolve_target, runs, usual_engine
 
 GIB = 2.0**30
+GOODPUT_UNUSED = (
+    "workload.targets.goodput_share is not planned with: each limit is held by itself, not all of them by one request"
+)
 
 
 class MapsWork(Protocol):
@@ -74,6 +77,8 @@ def plan(
     if work:
         demand = Demand.of(study.workload, work[0].target, study.model.context)
         assumptions += check_context(arch, demand.context, "workload")
+        if study.workload.targets.goodput_share is not None:
+            assumptions.append(GOODPUT_UNUSED)
         many = len(work)
         run: Callable[..., Iterable[_Answer]] = map if executor is None else executor.map
         for answer in run(_answer, [study] * many, work, [demand] * many, [_draft_choices(study, arch)] * many):
