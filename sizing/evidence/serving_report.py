@@ -66,8 +66,8 @@ def serving_section(rows: Sequence[ServingRow], made: ServingPredictions) -> str
         "kept out of the fit but counted here; TTFT depends on the client's burst and on settings that no row states. "
         "Most disaggregated rows do not state their workers. What they leave out is assumed: "
         f"{DECODE_SHARE:.0%} of a stated total decode, {DECODE_WORKERS:g} decode workers (chosen so that the TPOT of these "
-        f"very rows is unbiased), prefill pools busy {PREFILL_BUSY:.0%} of the time. No coefficient of serving.yaml is fitted "
-        "on them; their intervals are those of their own errors, and their TTFT is half an order of magnitude.",
+        f"very rows is unbiased), prefill pools busy {PREFILL_BUSY:.0%} of the time. No coefficient of serving.yaml is "
+        "fitted on them; their intervals are those of their own errors, and their TTFT is half an order of magnitude.",
     ]
     for mode, title in (("agg", "One pool"), ("disagg", "Separate pools")):
         at = [i for i, row in enumerate(rows) if row.mode == mode]
