@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 from scipy.optimize import least_squares
 
-from sizing.evidence.predict_serving import Features, Pools, _coefficients, evaluate, features
+from sizing.evidence.predict_serving import Features, Pools, committed_coefficients, evaluate, features
 from sizing.evidence.rows_serving import read_serving_rows
 from sizing.serving import Batching
 from sizing.step import Overheads
@@ -260,7 +260,7 @@ def save(
 def separate_pools() -> dict[str, dict[str, dict[str, float]]]:
     """Intervals of disaggregated rows, which no coefficient is fitted on: with and without stated workers."""
     data = Data("disagg")
-    ttft, tpot = (np.log(value) for value in evaluate(data.found, *_coefficients(data.found)))
+    ttft, tpot = (np.log(value) for value in evaluate(data.found, *committed_coefficients(data.found)))
     vague = np.array([case.uncertain for case in data.found.cases])
     made: dict[str, dict[str, dict[str, float]]] = {}
     for name, chosen in (("disagg", ~vague), ("disagg_uncertain", vague)):

@@ -42,6 +42,7 @@ class Interval:
 
     @classmethod
     def around(cls, value: float, width: Spread) -> Interval:
+        """The interval of a median with the factors of a spread below and above it."""
         return cls(value * width.low, value, value * width.high)
 
     def inverse_of(self, factor: float) -> Interval:
@@ -49,6 +50,7 @@ class Interval:
         return Interval(factor / self.p90, factor / self.p50, factor / self.p10)
 
     def to_dict(self) -> dict[str, float]:
+        """The three figures by name, in the interval's own unit."""
         return {"p10": self.p10, "p50": self.p50, "p90": self.p90}
 
 
@@ -214,8 +216,8 @@ def resolve_price(
 
 def mean_held_tokens(target: Target, input_tokens: Any, output_tokens: Any) -> FloatArray:
     """Cache tokens that a running request holds on average: prompt and half its output, or all where reserved."""
-    reserves = target.engine.scheduling(target.device).reserves_max_output
-    return as_float(input_tokens) + as_float(output_tokens) * (1.0 if reserves else 0.5)
+    held = 1.0 if target.engine.reserves_max_output else 0.5
+    return as_float(input_tokens) + as_float(output_tokens) * held
 
 
 def batching_of(target: Target, token_budget: float) -> Batching:

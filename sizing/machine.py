@@ -11,7 +11,6 @@ DEFAULT_NETWORK_BANDWIDTH = 50e9
 DEFAULT_NODE_SIZE = 8
 PCIE_BANDWIDTH = {3: 15.75e9, 4: 31.5e9, 5: 63e9, 6: 126e9}
 TYPICAL_CORES = 108
-TYPICAL_L2_BYTES = 40e6
 
 
 def machine_rates(accelerator: Accelerator, server: Server | None = None) -> MachineRates:
@@ -42,10 +41,8 @@ def machine_rates(accelerator: Accelerator, server: Server | None = None) -> Mac
         fp4_flops=accelerator.peak_flops("fp4") or 0.0,
         memory_bandwidth=bandwidth,
         cores=_cores(accelerator),
-        l2_bytes=(accelerator.l2_cache_mb or TYPICAL_L2_BYTES / 1e6) * 1e6,
         link_bandwidth=pcie if link is None else link,
         node_bandwidth=network,
-        pcie_bandwidth=pcie,
         node_size=server.scale_up_domain if server is not None else accelerator.max_per_server or DEFAULT_NODE_SIZE,
         fabric="pcie" if pcie_only else "hccs" if "hccs" in kind else "nvlink",
     )

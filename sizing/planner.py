@@ -11,29 +11,22 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
-
-from sizing.cost import (
-    owned_usd_per_hour,
-    ownership_per_accelerator_year,
-)
+from sizing.cost import owned_usd_per_hour, ownership_per_accelerator_year
 from sizing.engine.placement import Placement
 from sizing.errors import PlacementError, SizingError, UnknownNameError
-from sizing.estimate import Interval, bottlenecks, check_context, resolve_price, width
+from sizing.estimate import check_context, resolve_price
 from sizing.evidence.calibration import Calibration
 from sizing.hardware import Catalog, load_catalog
 from sizing.hardware.price_models import Price
 from sizing.hardware.prices import dated, purchase_price
+from sizing.layout_plans import PricedTarget, plans_of, target_label
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.counts import params_report
 from sizing.model.quantization import scheme
-from sizing.operations import StepShape
-from sizing.placements import as_arrays
-from sizing.plan_money import plan_money
 from sizing.pool_plan import pooled_plan, sustained
 from sizing.result import Plan, Rejection, Result
-from sizing.search import Candidates, Demand, evaluate, most_carried
+from sizing.search import Demand, evaluate, most_carried
 from sizing.study import Offer, Study
 from sizing.survey import Ground, space_of, survey
 from sizing.target import Target, as_model, native_scheme, resolve_target, runs, usual_engine
@@ -41,6 +34,9 @@ from sizing.target import Target, as_model, native_scheme, resolve_target, runs,
 GIB = 2.0**30
 MOST_TARGETS = 1000  # of one search: each takes a tenth of a second
 Item = TypeVar("Item")
+GOODPUT_UNUSED = (
+    "workload.targets.goodput_share is not planned with: each limit is held by itself, not all of them by one request"
+)
 
 
 class MapsWork(Protocol):
@@ -58,18 +54,6 @@ class _Answer:
     plans: list[Plan]
     rejected: list[Rejection]
     evaluated: int
-
-
-@dataclass(frozen=True)
-class _Priced:
-    """A target with the price of its hour."""
-
-    target: Target
-    offer: Offer
-    usd: float | None
-    price: Price | None
-    said: tuple[str, ...]
-    power_w: float
 
 
 def plan(
@@ -95,6 +79,8 @@ def plan(
     if work:
         demand = Demand.of(study.workload, work[0].target, study.model.context)
         assumptions += check_context(arch, demand.context, "workload")
+        if study.workload.targets.goodput_share is not None:
+            assumptions.append(GOODPUT_UNUSED)
         many = len(work)
         run: Callable[..., Iterable[_Answer]] = map if executor is None else executor.map
         for answer in run(_answer, [study] * many, work, [demand] * many, [_draft_choices(study, arch)] * many):
@@ -117,7 +103,7 @@ def plan(
     )
 
 
-def _answer(study: Study, priced: _Priced, demand: Demand, draft_choices: list[int]) -> _Answer:
+def _answer(study: Study, priced: PricedTarget, demand: Demand, draft_choices: list[int]) -> _Answer:
     """The search on one target: aggregated and, where the study asks for it, disaggregated. Runs on any worker."""
     plans: list[Plan] = []
     rejected: list[Rejection] = []
@@ -128,7 +114,7 @@ def _answer(study: Study, priced: _Priced, demand: Demand, draft_choices: list[i
             if study.engine.disaggregated != "on":
                 candidates = evaluate(study, priced.target, demand, drafts=drafts, ground=ground)
                 evaluated += candidates.evaluated
-                made, fallen = _plans_of(study, priced, candidates)
+                made, fallen = plans_of(study, priced, candidates)
                 plans += made
                 rejected += fallen
             if study.engine.disaggregated != "off":
@@ -147,7 +133,7 @@ def _answer(study: Study, priced: _Priced, demand: Demand, draft_choices: list[i
                 evaluated += count
                 (plans if isinstance(pooled, Plan) else rejected).append(pooled)  # type: ignore[arg-type]
         except SizingError as error:
-            rejected.append(Rejection(_name(priced.target), "not_evaluated", str(error)))
+            rejected.append(Rejection(target_label(priced.target), "not_evaluated", str(error)))
     return _Answer(plans, rejected, evaluated)
 
 
@@ -170,10 +156,6 @@ def model_facts(arch: Architecture) -> dict[str, Any]:
     }
 
 
-def _name(target: Target) -> str:
-    return f"{target.accelerator.id} {target.scheme.name} {target.engine.name}"
-
-
 def _draft_choices(study: Study, arch: Architecture) -> list[int]:
     """Numbers of draft tokens to try: none, or the model's own MTP module's."""
     wanted = study.engine.speculative
@@ -191,7 +173,7 @@ def _targets(
     rejected: list[Rejection],
     assumptions: list[str],
     calibration: Calibration | None = None,
-) -> Iterator[_Priced]:
+) -> Iterator[PricedTarget]:
     """Every accelerator x engine x formats that can run, with its price."""
     tried = 0
     for offer in _once(study.hardware):
@@ -264,15 +246,15 @@ def _weight_choices(study: Study, arch: Architecture, accelerator: Any) -> list[
     return choices
 
 
-def _price(study: Study, offer: Offer, target: Target) -> _Priced:
+def _price(study: Study, offer: Offer, target: Target) -> PricedTarget:
     """The hour of one accelerator: given, rented or owned."""
     share = study.money.own.average_power_fraction
     power = (target.accelerator.tdp_w or 0.0) * share + _host_watts(target, share)
     if study.money.mode == "own" and offer.usd_per_hour is None:
         usd, bought, said = own_hour(study, target, power)
-        return _Priced(target, offer, usd, bought, tuple(said), power)
+        return PricedTarget(target, offer, usd, bought, tuple(said), power)
     usd, price, said = resolve_price(target, offer.usd_per_hour, offer.term)
-    return _Priced(target, offer, usd, price, tuple(said), power)
+    return PricedTarget(target, offer, usd, price, tuple(said), power)
 
 
 def _host_watts(target: Target, share: float) -> float:
@@ -313,200 +295,6 @@ def own_hour(study: Study, target: Target, power_w: float) -> tuple[float | None
     )
     said += [f"owning, {line.name}: ${line.usd_per_year:,.0f} a year ({line.formula})" for line in lines]
     return owned_usd_per_hour(lines), found, said
-
-
-def _plans_of(study: Study, priced: _Priced, found: Candidates) -> tuple[list[Plan], list[Rejection]]:
-    """The feasible placements of one target as plans (the few best), and the reasons of the others."""
-    target = priced.target
-    fallen = [
-        Rejection(f"{_name(target)} {example.split(':')[0]}", rule, example.split(": ", 1)[-1], count)
-        for (rule, example), count in found.fallen.items()
-    ]
-    if not found.placements:
-        return [], fallen
-    chips = np.array([place.accelerators for place in found.placements], dtype=float)
-    total = chips * (found.replicas + study.workload.targets.spare_replicas)
-    limit = priced.offer.max_accelerators or np.inf
-    feasible = np.isfinite(found.replicas) & (total <= limit)
-    fallen += list(_reasons(study, found, total, limit))
-    order = sorted(np.flatnonzero(feasible), key=lambda row: (total[row], found.curve.tpot_s[row, 0]))
-    rows = [int(row) for row in order[:12]]
-    named = _bottlenecks(found, rows)
-    plans = [_as_plan(study, priced, found, row, name) for row, name in zip(rows, named, strict=True)]
-    return plans, fallen
-
-
-def _reasons(study: Study, found: Candidates, total: Any, limit: float) -> Iterator[Rejection]:
-    """One rejection for each reason why placements of this target fell."""
-    targets = study.workload.targets
-    name = _name(found.target)
-    weights, usable = found.terms.weights / GIB, found.target.accelerator.usable_bytes / GIB
-    no_fit = ~found.fits.astype(bool)
-    if no_fit.any():
-        row = int(np.flatnonzero(no_fit)[np.argmin(weights[no_fit])])
-        yield Rejection(
-            f"{name} {found.placements[row].describe()}",
-            "no_memory",
-            f"weights need {weights[row]:.1f} of {usable:.1f} GiB per accelerator; the cache pool, "
-            f"{max(found.terms.pool[row] / GIB, 0):.1f} GiB, holds no request of {found.demand.context:,} tokens",
-            int(no_fit.sum()),
-        )
-    slow_first = ~no_fit & ~found.meets_ttft.astype(bool)
-    if slow_first.any():
-        best = float(np.min(found.best_ttft_p95[slow_first]))
-        bound = targets.ttft_p95_s or targets.ttft_p50_s or 0.0
-        yield Rejection(
-            name, "ttft_target", f"TTFT is at best {best:.2f} s, above the target of {bound:g} s", int(slow_first.sum())
-        )
-    slow = ~no_fit & found.meets_ttft.astype(bool) & ~found.meets_tpot.astype(bool)
-    if slow.any():
-        best = float(np.min(found.best_tpot_p95[slow]))
-        bound = targets.tpot_p95_s or targets.tpot_p50_s or targets.e2e_p95_s or 0.0
-        yield Rejection(
-            name,
-            "tpot_target",
-            f"TPOT is at best {best * 1e3:.1f} ms, above the target of {bound:g} s",
-            int(slow.sum()),
-        )
-    many = np.isfinite(found.replicas) & (total > limit)
-    if many.any():
-        yield Rejection(
-            name,
-            "too_many_accelerators",
-            f"needs {int(np.min(total[many])):,} accelerators, more than the {int(limit):,} offered",
-            int(many.sum()),
-        )
-    both = ~no_fit & found.meets_ttft.astype(bool) & found.meets_tpot.astype(bool) & ~np.isfinite(found.replicas)
-    if both.any():
-        yield Rejection(name, "targets_together", "no load meets all targets at once", int(both.sum()))
-
-
-def _as_plan(study: Study, priced: _Priced, found: Candidates, row: int, named: str) -> Plan:
-    """One placement of a target as a Plan, at its operating point."""
-    target, demand, place = priced.target, found.demand, found.placements[row]
-    curve = {name: float(getattr(found.curve, name)[row, 0]) for name in found.curve.__dataclass_fields__}
-    spare = study.workload.targets.spare_replicas
-    working = int(found.replicas[row])
-    chips = int(place.accelerators) * (working + spare)
-    rate = curve["requests_per_s"] * working
-    widths = {name: width(target, name) for name in ("throughput", "ttft", "tpot")}
-    money = plan_money(
-        study,
-        demand,
-        accelerators=chips,
-        peak_requests_per_s=rate,
-        prefill_share=curve["prefill_share"],
-        usd_per_accelerator_hour=priced.usd,
-        power_w=priced.power_w,
-        throughput=widths["throughput"],
-    )
-    memory = {
-        "usable": target.accelerator.usable_bytes / GIB,
-        "weights": float(found.terms.weights[row]) / GIB,
-        "activation": float(found.terms.activation[row]) / GIB,
-        "runtime": float(found.terms.runtime[row]) / GIB,
-        "graphs": float(np.broadcast_to(found.terms.graphs, found.terms.weights.shape)[row]) / GIB,
-        "kv_pool": float(found.terms.pool[row]) / GIB,
-    }
-    said = [*target.assumptions, *priced.said]
-    if found.drafts:
-        said.append(
-            f"speculative decoding: {found.drafts} draft tokens, each accepted with probability "
-            f"{study.engine.acceptance_rate:g}: {found.load.tokens_per_step:.2f} tokens a step"
-        )
-    return Plan(
-        accelerator=target.accelerator.id,
-        accelerator_name=target.accelerator.name,
-        accelerators=chips,
-        servers=int(np.ceil(chips / target.node_size)),
-        placement={"tp": int(place.tp), "pp": int(place.pp), "dp": int(place.dp), "ep": int(place.ep)},
-        replicas=working + spare,
-        spare_replicas=spare,
-        weights=target.scheme.name,
-        kv_dtype=target.kv.name,
-        engine=target.engine.name,
-        engine_version=target.engine.version_text,
-        mode="aggregated",
-        speculative_tokens=found.drafts,
-        usd_per_hour=money.usd_per_hour,
-        usd_per_accelerator_hour=priced.usd,
-        price=priced.price,
-        usd_per_month=money.usd_per_month,
-        cost=money.cost,
-        ttft_s=Interval.around(curve["ttft_s"], widths["ttft"]),
-        tpot_s=Interval.around(curve["tpot_s"], widths["tpot"]),
-        ttft_p95_s=curve["ttft_p95_s"],
-        tpot_p95_s=curve["tpot_p95_s"],
-        end_to_end_s=curve["ttft_s"] + curve["tpot_s"] * max(demand.output_tokens - 1, 0),
-        requests_per_s=rate,
-        output_tokens_per_s=Interval.around(rate * demand.output_tokens, widths["throughput"]),
-        rate_per_replica=curve["requests_per_s"],
-        max_rate_per_replica=_max_rate(found, row),
-        utilization=_utilization(found, row, working),
-        concurrency_per_replica=curve["concurrency"],
-        max_concurrency_per_replica=float(found.limit[row]) * float(place.dp),
-        batch_per_rank=curve["batch"],
-        prefill_share=curve["prefill_share"],
-        memory_gib=memory,
-        bottleneck=named,
-        binding=_binding(study, found, row, working),
-        energy_wh_per_million_tokens=money.energy_wh_per_million_tokens,
-        carbon_g_per_million_tokens=money.carbon_g_per_million_tokens,
-        assumptions=tuple(dict.fromkeys(said)),
-        confidence=tuple(dict.fromkeys(reason for item in widths.values() for reason in item.reasons)),
-    )
-
-
-def _max_rate(found: Candidates, row: int) -> float:
-    if found.demand.kind in ("rate", "batch"):
-        return float(found.max_carried[row])
-    share = found.demand.amount / found.replicas[row]
-    return float(found.curve.requests_per_s[row, 0] * found.max_carried[row] / max(share, 1e-12))
-
-
-def _utilization(found: Candidates, row: int, working: int) -> float:
-    if found.demand.kind == "batch":
-        return 1.0
-    return float(found.demand.amount / working / max(found.max_carried[row], 1e-300))
-
-
-def _binding(study: Study, found: Candidates, row: int, working: int) -> str:
-    """What stops one replica from carrying more."""
-    limit = float(found.limit[row]) * float(found.placements[row].dp)
-    targets = study.workload.targets
-    point = found.curve
-    if working == 1 and found.demand.kind != "batch" and _utilization(found, row, working) < 0.5:
-        return "the model must fit and meet the targets at all: one replica has room to spare"
-    near = point.concurrency[row, 0] >= 0.9 * limit
-    if near:
-        return "cache capacity: no more requests fit into memory"
-    if targets.tpot_p95_s and point.tpot_p95_s[row, 0] > 0.85 * targets.tpot_p95_s:
-        return "the TPOT target"
-    if targets.ttft_p95_s and point.ttft_p95_s[row, 0] > 0.85 * targets.ttft_p95_s:
-        return "the TTFT target"
-    if point.prefill_share[row, 0] > 0.6:
-        return "prefill work"
-    return "decode throughput"
-
-
-def _bottlenecks(found: Candidates, rows: list[int]) -> list[str]:
-    """What most of the time goes into at the operating points of these placements."""
-    if not rows:
-        return []
-    target, demand = found.target, found.demand
-    places = as_arrays([found.placements[row] for row in rows])
-    decode = target.step.working(
-        StepShape(
-            decode_seqs=np.maximum(found.curve.batch[rows, 0] / places.pp, 1e-3),
-            decode_context=demand.input_tokens + demand.output_tokens / 2,
-            tokens_per_decode=found.load.verified_tokens,
-        ),
-        places,
-    )
-    chunk = max(min(demand.input_tokens - demand.cached_tokens, found.engine_load.max_num_batched_tokens), 1.0)
-    prefill = target.step.working(StepShape(prefill_tokens=chunk), places)
-    per_rank = found.curve.concurrency[rows, 0] / places.dp
-    return bottlenecks(target, found.curve.prefill_share[rows, 0], decode, prefill, per_rank, found.limit[rows])
 
 
 def _rank(item: Plan) -> tuple[float, int, float]:
@@ -568,9 +356,6 @@ def pareto_front(plans: Iterable[Plan]) -> list[Plan]:
             front.append(item)
             best = item.tpot_s.p50
     return front
-
-
-SENSITIVITIES = ("memory bandwidth +10%", "compute +10%", "memory +10%", "price +10%", "context +10%")
 
 
 def _explained(study: Study, winner: Plan, catalog: Catalog, arch: Architecture) -> Plan:
@@ -660,4 +445,4 @@ def _survey(study: Study, target: Target, demand: Demand, winner: Plan) -> Groun
     return survey(target, demand, space_of(study, target), study.engine, drafts=winner.speculative_tokens)
 
 
-__all__ = ["as_arrays", "model_facts", "pareto_front", "plan", "study_model"]
+__all__ = ["MapsWork", "model_facts", "own_hour", "pareto_front", "plan", "study_model"]

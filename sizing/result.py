@@ -116,6 +116,7 @@ class Rejection:
     count: int = 1
 
     def to_dict(self) -> dict[str, Any]:
+        """The entry of ``rejected`` in the JSON document."""
         return {"candidate": self.candidate, "code": self.code, "reason": self.reason, "count": self.count}
 
 
@@ -133,6 +134,7 @@ class Result:
 
     @property
     def best(self) -> Plan | None:
+        """The cheapest plan; None where none works."""
         return self.plans[0] if self.plans else None
 
     def to_dict(self) -> dict[str, Any]:

@@ -89,7 +89,6 @@ class SteadyState:
     total_tokens_per_s: FloatArray
     decode_step_s: FloatArray
     prefill_s: FloatArray  # one prompt, alone on the accelerators
-    marginal_prefill_s: FloatArray  # what one prompt adds to the steps that carry it
     prefill_share: FloatArray  # of the busy time
     running: FloatArray  # requests in the batch, per rank
     decoding: FloatArray  # of those, in decode
@@ -212,7 +211,6 @@ def settle(times: StepTimes, placement: Placement, load: Load, batching: Batchin
         total_tokens_per_s=total_rate * (output + load.input_tokens),
         decode_step_s=decode_s,
         prefill_s=times.prefill.alone_s,
-        marginal_prefill_s=times.prefill.marginal_s,
         prefill_share=np.minimum(rate * service, 1.0),
         running=running,
         decoding=decoding,

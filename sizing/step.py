@@ -2,24 +2,26 @@
 
 ``StepModel`` binds an architecture, a scheme, a machine and an engine's overheads; ``seconds(shape, placement)`` then
 gives the latency of a pass for any (array of) step shapes and placements, and ``working(shape, placement)`` the same
-pass as a list of timed operations, which the roofline chart and the reports print. Both run the very same code.
+pass as a list of timed operations, which the roofline chart and the reports print. Both run the very same code:
+
+``seconds = sum over operations of count * (multiplier * kernel + quantisation * unfused) + overhead lines``
+
+The kernels' own times are ``sizing.operation_times``; docs/explanation.md works one step through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
 
-from sizing import kernels
-from sizing.arrays import FloatArray, Num, as_float, scalar
+from sizing.arrays import FloatArray, Num, as_float
 from sizing.engine.placement import Placement
 from sizing.kernels import KernelCurves, MachineRates
 from sizing.model.architecture import Architecture
-from sizing.model.parts import CacheKind, Component, CoreKind
+from sizing.model.parts import CacheKind, Component
 from sizing.model.quantization import QuantScheme, WeightFormat
+from sizing.operation_times import kernel_seconds, unfused_seconds
 from sizing.operations import Operation, StepShape, list_operations
 
 
@@ -38,7 +40,7 @@ class Overheads:
     where engines fuse it into other kernels. linear_layer_s: small kernels around a recurrent mixer (convolution,
     gates), per such layer and pass [s]. norm_s: each norm inside a token mixer (of queries, keys, latents) [s].
     experts_mxfp4: on top of experts and prefill_experts for MXFP4 experts, whose servers (all of gpt-oss) touch fewer
-    experts than the kernels' routing does.
+    experts than ``operation_times.ROUTING_SKEW`` makes of their batches. Fields may be arrays (rows of a fit).
     """
 
     step_s: float = 0.0
@@ -83,23 +85,6 @@ class Overheads:
 
 PREFILL_ONLY = frozenset({"prefill_attention", "linear_prefill"})
 DECODE_ONLY = frozenset({"decode_attention", "linear_decode"})
-ROUTING_SKEW = 0.8
-INDEX_EFFICIENCY = 0.5
-KERNEL_FORMATS: dict[str, str] = {
-    "bf16": "bf16",
-    "fp16": "bf16",
-    "fp32": "bf16",
-    "fp8": "fp8",
-    "fp8_channel": "fp8",
-    "fp8_block": "fp8_block",
-    "int8": "int8",
-    "int8_wo": "int8_wo",
-    "int4_awq": "int4_wo",
-    "int4_gptq": "int4_wo",
-    "w4a8": "int8",
-    "mxfp4": "mxfp4",
-    "nvfp4": "nvfp4",
-}
 
 KIND_GROUP: dict[str, str] = {
     "gemm": "gemm",
@@ -153,9 +138,9 @@ class StepModel:
     def seconds_by_multiplier(self, shape: StepShape, placement: Placement) -> dict[str, FloatArray]:
         """Kernel time of a pass by the multiplier that it falls under: ``seconds`` is linear in the multipliers.
 
-        Keys: those of ``Overheads`` for decode and prefill attention, and "gemm", "gemm16", "experts", "experts_mxfp4",
-        "collectives"
-        for what both kinds of tokens share, "quantisation" for that of the products' activations.
+        Keys: those of ``Overheads`` for attention and recurrent mixers ("attention", "prefill_attention", "linear",
+        "prefill_linear"); "gemm", "gemm16", "experts", "experts_mxfp4", "collectives" for what prompt and decoded tokens
+        share; "quantisation" for that of the products' activations. Seconds, broadcast over shapes and placements.
         """
         found: dict[str, FloatArray] = {}
         for op in list_operations(self.arch, shape, placement, self.scheme, self.kv_bytes):
@@ -166,16 +151,18 @@ class StepModel:
                 group = "gemm16"
             elif group == "experts" and op.format.name == "mxfp4":
                 group = "experts_mxfp4"
-            found[group] = found.get(group, as_float(0.0)) + op.count * self._kernel(op)
+            found[group] = found.get(group, as_float(0.0)) + op.count * kernel_seconds(op, self.machine, self.curves)
             if op.kind == "gemm":
-                found["quantisation"] = found.get("quantisation", as_float(0.0)) + op.count * self._quantisation(op)
+                found["quantisation"] = found.get("quantisation", as_float(0.0)) + op.count * unfused_seconds(
+                    op, self.machine, self.curves
+                )
         return found
 
     def _time(self, op: Operation, share: Num) -> FloatArray:
         factor = self.overheads.multiplier(op.kind, share, op.format)
-        seconds = factor * self._kernel(op)
+        seconds = factor * kernel_seconds(op, self.machine, self.curves)
         if op.kind == "gemm":
-            seconds = seconds + self.overheads.quantisation * self._quantisation(op)
+            seconds = seconds + self.overheads.quantisation * unfused_seconds(op, self.machine, self.curves)
         return as_float(op.count * seconds)
 
     def _overhead_lines(self, shape: StepShape, placement: Placement) -> list[TimedOperation]:
@@ -196,212 +183,6 @@ class StepModel:
             ("host_sequences", over.sequence_s * as_float(shape.decode_seqs)),
         ]
         return [TimedOperation(Operation(name, "host", 1.0), as_float(seconds)) for name, seconds in lines]
-
-    def _kernel(self, op: Operation) -> FloatArray:
-        """Seconds of one call of an operation on this machine, without quantising a product's activations."""
-        return KERNELS[op.kind](op, self.machine, self.curves)
-
-    def _quantisation(self, op: Operation) -> FloatArray:
-        """Seconds of quantising the activations of one product in a kernel of its own."""
-        return kernels.quantisation_seconds(
-            op.args["m"], op.args["k"], machine=self.machine, fmt=kernel_format(op.format), curves=self.curves
-        )
-
-
-def _gemm(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
-    args = op.args
-    return kernels.gemm_seconds(
-        args["m"], args["n"], args["k"], machine=machine, fmt=kernel_format(op.format), curves=curves, quantise=False
-    )
-
-
-def _moe(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
-    a = op.args
-    return kernels.moe_seconds(
-        a["tokens"],
-        a["hidden"],
-        a["inter"],
-        a["topk"],
-        a["num_experts"],
-        a["moe_tp"],
-        a["moe_ep"],
-        ROUTING_SKEW,
-        machine=machine,
-        fmt=kernel_format(op.format),
-        matrices=float(op.args["matrices"]),
-        curves=curves,
-    )
-
-
-def _prefill_attention(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
-    a, core = op.args, op.core
-    assert core is not None
-    index = as_float(a["index_flops"]) / (machine.flops("fp8") or machine.bf16_flops) / INDEX_EFFICIENCY
-    kv_bytes = float(scalar(a["kv_bytes"]))
-    whole = core.compress_ratio <= 1 and not core.window
-    seconds = as_float(np.inf)
-    if core.kind is CoreKind.MLA and whole:  # expanded to full heads
-        seconds = kernels.mla_prefill_seconds(
-            a["seqs"],
-            a["new_tokens"],
-            a["past"],
-            a["heads"],
-            machine=machine,
-            qk_dim=float(core.qk_head_dim),
-            v_dim=float(core.v_head_dim),
-            curves=curves,
-        )
-    if core.kind is CoreKind.MLA and (core.topk_tokens or not whole):  # on the latents, of the entries that are seen
-        sparse = kernels.attention_prefill_seconds(
-            a["seqs"],
-            a["new_tokens"],
-            a["past"],
-            a["heads"],
-            1.0,
-            float(core.latent_dim),
-            float(core.latent_v_dim),
-            a["keys"],
-            machine=machine,
-            kv_bytes=kv_bytes,
-            curves=curves,
-            operation="mla_prefill",
-        )
-        seconds = np.minimum(seconds, sparse)
-    if core.kind is CoreKind.MLA:
-        return index + seconds
-    return index + kernels.attention_prefill_seconds(
-        a["seqs"],
-        a["new_tokens"],
-        a["past"],
-        a["heads"],
-        a["kv_heads"],
-        float(core.qk_head_dim),
-        float(core.v_head_dim),
-        a["keys"] if core.topk_tokens else core.window,
-        machine=machine,
-        kv_bytes=kv_bytes,
-        curves=curves,
-    )
-
-
-def _decode_attention(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
-    a, core = op.args, op.core
-    assert core is not None
-    index = as_float(a["index_bytes"]) / machine.memory_bandwidth / INDEX_EFFICIENCY
-    seqs = as_float(a["seqs"]) + 0.0
-    kv_bytes = float(scalar(a["kv_bytes"]))
-    if core.kind is CoreKind.MLA:
-        return index + kernels.mla_decode_seconds(
-            seqs,
-            a["context"],
-            as_float(a["heads"]) * a["queries"],
-            machine=machine,
-            kv_bytes=kv_bytes,
-            latent_dim=float(core.latent_dim),
-            latent_v_dim=float(core.latent_v_dim),
-            curves=curves,
-        )
-    return index + kernels.attention_decode_seconds(
-        seqs,
-        a["context"],
-        as_float(a["heads"]) * a["queries"],
-        a["kv_heads"],
-        float(core.qk_head_dim),
-        machine=machine,
-        kv_bytes=kv_bytes,
-        v_dim=float(core.v_head_dim),
-        curves=curves,
-    )
-
-
-def _linear_prefill(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
-    a, core = op.args, op.core
-    assert core is not None
-    return kernels.linear_context_seconds(
-        a["seqs"],
-        a["new_tokens"],
-        a["kv_heads"],
-        a["heads"],
-        float(core.qk_head_dim),
-        float(core.v_head_dim),
-        machine=machine,
-        curves=curves,
-    )
-
-
-def _linear_decode(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
-    a, core = op.args, op.core
-    assert core is not None
-    return kernels.linear_generation_seconds(
-        a["seqs"],
-        a["kv_heads"],
-        a["heads"],
-        float(core.qk_head_dim),
-        float(core.v_head_dim),
-        machine=machine,
-        curves=curves,
-    )
-
-
-def _all_reduce(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
-    return kernels.all_reduce_seconds(op.message_bytes, op.args["ranks"], machine=machine, curves=curves)
-
-
-def _all_gather(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
-    return kernels.all_gather_seconds(op.message_bytes, op.args["ranks"], machine=machine, curves=curves)
-
-
-def _all_to_all(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
-    """Dispatch and combine: gather everyone's tokens and scatter the sums, or exchange tokens where that is faster."""
-    a = op.args
-    gathered = kernels.all_gather_seconds(
-        a["gathered"], a["ranks"], machine=machine, curves=curves
-    ) + kernels.reduce_scatter_seconds(a["gathered"], a["ranks"], machine=machine, curves=curves)
-    exchanged: FloatArray = as_float(0.0)
-    for element_bytes in (1.03, 2.0):  # FP8 out, 16 bits back
-        ways = [
-            kernels.expert_exchange_seconds(
-                a["tokens"],
-                a["hidden"],
-                a["topk"],
-                a["ranks"],
-                machine=machine,
-                element_bytes=element_bytes,
-                low_latency=low_latency,
-                curves=curves,
-            )
-            for low_latency in (True, False)
-        ]
-        exchanged = exchanged + np.minimum(*ways)
-    return np.where(as_float(a["whole_experts"]) > 0, np.minimum(gathered, exchanged), gathered)
-
-
-def _send(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
-    hops = as_float(op.args["hops"])
-    one = as_float(op.message_bytes) / np.maximum(hops, 1.0)
-    return hops * kernels.point_to_point_seconds(one, machine=machine, curves=curves)
-
-
-Timer: TypeAlias = Callable[[Operation, MachineRates, KernelCurves], FloatArray]
-KERNELS: dict[str, Timer] = {
-    "gemm": _gemm,
-    "moe": _moe,
-    "prefill_attention": _prefill_attention,
-    "decode_attention": _decode_attention,
-    "linear_prefill": _linear_prefill,
-    "linear_decode": _linear_decode,
-    "all_reduce": _all_reduce,
-    "all_gather": _all_gather,
-    "all_to_all": _all_to_all,
-    "send": _send,
-}
-
-
-def kernel_format(fmt: WeightFormat) -> str:
-    """The name under which the kernel curves know a weight format."""
-    if fmt.name in KERNEL_FORMATS:
-        return KERNEL_FORMATS[fmt.name]
-    return "int4_wo" if fmt.bits < 6 else "int8_wo" if fmt.bits < 12 else "bf16"
 
 
 def prefill_share(shape: StepShape) -> FloatArray:

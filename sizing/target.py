@@ -43,14 +43,17 @@ class Target:
 
     @cached_property
     def device(self) -> Device:
+        """The accelerator as engines see it."""
         return Device(self.accelerator.usable_bytes, self.accelerator.id)
 
     @cached_property
     def machine(self) -> MachineRates:
+        """Its rates, in this server. Raises SizingError where the catalog has too few to time anything."""
         return machine_rates(self.accelerator, self.server)
 
     @cached_property
     def step(self) -> StepModel:
+        """The step times of the model in this format on this machine under this engine."""
         return StepModel(
             arch=self.arch,
             scheme=self.scheme,

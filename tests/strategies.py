@@ -110,7 +110,6 @@ def machines(draw: st.DrawFn) -> MachineRates:
         fp4_flops=draw(st.sampled_from([0.0, 4 * flops])),
         memory_bandwidth=draw(st.floats(0.3e12, 16e12)),
         cores=draw(st.integers(20, 400)),
-        l2_bytes=draw(st.floats(4e6, 256e6)),
         link_bandwidth=draw(st.floats(16e9, 1.8e12)),
         node_bandwidth=draw(st.floats(3e9, 200e9)),
         node_size=draw(st.sampled_from([1, 2, 8, 72])),

@@ -8,6 +8,7 @@ from sizing.engine.placement import Placement
 from sizing.errors import SizingError, UnknownNameError
 from sizing.estimate import estimate
 from sizing.planner import pareto_front, plan
+from sizing.report.text import Messages
 from sizing.study import Study, parse_study, quick_study
 
 
@@ -164,3 +165,11 @@ def test_an_inline_config() -> None:
     }  # fmt: skip
     found = plan(parse_study({**study().model_dump(), "model": {"name": "mine", "config": config}}))
     assert found.model["model"] == "mine" and found.best is not None
+
+
+def test_a_target_that_is_not_planned_with_is_said() -> None:
+    data = study().model_dump()
+    data["workload"]["targets"]["goodput_share"] = 0.9
+    said = [text for text in plan(parse_study(data)).assumptions if "goodput_share" in text]
+    assert said and not any("goodput_share" in text for text in plan(study()).assumptions)
+    assert "goodput_share" in Messages("zh").phrase(said[0]) and Messages("zh").phrase(said[0]) != said[0]

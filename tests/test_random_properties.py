@@ -212,7 +212,7 @@ def test_a_faster_machine_is_never_slower(
 def test_a_machine_twice_as_fast_takes_half_the_time_and_fixed_latencies(
     arch: Architecture, machine: MachineRates, factor: float, tp: int
 ) -> None:
-    faster = replace(machine, **{name: getattr(machine, name) * factor for name in (*RATES, "pcie_bandwidth")})
+    faster = replace(machine, **{name: getattr(machine, name) * factor for name in RATES})
     for shape in (DECODE, MIXED):
         before, after = (float(step(arch, each).seconds(shape, Placement(tp))) for each in (machine, faster))
         assert before / factor * (1 - 1e-9) <= after <= before * (1 + 1e-9)

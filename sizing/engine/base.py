@@ -17,7 +17,7 @@ from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
 from sizing.engine.sharding import PLAIN_LAYOUT, Layout
 from sizing.model.architecture import Architecture
-from sizing.model.parts import CacheKind, Component
+from sizing.model.parts import Component
 from sizing.model.quantization import QuantScheme
 
 GIB = 2**30
@@ -43,30 +43,13 @@ class Device:
 
     @property
     def total_gib(self) -> Any:
+        """What the driver shows [GiB]."""
         return self.total_bytes / GIB
 
     @property
     def is_ascend(self) -> bool:
+        """Whether the name is that of an Ascend part: engines decide by maker here, as they do themselves."""
         return "ascend" in self.name.lower() or "910" in self.name
-
-
-@dataclass(frozen=True, slots=True)
-class Scheduling:
-    """How an engine forms its steps; the step model and the serving model read these.
-
-    mixes_prefill_and_decode: prompt chunks share a step with decoding requests; else a prefill runs alone,
-    first. overlaps_host: the host prepares the next step while the accelerator works. reserves_max_output:
-    a request is admitted only when its whole prompt and longest output fit. capture_sizes: batch sizes that
-    graphs exist for.
-    """
-
-    mixes_prefill_and_decode: bool
-    overlaps_host: bool
-    reserves_max_output: bool
-    max_num_seqs: int
-    max_num_batched_tokens: int
-    capture_sizes: tuple[int, ...]
-    on_overflow: str = "recompute"  # what becomes of a running request when blocks run out
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +67,11 @@ class Load:
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine at a version. Subclasses override the policy; all sizes are bytes."""
+    """An engine at a version. Subclasses override the policy; all sizes are bytes.
+
+    reserves_max_output: a request is admitted only when its whole prompt and longest output fit. How an engine's steps
+    mix prompts and decode, and what its host costs, is fitted: ``evidence.serving_curves``.
+    """
 
     name: str = ""
     version: Version = (0, 0, 0)
@@ -95,10 +82,12 @@ class Engine:
     weight_dtypes: tuple[str, ...] = ()
     kv_dtypes: tuple[str, ...] = ()
     vendors: tuple[str, ...] = ()
+    reserves_max_output: bool = False
     flags: dict[str, object] = field(default_factory=dict, compare=False)
 
     @property
     def version_text(self) -> str:
+        """The version as people write it: "0.11.0"."""
         return ".".join(str(part) for part in self.version)
 
     def at_least(self, *version: int) -> bool:
@@ -127,14 +116,6 @@ class Engine:
 
     def default_num_seqs(self, device: Device) -> int:
         """Largest number of running requests when not given."""
-        raise NotImplementedError
-
-    def capture_sizes(self, max_num_seqs: int, speculative_tokens: int = 0) -> tuple[int, ...]:
-        """Decode batch sizes that graphs are captured for, ascending."""
-        return ()
-
-    def scheduling(self, device: Device, *, max_num_seqs: int | None = None) -> Scheduling:
-        """The scheduling traits with the defaults of a device."""
         raise NotImplementedError
 
     # -- memory ------------------------------------------------------------------------------------
@@ -244,8 +225,3 @@ def expert_copies(arch: Architecture, placement: Placement) -> Any:
     ways = placement.tp * placement.dp / np.asarray(placement.ep)
     width = bank.hidden_size + bank.intermediate_size / ways
     return constant("vllm_activation", "expert_copies") * bank.num_experts_per_tok * width
-
-
-def has_state(arch: Architecture) -> bool:
-    """Whether any layer keeps a constant state."""
-    return any(group.mixer.cache.kind is CacheKind.STATE for group in arch.groups)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sizing.engine.base import GIB, Device, Engine, Scheduling
+from sizing.engine.base import GIB, Device, Engine
 from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
 from sizing.engine.sharding import Layout
@@ -26,6 +26,7 @@ class MindIE(Engine):
     weight_dtypes: tuple[str, ...] = ("bf16", "fp16", "int8", "int8_wo", "w4a8")
     kv_dtypes: tuple[str, ...] = ("bf16", "int8")
     vendors: tuple[str, ...] = ("huawei",)
+    reserves_max_output: bool = True
 
     def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
         """NPU_MEMORY_FRACTION of MindIE-LLM; its guides use 0.92 to 0.96 for DeepSeek."""
@@ -39,20 +40,6 @@ class MindIE(Engine):
         """maxBatchSize."""
         return 200
 
-    def scheduling(self, device: Device, *, max_num_seqs: int | None = None) -> Scheduling:
-        """templateType Standard: prefill and decode in separate batches, prefill first; reserves whole
-        outputs.
-        """
-        return Scheduling(
-            mixes_prefill_and_decode=False,
-            overlaps_host=self.at_least(2, 1),
-            reserves_max_output=True,
-            max_num_seqs=max_num_seqs or 200,
-            max_num_batched_tokens=8192,
-            capture_sizes=(),
-            on_overflow="wait",
-        )
-
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:
         """Runtime buffers and what the system holds; HCCL and PyTorch lie outside the fraction."""
         return constant("mindie", "runtime_gib") * GIB + 0.0 * np.asarray(placement.tp)
@@ -64,4 +51,5 @@ class MindIE(Engine):
         return utilization * device.total_bytes - weights - activation - runtime
 
     def pool_formula(self) -> str:
+        """The pool's formula in words."""
         return "NPU_MEMORY_FRACTION x total memory - weights - workspace - runtime buffers"

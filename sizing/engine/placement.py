@@ -20,8 +20,8 @@ from sizing.model.architecture import Architecture
 from sizing.model.parts import Component, CoreKind, Sharding
 from sizing.model.quantization import QuantScheme, WeightFormat
 
-# Marlin kernels (GPTQ, AWQ) work on tiles: rows of a partition by 64, columns by 128.
-MARLIN_ROWS, MARLIN_COLUMNS = 64, 128
+# Marlin kernels (GPTQ, AWQ) work on tiles of so many rows of a partition.
+MARLIN_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sizing.engine.base import GIB, Device, Engine, Load, Scheduling
+from sizing.engine.base import GIB, Device, Engine, Load
 from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
 from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
@@ -77,24 +77,6 @@ class Sglang(Engine):
         """max_running_requests, before the pool's own limit."""
         return 2048
 
-    def capture_sizes(self, max_num_seqs: int, speculative_tokens: int = 0) -> tuple[int, ...]:
-        """1, 2, 4, 8, 12, 16..256 by 8, 272..496 by 16, 512 on by 32."""
-        sizes = [1, 2, 4, 8, 12, *range(16, 257, 8), *range(272, 497, 16), *range(512, 1025, 32)]
-        return tuple(size for size in sizes if size <= max_num_seqs)
-
-    def scheduling(self, device: Device, *, max_num_seqs: int | None = None) -> Scheduling:
-        """A prefill batch runs alone and first; the host overlaps since 0.4; output reserved in part."""
-        limit = self._by_memory(device)[2]
-        return Scheduling(
-            mixes_prefill_and_decode=False,
-            overlaps_host=True,
-            reserves_max_output=False,
-            max_num_seqs=max_num_seqs or 2048,
-            max_num_batched_tokens=self.default_batched_tokens(device, 0),
-            capture_sizes=self.capture_sizes(min(max_num_seqs or limit, limit)),
-            on_overflow="retract",
-        )
-
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:
         """Gone before the model loads: context and communicators, which the fraction does not apply to."""
         kind = "ascend" if device.is_ascend else "cuda"
@@ -123,6 +105,7 @@ class Sglang(Engine):
         return utilization * (device.total_bytes - runtime) - weights
 
     def pool_formula(self) -> str:
+        """The pool's formula in words."""
         return "mem_fraction_static x (total - context) - weights (activations and graphs live in the rest)"
 
     def plan(self, groups: list[CacheGroup]) -> BlockPlan:

@@ -67,6 +67,7 @@ class Stage:
 
     @property
     def layers(self) -> int:
+        """Layers of all groups on this stage."""
         return sum(self.counts)
 
 

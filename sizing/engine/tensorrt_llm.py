@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sizing.engine.base import GIB, Device, Engine, Load, Scheduling
+from sizing.engine.base import GIB, Device, Engine, Load
 from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
 from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
@@ -30,6 +30,7 @@ class TensorRTLLM(Engine):
     )  # fmt: skip
     kv_dtypes: tuple[str, ...] = ("bf16", "fp8", "int8", "nvfp4")
     vendors: tuple[str, ...] = ("nvidia",)
+    reserves_max_output: bool = True  # GUARANTEED_NO_EVICT
 
     def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
         """free_gpu_memory_fraction."""
@@ -42,23 +43,6 @@ class TensorRTLLM(Engine):
     def default_num_seqs(self, device: Device) -> int:
         """max_batch_size."""
         return 2048
-
-    def capture_sizes(self, max_num_seqs: int, speculative_tokens: int = 0) -> tuple[int, ...]:
-        """1, 2, 4, then 8..128 by 8 (cuda_graph_config with padding, up to its max_batch_size of 128)."""
-        return tuple(size for size in (1, 2, 4, *range(8, 129, 8)) if size <= max_num_seqs)
-
-    def scheduling(self, device: Device, *, max_num_seqs: int | None = None) -> Scheduling:
-        """In-flight batching; GUARANTEED_NO_EVICT admits a request when its prompt and longest output fit."""
-        seqs = max_num_seqs or self.default_num_seqs(device)
-        return Scheduling(
-            mixes_prefill_and_decode=True,
-            overlaps_host=True,
-            reserves_max_output=True,
-            max_num_seqs=seqs,
-            max_num_batched_tokens=8192,
-            capture_sizes=self.capture_sizes(seqs),
-            on_overflow="wait",
-        )
 
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:
         """Context, cuBLAS and communicators outside the allocator."""
@@ -75,6 +59,7 @@ class TensorRTLLM(Engine):
         return utilization * (device.total_bytes - weights - activation - runtime)
 
     def pool_formula(self) -> str:
+        """The pool's formula in words."""
         return "free_gpu_memory_fraction x (total memory - weights - activation peak - runtime)"
 
     def plan(self, groups: list[CacheGroup]) -> BlockPlan:

@@ -12,7 +12,6 @@ from sizing.engine.base import (
     Device,
     Engine,
     Load,
-    Scheduling,
     expert_copies,
     step_buffers,
     vision_buffers,
@@ -78,18 +77,6 @@ class Vllm(Engine):
         sizes = [1, 2, 4, *range(8, 256, 8), *range(256, 513, 16)]
         return tuple(size for size in sizes if size <= limit)
 
-    def scheduling(self, device: Device, *, max_num_seqs: int | None = None) -> Scheduling:
-        """Prompt chunks ride along with decodes; the host overlaps since 0.14; no output is reserved."""
-        seqs = max_num_seqs or self.default_num_seqs(device)
-        return Scheduling(
-            mixes_prefill_and_decode=self.at_least(*V1_DEFAULT),
-            overlaps_host=self.at_least(0, 14),
-            reserves_max_output=False,
-            max_num_seqs=seqs,
-            max_num_batched_tokens=self.default_batched_tokens(device, 0),
-            capture_sizes=self.capture_sizes(seqs),
-        )
-
     def activation_bytes(
         self,
         arch: Architecture,
@@ -147,6 +134,7 @@ class Vllm(Engine):
         return utilization * device.total_bytes - weights - activation - runtime - charged
 
     def pool_formula(self) -> str:
+        """The pool's formula in words, as this version computes it."""
         graphs = " - graph estimate" if self.at_least(0, 21) else " (graphs live in the rest)"
         return "utilization x total memory - weights - activation peak - runtime" + graphs
 

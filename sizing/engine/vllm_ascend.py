@@ -41,6 +41,7 @@ class VllmAscend(Vllm):
         return utilization * device.total_bytes - weights - activation - runtime
 
     def pool_formula(self) -> str:
+        """The pool's formula in words, as this version computes it."""
         return "utilization x total memory - weights - activation peak - runtime (graphs live in the rest)"
 
     def plan(self, groups: list[CacheGroup]) -> BlockPlan:

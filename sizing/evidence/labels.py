@@ -15,6 +15,7 @@ from sizing.evidence.rows_serving import Placement, ServingRow
 
 SERVER_ACCELERATORS: Mapping[str, int] = {"gb200": 72, "gb300": 72}  # accelerators that share one fast fabric
 DEFAULT_SERVER = 8
+TOTAL_ONLY = "the accelerator count of a disaggregated deployment"  # in a problem: predictions guess the pools
 
 
 def server_accelerators(system: str) -> int:
@@ -89,7 +90,7 @@ def _deployment_total(row: ServingRow) -> ServingRow | None:
         total = row.decode.tp
     else:
         return None
-    problem = f"tp {total} is the accelerator count of a disaggregated deployment; its pools are not stated"
+    problem = f"tp {total} is {TOTAL_ONLY}; its pools are not stated"
     return _noted(replace(row, problems=(*row.problems, problem)), "deployment-total", problem)
 
 
@@ -142,7 +143,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "deployment-total",
         "tp above 16, or above 8 and no power of two, with experts split the same way: the accelerator count "
-        "of a disaggregated deployment; cannot be predicted",
+        "of a disaggregated deployment; how its pools split is not stated, a prediction guesses",
         _deployment_total,
     ),
     Rule(

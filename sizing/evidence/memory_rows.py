@@ -12,7 +12,7 @@ import gzip
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sizing.engine.base import Engine, Version, parse_version
@@ -64,6 +64,7 @@ class MemoryRow:
     cells: dict[str, str]
 
     def text(self, column: str) -> str:
+        """The cell without blanks around it; empty where the column is absent."""
         return (self.cells.get(column) or "").strip()
 
     def number(self, column: str) -> float | None:
@@ -77,22 +78,13 @@ class MemoryRow:
             return None
 
     def whole(self, column: str) -> int | None:
+        """The cell as a whole number of at least 1; None otherwise."""
         value = self.number(column)
         return int(value) if value is not None and value >= 1 else None
 
     def flag(self, column: str) -> bool:
+        """Whether the cell says yes."""
         return self.text(column).lower() in ("true", "1", "yes", "on")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a row asks of the memory model. total_gib is None when no accelerator can be made out."""
-
-    engine: Engine
-    placement: Placement
-    total_gib: float | None
-    device_name: str
-    notes: tuple[str, ...] = field(default=())
 
 
 def read_rows(path: Path | str) -> list[MemoryRow]:

@@ -23,7 +23,7 @@ from sizing.engine.registry import get_engine
 from sizing.errors import SizingError
 from sizing.evidence import rows_serving
 from sizing.evidence.intervals import spread
-from sizing.evidence.labels import reinterpret
+from sizing.evidence.labels import TOTAL_ONLY, reinterpret
 from sizing.evidence.rows_serving import ServingRow
 from sizing.evidence.serving_curves import mixes_prefill, serving_coefficients, serving_document
 from sizing.evidence.weight_labels import Weights
@@ -150,8 +150,8 @@ def _layout(place: rows_serving.Placement, smallest: int) -> tuple[Placement, bo
 
 def _case(row: ServingRow, index: int, smallest: int) -> Case | str:
     """The row as a case, or why it can't be one."""
-    total = any("accelerator count of a disaggregated deployment" in text for text in row.problems)
-    others = [text for text in row.problems if "accelerator count of a disaggregated deployment" not in text]
+    total = any(TOTAL_ONLY in text for text in row.problems)
+    others = [text for text in row.problems if TOTAL_ONLY not in text]
     if others:
         return "; ".join(others)
     scale = MEAN_LENGTH if row.inferencex else 1.0
@@ -234,7 +234,7 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
     flags = resolve_load(engine, device, arch, cases[0].decode)
     terms = memory_terms(arch, device, decode_at, engine, quant, flags, kv_dtype=kv_name)
     # Engines that reserve the longest output hold isl + osl a request; the others what it has grown to.
-    held = inputs + outputs * (1.0 if engine.scheduling(device).reserves_max_output else 0.5)
+    held = inputs + outputs * (1.0 if engine.reserves_max_output else 0.5)
     limit = as_float(terms.pool_tokens) / held
     # A pool within the errors of the memory model (its weights, its fraction) says nothing about the limit.
     vague = as_float(terms.pool) < VAGUE_POOL * usable
@@ -310,8 +310,8 @@ class Pools:
     equally long, up to wave_cap of them stay in step in engines that mix prefill and decode, and wait for each other's
     prompts. poll_steps, balance_steps: decode steps that a new request waits under InferenceX's recipes, where SGLang's
     scheduler looks for requests only every so many steps, and TensorRT-LLM's attention data-parallel ranks wait for
-    each other's prompts; neither is a default of the engine. disagg_*: factors on decode step and prefill, and the
-    fixed cost of handing the cache over [s].
+    each other's prompts; neither is a default of the engine, so no plan counts them. disagg_tpot, disagg_prefill: factors
+    on the decode step and on prefill of separate pools. disagg_fixed_s: of handing the cache over [s].
     """
 
     burst: Any = 0.05
@@ -379,8 +379,8 @@ def evaluate(found: Features, over: Overheads, batching: Batching, pools: Pools)
     return np.where(apart, ttft_apart, state.ttft_s + burst), np.where(apart, tpot_apart, state.tpot_s)
 
 
-def _coefficients(found: Features) -> tuple[Overheads, Batching, Pools]:
-    """The committed coefficients as arrays over the rows."""
+def committed_coefficients(found: Features) -> tuple[Overheads, Batching, Pools]:
+    """The coefficients of serving.yaml as arrays over the answered rows, and those of benchmarks and pools."""
     named = zip(found.engines, found.families, found.kinds, strict=True)
     sets = [serving_coefficients(e, f, mla=kind == "mla") for e, f, kind in named]
     over = Overheads(**{item.name: _of(sets, "overheads", item.name) for item in fields(Overheads)})
@@ -402,7 +402,7 @@ def predict_rows(rows: Sequence[ServingRow], *, labels: bool = True) -> ServingP
     blank = {name: np.full(len(rows), np.nan) for name in ServingPredictions.__dataclass_fields__ if name != "notes"}
     found = features(rows, labels=labels)
     if found.index:
-        ttft, tpot = evaluate(found, *_coefficients(found))
+        ttft, tpot = evaluate(found, *committed_coefficients(found))
         bands: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         factors = []
         for engine, family, kind, dtype, case in zip(

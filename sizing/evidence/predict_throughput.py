@@ -39,6 +39,7 @@ class Prediction:
     note: str
 
     def cells(self) -> list[str]:
+        """The line of the output file, in the order of ``COLUMNS``."""
         return [self.id, *("" if x is None else f"{x:.6g}" for x in (self.p10, self.p50, self.p90)), self.note]
 
 

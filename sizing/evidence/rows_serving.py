@@ -44,6 +44,7 @@ class Placement:
 
     @property
     def moe_stated(self) -> bool:
+        """Whether the split of experts is stated, or has nothing to state."""
         return self.moe_tp * self.moe_ep > 1 or self.tp * self.dp == 1
 
     @property
@@ -84,6 +85,7 @@ class ServingRow:
 
     @property
     def predictable(self) -> bool:
+        """Whether the row says all that a prediction needs; ``labels.TOTAL_ONLY`` is answered all the same."""
         return not self.problems
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,6 +78,7 @@ class ThroughputRow:
 
     @property
     def predictable(self) -> bool:
+        """Whether the row says all that a prediction needs."""
         return not self.problems and self.kind != "unsupported"
 
     @property
@@ -290,37 +290,3 @@ def read_throughput_rows(path: str | Path, *, repair: bool = True) -> list[Throu
     needed = ("id", "engine", "model", "accelerator", "mode", "metric")
     table = read_table(Path(path), needed)
     return [parse_throughput_row(cells, line, repair=repair) for line, cells in table]
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """Counts of rows: by kind, source and problem (a row may have several), and how many can be predicted."""
-
-    rows: int
-    predictable: int
-    kinds: Mapping[str, int]
-    sources: Mapping[str, tuple[int, int]]  # (rows, of which predictable)
-    problems: Mapping[str, int]
-
-    def text(self) -> str:
-        """The counts as plain lines."""
-        lines = [f"{self.rows} rows, {self.predictable} can be predicted", "", "kind"]
-        lines += [f"  {kind:<12} {count:>6}" for kind, count in self.kinds.items()]
-        lines += ["", "source            rows  predictable"]
-        lines += [f"  {name:<14} {rows:>6} {good:>6}" for name, (rows, good) in self.sources.items()]
-        lines += ["", "problem"]
-        return "\n".join([*lines, *(f"  {count:>6}  {text}" for text, count in self.problems.items())])
-
-
-def summarise(rows: Iterable[ThroughputRow]) -> Summary:
-    """Counts of ``rows`` by kind, source and problem, most frequent first."""
-    kept = list(rows)
-    total, good = Counter(row.source for row in kept), Counter(row.source for row in kept if row.predictable)
-    kinds = Counter(row.kind for row in kept)
-    return Summary(
-        rows=len(kept),
-        predictable=good.total(),
-        kinds={kind: kinds[kind] for kind in KINDS},
-        sources={name: (count, good[name]) for name, count in total.most_common()},
-        problems=dict(Counter(problem for row in kept for problem in row.problems).most_common()),
-    )

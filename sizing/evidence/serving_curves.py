@@ -53,7 +53,8 @@ class ServingCoefficients:
 
 
 #: Coefficient of an engine's regime in throughput.yaml -> the coefficients of serving.yaml that it stands for, and the
-#: factor to their unit. What such a regime holds in one figure per layer replaces the finer terms.
+#: factor to their unit. What such a regime holds in one figure per layer replaces the finer terms (``REGIME_HAS_NO``).
+#: norm_us, linear_layer_us, quantisation and experts_mxfp4 stay: the throughput fit takes them from serving.yaml itself.
 REGIME_TERMS: dict[str, tuple[str, float]] = {
     "gemm": ("gemm", 1.0),
     "decode_attention": ("attention", 1.0),
@@ -84,7 +85,10 @@ def throughput_document() -> dict[str, Any]:
 
 
 def regime_values(regime: str) -> dict[str, float]:
-    """Coefficients of serving.yaml's kind, in its units, from an engine's regime in throughput.yaml."""
+    """Coefficients of serving.yaml's kind, in its units, from an engine's regime in throughput.yaml.
+
+    Raises KeyError for a regime that the file does not hold (``regimes`` in serving.yaml names those it may ask for).
+    """
     found: dict[str, float] = throughput_document()["regimes"][regime]["coefficients"]
     values = {name: found[key] * factor for key, (name, factor) in REGIME_TERMS.items()}
     values |= dict.fromkeys(REGIME_HAS_NO, 0.0)

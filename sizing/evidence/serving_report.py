@@ -10,7 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sizing.evidence.predict_serving import ServingPredictions, validate_serving
+from sizing.evidence.predict_serving import (
+    DECODE_SHARE,
+    DECODE_WORKERS,
+    PREFILL_BUSY,
+    ServingPredictions,
+    validate_serving,
+)
 from sizing.evidence.rows_serving import ServingRow
 from sizing.evidence.serving_curves import serving_document
 from sizing.evidence.table import Predictions, as_markdown, error_table
@@ -58,8 +64,10 @@ def serving_section(rows: Sequence[ServingRow], made: ServingPredictions) -> str
         "Why: labels do not tell multi-token prediction (DeepSeek under TensorRT-LLM: TPOT differs by 1.3 to 2.3 times "
         "between rows with the same labels); two sets of rows, listed in `benchmarks/fit_serving.py`, are "
         "kept out of the fit but counted here; TTFT depends on the client's burst and on settings that no row states. "
-        "Most disaggregated rows do not state their workers: they are answered, with wide intervals taken from their "
-        "own errors, and no coefficient is fitted on them; their TTFT is half an order of magnitude.",
+        "Most disaggregated rows do not state their workers. What they leave out is assumed: "
+        f"{DECODE_SHARE:.0%} of a stated total decode, {DECODE_WORKERS:g} decode workers (chosen so that the TPOT of these "
+        f"very rows is unbiased), prefill pools busy {PREFILL_BUSY:.0%} of the time. No coefficient of serving.yaml is "
+        "fitted on them; their intervals are those of their own errors, and their TTFT is half an order of magnitude.",
     ]
     for mode, title in (("agg", "One pool"), ("disagg", "Separate pools")):
         at = [i for i, row in enumerate(rows) if row.mode == mode]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,6 +35,7 @@ class Errors:
 
     @property
     def share_answered(self) -> float:
+        """Rows answered over rows; NaN of none."""
         return self.answered / self.rows if self.rows else float("nan")
 
 
@@ -152,17 +151,3 @@ def as_markdown(table: Sequence[Errors]) -> str:
     lines = ["| " + " | ".join(HEAD) + " |", "|---|" + "---:|" * (len(HEAD) - 1)]
     lines += ["| " + " | ".join(cell.translate(safe) for cell in _cells(line)) + " |" for line in table]
     return "\n".join(lines)
-
-
-def as_csv(table: Sequence[Errors]) -> str:
-    """CSV with shares as plain numbers; a name that a spreadsheet would take for a formula gets a leading
-    quote.
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["group", "rows", "answered", "median_error", "mean_error", "p90_error", "bias", "coverage"])
-    for line in table:
-        name = "'" + line.group if line.group[:1] in tuple("=+-@\t\r") else line.group
-        figures = (line.median, line.mean, line.p90, line.bias, line.coverage)
-        writer.writerow([name, line.rows, line.answered, *(f"{x:.6g}" if np.isfinite(x) else "" for x in figures)])
-    return out.getvalue()

@@ -62,6 +62,7 @@ class Subject:
 
     @property
     def kv_bytes(self) -> float:
+        """Bytes of a cached element."""
         return kv_format(self.kv).element_bytes
 
 
@@ -224,7 +225,7 @@ def regime_of(row: ThroughputRow, engine: Engine) -> str:
 
 
 class CaseBook:
-    """Collects the cases of rows; ``row_case`` has one Case or one reason per row."""
+    """Collects the cases of rows; equal configurations share one Case."""
 
     def __init__(self) -> None:
         self.subjects: list[Subject] = []

@@ -127,6 +127,7 @@ class Timer:
         self.layers, self.row_s, self.extra_s = tables.layers, tables.row_s, tables.extra_s
 
     def of(self, name: str, rows: NDArray[np.int64]) -> FloatArray:
+        """The coefficient ``name`` of each row's regime, one entry a row."""
         return np.asarray(self.every[name][rows], dtype=np.float64)
 
 

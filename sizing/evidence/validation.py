@@ -27,6 +27,7 @@ class Panel:
     labels: Mapping[str, Sequence[str]]
 
     def table(self) -> list[Errors]:
+        """The errors of all rows and of each group by label."""
         return error_table(self.data, self.labels)
 
 

@@ -63,10 +63,8 @@ class MachineRates:
     fp4_flops: float
     memory_bandwidth: float
     cores: int
-    l2_bytes: float
     link_bandwidth: float
     node_bandwidth: float = 50e9
-    pcie_bandwidth: float = 31e9
     node_size: int = 8
     fabric: str = "nvlink"
 
@@ -285,14 +283,15 @@ class KernelCurves:
     family: str
     version: str
     table: Mapping[str, Mapping[str, Mapping[str, Any]]]  # family -> operation -> key -> curve
-    engines: Mapping[tuple[str, str, str], Mapping[str, float]] = field(default_factory=dict, repr=False)
     _cache: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False, compare=False)
     stand_ins: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
 
     def gemm(self, fmt: str) -> GemmCurve:
+        """Coefficients of dense products in a format of ``FORMATS``. Raises KeyError where no family has any."""
         return self._get("gemm", fmt, GemmCurve)
 
     def moe(self, fmt: str) -> MoeCurve:
+        """Coefficients of expert blocks in a format of ``FORMATS``. Raises KeyError where no family has any."""
         return self._get("moe", fmt, MoeCurve)
 
     def attention(self, operation: str, dtype: str = "bf16") -> AttentionCurve:
@@ -304,24 +303,16 @@ class KernelCurves:
         return self._get(operation, "bf16", LinearAttentionCurve)
 
     def collective(self, fabric: str) -> CollectiveCurve:
+        """``fabric``: "nvlink", "hccs" or "pcie"."""
         return self._get("collective", fabric, CollectiveCurve)
 
     def dispatch(self) -> DispatchCurve:
+        """Expert dispatch and combine."""
         return self._get("dispatch", "deepep", DispatchCurve)
 
     def override(self, operation: str, key: str, curve: Any) -> KernelCurves:
-        """The same curves with one replaced: for fitting, and for calibrating on one's own measurements."""
-        cache = {**self._cache, (operation, key): curve}
-        return KernelCurves(self.family, self.version, self.table, self.engines, cache)
-
-    def engine_factor(self, operation: str, key: str, engine: str) -> float:
-        """Median time of an engine's kernels over the family's curve (1 where unknown): engines' kernels
-        differ.
-
-        Measured with the versions of the fit (vLLM 0.24, SGLang 0.5.14, TensorRT-LLM 1.3). Multiply seconds
-        by it.
-        """
-        return self.engines.get((self.family, operation, key), {}).get(engine, 1.0)
+        """The same curves with one replaced: for fitting, which tries many."""
+        return KernelCurves(self.family, self.version, self.table, {**self._cache, (operation, key): curve})
 
     def _get(self, operation: str, key: str, kind: type[CurveT]) -> CurveT:
         found = self._cache.get((operation, key))
@@ -374,17 +365,10 @@ def _median(curves: list[Any]) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _load() -> tuple[str, dict[str, dict[str, dict[str, Any]]], dict[tuple[str, str, str], dict[str, float]]]:
+def _load() -> tuple[str, dict[str, dict[str, dict[str, Any]]]]:
     text = resources.files("sizing.evidence").joinpath("kernels.yaml").read_text(encoding="utf-8")
     document = load_yaml(text)
-    engines = {
-        (family, operation, key): {str(e): float(v) for e, v in entry["engines"].items()}
-        for family, operations in document["families"].items()
-        for operation, entries in operations.items()
-        for key, entry in entries.items()
-        if "engines" in entry
-    }
-    return str(document["version"]), parse_curves(document), engines
+    return str(document["version"]), parse_curves(document)
 
 
 def parse_curves(document: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -403,5 +387,5 @@ def parse_curves(document: Mapping[str, Any]) -> dict[str, dict[str, dict[str, A
 @lru_cache(maxsize=64)
 def kernel_curves(family: str) -> KernelCurves:
     """The coefficients of a family from ``sizing/evidence/kernels.yaml`` (read once, lazily)."""
-    version, table, engines = _load()
-    return KernelCurves(family.lower(), version, table, engines)
+    version, table = _load()
+    return KernelCurves(family.lower(), version, table)

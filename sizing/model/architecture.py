@@ -38,6 +38,7 @@ class LayerGroup:
 
     @property
     def params(self) -> int:
+        """Parameters of one layer of the group, all experts counted."""
         return sum(self.components().values())
 
     @property
@@ -117,10 +118,12 @@ class Architecture:
 
     @property
     def num_layers(self) -> int:
+        """Layers of the model itself, MTP modules not counted."""
         return sum(group.count for group in self.groups)
 
     @property
     def embedding(self) -> int:
+        """Parameters of the input embedding."""
         return self.vocab_size * self.hidden_size if self.embedding_params is None else self.embedding_params
 
     @property
@@ -149,6 +152,7 @@ class Architecture:
 
     @property
     def total(self) -> int:
+        """Parameters of everything but MTP modules, vision tower included."""
         return sum(self.components().values())
 
     @property
@@ -171,10 +175,12 @@ class Architecture:
 
     @property
     def mtp(self) -> int:
+        """Parameters of the multi-token-prediction modules, which ``total`` leaves out."""
         return self.mtp_extra_params + sum(group.params * group.count for group in self.mtp_groups)
 
     @property
     def is_moe(self) -> bool:
+        """Whether any layer has routed experts."""
         return any(group.feed_forward.experts is not None for group in self.groups)
 
     @property
@@ -188,4 +194,5 @@ class Architecture:
 
     @property
     def is_mla(self) -> bool:
+        """Whether any layer caches latents (multi-head latent attention)."""
         return any(group.mixer.cache.kind is CacheKind.MLA for group in self.groups)

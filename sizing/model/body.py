@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sizing.model.architecture import LayerGroup
 from sizing.model.keys import Keys
-from sizing.model.parts import Component, FeedForward, Linear, Mixer, Vector
+from sizing.model.parts import FeedForward, Linear, Mixer, Vector
 
 MAX_LAYERS = 10_000
 
@@ -22,6 +22,7 @@ class Layer:
 
     @property
     def label(self) -> str:
+        """What the layer is, for people: "gqa+moe"."""
         parts = [self.mixer.kind, self.feed_forward.kind]
         return "+".join(part for part in parts if part != "none") or "no_op"
 
@@ -75,8 +76,3 @@ def group_layers(layers: Iterable[Layer], prefix: str = "") -> tuple[tuple[Layer
 def layer_count(keys: Keys, *names: str) -> int:
     """The number of layers, at most MAX_LAYERS."""
     return keys.integer(*(names or ("num_hidden_layers",)), maximum=MAX_LAYERS)
-
-
-def per_layer_embedding(name: str, in_features: int, out_features: int) -> Linear:
-    """A matrix of the per-layer embedding system of Gemma 3n and 4."""
-    return Linear(name, in_features, out_features, Component.PER_LAYER_EMBEDDING, quantizable=False)

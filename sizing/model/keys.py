@@ -101,9 +101,11 @@ class Keys:
         self.read: set[str] = set()
 
     def name(self, key: str) -> str:
+        """The key as a message names it, with the section that it is in."""
         return f"{self.path}{key}"
 
     def error(self, key: str, message: str, hint: str | None = None) -> ConfigError:
+        """An error that names the key; the caller raises it."""
         return ConfigError(message, key=self.name(key), hint=hint)
 
     def has(self, key: str) -> bool:
@@ -143,6 +145,7 @@ class Keys:
         return None if found is None else self.check_integer(found[0], found[1], minimum, maximum)
 
     def check_integer(self, key: str, value: object, minimum: int = 1, maximum: int = LARGEST) -> int:
+        """The value if it is a whole number in the range. Raises ConfigError that names the key otherwise."""
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.error(key, f"must be a whole number, not {describe(value)}")
         if not minimum <= value <= maximum:
@@ -164,6 +167,7 @@ class Keys:
         return float(value)
 
     def boolean(self, *keys: str, default: bool) -> bool:
+        """The true or false at the first of ``keys`` that is set. Raises ConfigError for anything else."""
         found = self._find(keys)
         if found is None:
             return default
@@ -173,6 +177,7 @@ class Keys:
         return value
 
     def text(self, *keys: str, default: str | None = None) -> str:
+        """The string at the first of ``keys`` that is set. ConfigError for anything else, and for none without default."""
         found = self._find(keys)
         if found is None:
             if default is None:
@@ -197,6 +202,7 @@ class Keys:
     def integers(
         self, key: str, length: int | None = None, *, at_least: bool = False, minimum: int = 0
     ) -> list[int] | None:
+        """The list of whole numbers at ``key`` (see ``sequence``), each at least ``minimum``; None when it is not set."""
         values = self.sequence(key, length, at_least=at_least)
         if values is None:
             return None

@@ -59,10 +59,12 @@ class Linear:
 
     @property
     def weight_params(self) -> int:
+        """Elements of the matrix."""
         return self.in_features * self.out_features
 
     @property
     def params(self) -> int:
+        """Parameters, bias included."""
         return self.weight_params + (self.out_features if self.bias else 0)
 
 
@@ -94,10 +96,12 @@ class Experts:
 
     @property
     def params_per_expert(self) -> int:
+        """Parameters of one expert, its biases included."""
         return self.matrices * self.hidden_size * self.intermediate_size + self.bias_params
 
     @property
     def params(self) -> int:
+        """Parameters of the whole bank."""
         return self.num_experts * self.params_per_expert
 
 

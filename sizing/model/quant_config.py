@@ -29,7 +29,6 @@ from sizing.model.quantization import (
 )
 
 NVFP4_WEIGHT_ONLY = replace(NVFP4, name="nvfp4_wo", compute="bf16")
-FP8_WEIGHT_ONLY = replace(FP8_CHANNEL, name="fp8_wo", compute="bf16")
 
 
 def read_quantization(

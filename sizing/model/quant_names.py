@@ -157,6 +157,7 @@ class Excluded:
         self.names = [name for name in MODULES if not layers or name in layers]
 
     def matrix(self, name: str) -> bool:
+        """Whether a matrix stays unquantised in at least half of the layers that hold it."""
         holders = self.layers.get(name, frozenset())
         hit: set[int] = set()
         for pattern, layers in self.by_pattern.items():
@@ -169,6 +170,7 @@ class Excluded:
         return 2 * len(hit & holders) >= len(holders)
 
     def top(self, *names: str) -> bool:
+        """Whether a module outside the layers (head, embedding, tower) is left out under any of its names."""
         return any(
             layers is None and matches(pattern, name, below_layer=False)
             for pattern, layers in self.by_pattern.items()

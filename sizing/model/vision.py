@@ -7,10 +7,12 @@ from sizing.model.keys import Keys
 
 
 def layer_norm(width: int) -> int:
+    """Parameters of a LayerNorm: scale and shift."""
     return 2 * width
 
 
 def linear(inputs: int, outputs: int, bias: bool = True) -> int:
+    """Parameters of a matrix and, unless said otherwise, its bias."""
     return inputs * outputs + (outputs if bias else 0)
 
 
@@ -84,6 +86,7 @@ def _qwen3(keys: Keys, text_hidden: int, indexes: list[int] | None, default_deep
 
 
 def qwen_grid(keys: Keys, patch_default: int) -> tuple[int, int, int, int]:
+    """``(patch size, merge size, temporal patch size, channels)`` of a Qwen-VL tower."""
     patch = keys.integer("patch_size", default=patch_default, maximum=1024)
     merge = keys.integer("spatial_merge_size", default=2, maximum=64)
     temporal = keys.integer("temporal_patch_size", default=2, maximum=64)
@@ -92,6 +95,7 @@ def qwen_grid(keys: Keys, patch_default: int) -> tuple[int, int, int, int]:
 
 
 def check_width(keys: Keys, key: str, out: int, text_hidden: int) -> None:
+    """Raise ConfigError unless a projector ends at the language model's width."""
     if out != text_hidden:
         raise keys.error(key, f"{out} is not the language model's hidden_size ({text_hidden})")
 

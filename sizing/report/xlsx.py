@@ -60,7 +60,6 @@ class _Writer:
         self.live = make({"num_format": "#,##0.00######"})
         self.mono = make({"font_name": "Consolas", "valign": "top"})
         self.names: set[str] = set()
-        self.data_row = 0
         self.data: Any = None
 
     def write(self) -> None:

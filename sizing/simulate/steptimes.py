@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 from sizing.errors import SizingError
 
-FloatOrArray = float | npt.NDArray[np.float64]
-
 
 @runtime_checkable
 class StepTimes(Protocol):

@@ -103,8 +103,9 @@ class Images(_Frozen):
 class Targets(_Frozen):
     """What is promised; seconds; None is not promised.
 
-    ``goodput_share``: the share of requests that must meet all the p95 limits at once. ``headroom``: share of
-    a replica's capacity kept free. ``spare_replicas``: replicas beyond the need (1 is N+1).
+    ``goodput_share``: the share of requests that must meet all the p95 limits at once; kept with the study, but the
+    planner holds each limit by itself, and says so. ``headroom``: share of a replica's capacity kept free.
+    ``spare_replicas``: replicas beyond the need (1 is N+1).
     """
 
     ttft_p95_s: float | None = Field(None, gt=0)

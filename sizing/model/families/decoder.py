@@ -47,7 +47,6 @@ class MoeDialect:
     shared_count_default: int | None = None
     shared_of: Callable[[Keys, int], int] | None = None  # the width of one of them where it is not the routed
     shared_width: tuple[str, ...] = ()  # or their whole width
-    shared_width_is_expert: bool = False
     shared_gate: bool = False
     shared_norm: bool = False  # a norm of the model's width behind the experts
     router_vector: bool = False  # a correction bias that is a parameter, not a buffer
