@@ -419,3 +419,12 @@ def test_every_document_names_its_contract(argv, capsys):
     with pytest.raises(SystemExit):
         main([*argv, "--json"])
     assert next(iter(json.loads(capsys.readouterr().out).items())) == ("json_version", 1)
+
+
+def test_help_keeps_what_stands_in_brackets(capsys):
+    with pytest.raises(SystemExit):
+        main(["plan", "--help"])
+    assert "[s]" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "llm-sizing[web]" in capsys.readouterr().out
