@@ -195,7 +195,7 @@ def estimate(
     line(
         f"{answer.target.arch.name} in {answer.target.scheme.name} on {int(answer.placement.accelerators)} x "
         f"{answer.target.accelerator.name} ({answer.placement.describe()}), "
-        f"{answer.concurrency:,.3g} requests of {input_tokens:,.0f} in, {output_tokens:,.0f} out"
+        f"{digits(answer.concurrency)} requests of {input_tokens:,.0f} in, {output_tokens:,.0f} out"
     )
     rows: list[tuple[str, ...]] = []
     for name, item in {**answer.throughput, **answer.latency}.items():
