@@ -444,3 +444,10 @@ def test_many_requests_are_written_out(capsys):
     with pytest.raises(SystemExit):
         main([*argv, "--input", "100", "--output", "100"])
     assert ", 16,384 requests of 100 in" in capsys.readouterr().out
+
+
+def test_an_accelerator_that_resembles_none_says_what_would_do(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["hardware", "show", "zzzzzz"])
+    assert stop.value.code == 2
+    assert "sizing hardware" in capsys.readouterr().err
