@@ -164,3 +164,20 @@ def test_an_inline_config() -> None:
     }  # fmt: skip
     found = plan(parse_study({**study().model_dump(), "model": {"name": "mine", "config": config}}))
     assert found.model["model"] == "mine" and found.best is not None
+
+
+def test_a_plan_with_images_says_what_they_add() -> None:
+    study = parse_study(
+        {
+            "model": "Qwen/Qwen2.5-VL-7B-Instruct",
+            "workload": {
+                "input": {"kind": "fixed", "value": 500},
+                "output": {"kind": "fixed", "value": 100},
+                "images": {"per_request": 2, "width": 1008, "height": 1008},
+                "arrival": {"kind": "rate", "requests_per_s": 1},
+            },
+            "hardware": ["h100-sxm"],
+        }
+    )
+    # patches of 14 pixels, merged two by two: 36 x 36 tokens an image
+    assert any(text.startswith("images add 2,592 tokens") for text in plan(study).assumptions)
