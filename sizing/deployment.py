@@ -13,7 +13,7 @@ from sizing.estimate import Interval
 from sizing.hardware import Catalog, load_catalog
 from sizing.memory import resolve_load
 from sizing.model.architecture import Architecture
-from sizing.model.quantization import SCHEMES
+from sizing.model.quantization import SCHEMES, QuantScheme
 from sizing.planner import study_model
 from sizing.result import Plan, Result
 from sizing.survey import Demand
@@ -23,7 +23,8 @@ from sizing.workload import BatchArrival
 # The planner's weight formats as the engines' launch files call them.
 WEIGHTS = {
     "bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "fp8_channel": "fp8", "fp8_block": "fp8_block", "int8": "int8_w8a8",
-    "int8_wo": "w8a16", "int4_awq": "awq", "int4_gptq": "gptq", "w4a8": "w4a8", "mxfp4": "mxfp4", "nvfp4": "nvfp4",
+    "int8_wo": "w8a16", "int4_awq": "awq", "int4_gptq": "gptq", "int4": "gptq", "w4a8": "w4a8", "mxfp4": "mxfp4",
+    "nvfp4": "nvfp4",
 }  # fmt: skip
 SUFFIXES = {"fp8": "FP8", "fp8_block": "FP8", "awq": "AWQ", "gptq": "GPTQ-Int4", "int8_w8a8": "W8A8", "w8a16": "W8A16",
             "w4a8": "W4A8", "nvfp4": "NVFP4", "mxfp4": "MXFP4"}  # fmt: skip
@@ -105,10 +106,13 @@ def _target(arch: Architecture, plan: Plan, catalog: Catalog) -> Target:
 
 def _native(arch: Architecture, plan: Plan) -> str:
     """The launch files' word for a checkpoint's own scheme, by what its experts or matrices are stored in."""
-    text = plan.weights.lower()
-    for key in ("fp8_block", "nvfp4", "mxfp4", "w4a8", "awq", "gptq", "int8", "fp8", "bf16", "fp16"):
-        if key in text:
-            return WEIGHTS.get(key, {"awq": "awq", "gptq": "gptq"}.get(key, key))
+    own = arch.native_quantization
+    formats = (own.experts, own.linear, *(item for _, item in own.by_name)) if isinstance(own, QuantScheme) else ()
+    stored = [item.name for item in sorted(formats, key=lambda item: item.bits)]
+    for text in (plan.weights.lower(), *stored):
+        for key in ("fp8_block", "nvfp4", "mxfp4", "w4a8", "awq", "gptq", "int4", "int8", "fp8", "bf16", "fp16"):
+            if key in text:
+                return WEIGHTS.get(key, key)
     raise SizingError(
         f"no engine's launch files know {plan.weights!r} weights", key="weights", hint="plan with bf16 or fp8"
     )

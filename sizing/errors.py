@@ -68,9 +68,11 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     return list(dict.fromkeys(by_lower[match] for match in found))[:count]
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], *, key: str | None = None) -> UnknownNameError:
-    """An UnknownNameError whose hint is the nearest known names."""
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], *, key: str | None = None, otherwise: str | None = None
+) -> UnknownNameError:
+    """An UnknownNameError whose hint is the nearest known names, or ``otherwise`` where none is near."""
     shown = name if len(name) <= 120 else name[:117] + "..."
     close = nearest(name[:200], known)
-    hint = "did you mean " + " or ".join(close) + "?" if close else None
+    hint = "did you mean " + " or ".join(close) + "?" if close else otherwise
     return UnknownNameError(f"unknown {kind} {shown!r}", key=key, hint=hint)

@@ -81,6 +81,9 @@ def plan(
         assumptions += check_context(arch, demand.context, "workload")
         if study.workload.targets.goodput_share is not None:
             assumptions.append(GOODPUT_UNUSED)
+        if study.workload.images is not None and arch.vision is not None:
+            tokens = study.workload.images.tokens_per_request(arch.vision.image_tokens)
+            assumptions.append(f"images add {tokens:,} tokens to the input of a request, by the model's vision tower")
         many = len(work)
         run: Callable[..., Iterable[_Answer]] = map if executor is None else executor.map
         for answer in run(_answer, [study] * many, work, [demand] * many, [_draft_choices(study, arch)] * many):

@@ -9,10 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from sizing import safe_yaml
 from sizing.errors import SizingError, nearest
@@ -25,6 +33,14 @@ MAX_STUDY_BYTES = safe_yaml.MAX_BYTES
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _switch(value: object) -> object:
+    """YAML reads a bare ``on`` or ``off`` as a truth value."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+Switch = Annotated[Literal["off", "try", "on"], BeforeValidator(_switch)]
 
 
 class ModelChoice(_Part):
@@ -67,10 +83,10 @@ class EngineChoice(_Part):
     memory_utilization: float | None = Field(None, gt=0, le=1)
     max_num_seqs: int | None = Field(None, ge=1, le=1_000_000)
     max_num_batched_tokens: int | None = Field(None, ge=1, le=10_000_000)
-    speculative: Literal["off", "try", "on"] = "off"
+    speculative: Switch = "off"
     draft_tokens: int = Field(1, ge=1, le=16)
     acceptance_rate: float = Field(0.8, ge=0, le=1)
-    disaggregated: Literal["off", "try", "on"] = "off"
+    disaggregated: Switch = "off"
 
 
 class Constraints(_Part):
@@ -190,6 +206,10 @@ def validation_message(error: ValidationError, name: str) -> SizingError:
         message = "unknown key"
         close = nearest(str(first["loc"][-1]), _all_keys(Study))
         hint = f"did you mean {' or '.join(close)}?" if close else None
+    elif first["type"] == "model_type":
+        message = f"must be a mapping of keys, not {first.get('input')!r:.80}"
+        lengths = first.get("ctx", {}).get("class_name") == LengthDistribution.__name__
+        hint = "such as {kind: fixed, value: 1000}" if lengths else None
     elif first["type"] != "missing" and not isinstance(first.get("input"), (dict, list)):
         shown = repr(first.get("input"))
         message = f"{message}, not {shown[:80]}"

@@ -25,6 +25,11 @@ def digits(value: float, count: int = 3) -> str:
     return f"{value:,.{places}f}"
 
 
+def whole_or_digits(value: float) -> str:
+    """A number of things: ``32``, ``16,384``, or three digits where it is no whole number (``34.4``)."""
+    return f"{value:,.0f}" if math.isfinite(value) and value == round(value) else digits(value)
+
+
 def seconds(value: float) -> str:
     """A duration: µs, ms or s."""
     if not math.isfinite(value):

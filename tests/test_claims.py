@@ -153,3 +153,33 @@ def test_reference_page_is_what_the_program_says():
     written = re.search(r"ages of prices are those of (\S+)\.\n", text)
     assert written
     assert text == render(day=date.fromisoformat(written[1])), "run: sizing claim --reference -o docs/claims.md"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "97% cheaper than GPT-4 Turbo at $0.07 per million tokens",
+        "97% lower cost than GPT-4 Turbo, $0.07 per million tokens",
+        "$0.07 per million tokens and 97% below GPT-4 Turbo on Ascend 910B",
+        "97% cost reduction compared to GPT-4 Turbo with $0.07 per million tokens",
+    ],
+)
+def test_a_saving_in_other_words(text):
+    claim = parse_claim(text)
+    assert (claim.below, claim.than, claim.usd_per_million) == (pytest.approx(0.97), "GPT-4 Turbo", 0.07)
+    assert not set(claim.unparsed) & {"GPT-4", "Turbo", "cheaper", "lower"}
+
+
+def test_a_utilisation_alone_is_judged():
+    high = examine(parse_claim("82% utilisation on Ascend 910B"))
+    assert high.verdict == "holds only if"
+    assert "busy" in high.findings[0].because
+    assert examine(parse_claim("40% utilization of H100")).verdict == "cannot be judged"
+    both = examine(parse_claim("97% below GPT-4 Turbo, 82% utilisation on Ascend 910B"))
+    assert [item.topic for item in both.findings] == ["relative price", "utilisation"]
+
+
+def test_a_utilisation_beside_a_price_says_what_it_is_taken_for():
+    found = examine(Claim(model="Qwen3-8B", usd_per_million=1.0, accelerator="h100-sxm", utilisation=0.5))
+    assert [item.topic for item in found.findings] == ["price"]
+    assert any(text.startswith("50% utilisation is taken as") for text in found.assumptions)

@@ -422,3 +422,35 @@ def test_every_document_names_its_contract(argv, capsys):
     with pytest.raises(SystemExit):
         main([*argv, "--json"])
     assert next(iter(json.loads(capsys.readouterr().out).items())) == ("json_version", 1)
+
+
+def test_help_keeps_what_stands_in_brackets(capsys):
+    with pytest.raises(SystemExit):
+        main(["plan", "--help"])
+    assert "[s]" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "llm-sizing[web]" in capsys.readouterr().out
+
+
+def test_a_model_that_resembles_none_says_what_would_do(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["params", "zzzzzz"])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "sizing models" in said
+
+
+def test_many_requests_are_written_out(capsys):
+    argv = ["estimate", "deepseek-ai/DeepSeek-V3", "--on", "h200-sxm", "--dp", "16", "--ep", "16", "--max"]
+    with pytest.raises(SystemExit):
+        main([*argv, "--input", "100", "--output", "100"])
+    assert ", 16,384 requests of 100 in" in capsys.readouterr().out
+
+
+def test_an_accelerator_that_resembles_none_says_what_would_do(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["hardware", "show", "zzzzzz"])
+    assert stop.value.code == 2
+    assert "sizing hardware" in capsys.readouterr().err

@@ -173,3 +173,20 @@ def test_a_target_that_is_not_planned_with_is_said() -> None:
     said = [text for text in plan(parse_study(data)).assumptions if "goodput_share" in text]
     assert said and not any("goodput_share" in text for text in plan(study()).assumptions)
     assert "goodput_share" in Messages("zh").phrase(said[0]) and Messages("zh").phrase(said[0]) != said[0]
+
+
+def test_a_plan_with_images_says_what_they_add() -> None:
+    study = parse_study(
+        {
+            "model": "Qwen/Qwen2.5-VL-7B-Instruct",
+            "workload": {
+                "input": {"kind": "fixed", "value": 500},
+                "output": {"kind": "fixed", "value": 100},
+                "images": {"per_request": 2, "width": 1008, "height": 1008},
+                "arrival": {"kind": "rate", "requests_per_s": 1},
+            },
+            "hardware": ["h100-sxm"],
+        }
+    )
+    # patches of 14 pixels, merged two by two: 36 x 36 tokens an image
+    assert any(text.startswith("images add 2,592 tokens") for text in plan(study).assumptions)

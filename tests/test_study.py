@@ -77,6 +77,13 @@ def test_short_forms() -> None:
     assert other.workload.input == study.workload.input
 
 
+@pytest.mark.parametrize(("word", "is_read_as"), [("on", "on"), ("off", "off"), ("'on'", "on"), ("try", "try")])
+def test_a_switch_needs_no_quotes(tmp_path: Path, word: str, is_read_as: str) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(f"model: m\nworkload: chat\nhardware: [h100-sxm]\nengine: {{disaggregated: {word}}}\n")
+    assert load_study(file).engine.disaggregated == is_read_as
+
+
 BASE = {"model": "m", "workload": "chat", "hardware": ["h100-sxm"]}
 
 
@@ -96,6 +103,9 @@ BASE = {"model": "m", "workload": "chat", "hardware": ["h100-sxm"]}
         ({"workload": {"preset": "chat", "targets": {"headroom": 1}}}, "headroom", "less than 1"),
         ({"constraints": {"max_nodes": 65}}, "max_nodes", "64"),
         ({"engine": {"draft_tokens": "many"}}, "draft_tokens", "integer"),
+        ({"engine": {"speculative": 1}}, "engine.speculative", "'try'"),
+        ({"engine": 3}, "engine", "mapping of keys, not 3"),
+        ({"workload": {"preset": "chat", "input": 500}}, "workload.input", "{kind: fixed, value: 1000}"),
         ({"money": {"own": {"years": 0}}}, "years", "greater than 0"),
     ],
 )

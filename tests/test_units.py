@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sizing.units import count, digits, gib, seconds, usd
+from sizing.units import count, digits, gib, seconds, usd, whole_or_digits
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,8 @@ from sizing.units import count, digits, gib, seconds, usd
 )
 def test_numbers_for_people(text: str, wanted: str) -> None:
     assert text == wanted
+
+
+def test_a_number_of_things() -> None:
+    shown = [whole_or_digits(value) for value in (1.0, 32.0, 16384.0, 34.44, 0.25, math.nan)]
+    assert shown == ["1", "32", "16,384", "34.4", "0.250", "–"]

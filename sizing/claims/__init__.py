@@ -13,6 +13,7 @@ from sizing.claims.arithmetic import (
     relative_finding,
     size_finding,
     training_finding,
+    utilisation_finding,
 )
 from sizing.claims.claim import VERDICTS, Claim, Examination, Finding, Verdict
 from sizing.claims.price import price_finding
@@ -30,7 +31,8 @@ def examine(claim: Claim, catalog: Catalog | None = None) -> Examination:
     arch = load_model(claim.model) if claim.model else None
     if arch is not None and (claim.total is not None or claim.active is not None):
         found.append(parameters_finding(claim, arch))
-    if claim.usd_per_million is not None and (claim.accelerator is not None or claim.below is None):
+    priced = claim.usd_per_million is not None and (claim.accelerator is not None or claim.below is None)
+    if priced:
         found.append(price_finding(claim, catalog))
     if claim.below is not None:
         if claim.than is None:
@@ -38,6 +40,8 @@ def examine(claim: Claim, catalog: Catalog | None = None) -> Examination:
         found.append(relative_finding(claim, catalog))
     if claim.training_flops or claim.training_utilisation or claim.training_bytes:
         found.append(training_finding(claim, catalog))
+    if claim.utilisation is not None and not priced:
+        found.append(utilisation_finding(claim, catalog))
     if claim.context is not None and arch is not None:
         found.append(context_finding(claim, arch, catalog))
     if claim.size_cut is not None:
@@ -51,7 +55,7 @@ def examine(claim: Claim, catalog: Catalog | None = None) -> Examination:
         raise SizingError(
             f"nothing in it that can be checked{unread}",
             key="claim",
-            hint="a price, a percentage below a list price, a context, a training utilisation, parameters of a model",
+            hint="a price, a percentage below a list price, a context, a utilisation, parameters of a model",
         )
     return Examination(claim, tuple(found))
 

@@ -26,6 +26,7 @@ SAME_PRICE = 0.0051
 #: 6 x 37e9 x 14.8e12 / (2.664e6 x 3600 x 989e12) = 35% of the BF16 peak.
 GOOD_MFU = 0.35
 BEST_MFU = 0.60
+GOOD_MFU_FORMULA = "DeepSeek-V3's own report: 6 x 37e9 x 14.8e12 FLOP / (2.664e6 H800-hours x 3600 s x 989 TFLOP/s)"
 BYTES_PER_TOKEN = 4.0  # of English text with a vocabulary of 100,000 and more; an assumption
 SECONDS_PER_YEAR = 31_557_600.0
 
@@ -122,22 +123,39 @@ def training_finding(claim: Claim, catalog: Catalog) -> Finding:
                 lines.append(LedgerLine("accelerators, if achieved", claim.training_flops / used / peak, "",
                                         "the same over the utilisation"))  # fmt: skip
     lines += _training_time(claim)
-    formula = "DeepSeek-V3's own report: 6 x 37e9 x 14.8e12 FLOP / (2.664e6 H800-hours x 3600 s x 989 TFLOP/s)"
-    lines.append(LedgerLine("a good large run", GOOD_MFU, "of the BF16 peak", formula))
+    lines.append(LedgerLine("a good large run", GOOD_MFU, "of the BF16 peak", GOOD_MFU_FORMULA))
     if used is None:
         return Finding(
             "training", statement, "cannot be judged", "no utilisation is claimed", tuple(lines), tuple(said)
         )
     if used > BEST_MFU:
-        because = (
-            f"{used:.0%} as model FLOP over peak is beyond any large run made public (about {GOOD_MFU:.0%}, and at "
-            f"most {BEST_MFU:.0%}); as the share of accelerators or hours that are busy it is possible, and says "
-            "nothing about speed"
-        )
-        return Finding("training", statement, "holds only if", f"it means the busy share: {because}", tuple(lines),
-                       tuple(said))  # fmt: skip
+        return Finding("training", statement, "holds only if", _busy_share(used), tuple(lines), tuple(said))
     return Finding("training", statement, "cannot be judged", f"{used:.0%} of the peak is possible; nothing shows it",
                    tuple(lines), tuple(said))  # fmt: skip
+
+
+def utilisation_finding(claim: Claim, catalog: Catalog) -> Finding:
+    """A utilisation that neither a price nor a training run gives a meaning: what it can and cannot mean."""
+    assert claim.utilisation is not None
+    used, said, name = claim.utilisation, tuple[str, ...](), "an accelerator that is not named"
+    if claim.accelerator:
+        accelerator, notes = catalog.resolve(claim.accelerator)
+        name, said = accelerator.name, tuple(notes)
+    lines = (LedgerLine("a good large run", GOOD_MFU, "of the BF16 peak", GOOD_MFU_FORMULA),)
+    statement = f"{used:.0%} utilisation of {name}"
+    if used > BEST_MFU:
+        return Finding("utilisation", statement, "holds only if", _busy_share(used), lines, said)
+    because = f"the claim does not say of what: {used:.0%} of the hours and {used:.0%} of the peak are both possible"
+    return Finding("utilisation", statement, "cannot be judged", because, lines, said)
+
+
+def _busy_share(used: float) -> str:
+    """The condition of a utilisation that no run reaches in FLOP."""
+    return (
+        f"it means the busy share: {used:.0%} as model FLOP over peak is beyond any large run made public (about "
+        f"{GOOD_MFU:.0%}, and at most {BEST_MFU:.0%}); as the share of accelerators or hours that are busy it is "
+        "possible, and says nothing about speed"
+    )
 
 
 def _training_time(claim: Claim) -> Iterator[LedgerLine]:

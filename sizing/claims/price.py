@@ -70,6 +70,10 @@ def price_finding(claim: Claim, catalog: Catalog) -> Finding:
     if hour is None:
         return Finding("price", statement, "cannot be judged", priced[0], (), tuple(said))
     used = claim.utilisation or 1.0
+    if claim.utilisation is not None:
+        said.append(
+            f"{used:.0%} utilisation is taken as the share of the hours paid for in which the accelerators serve"
+        )
     needed = hour / 3600.0 / (claim.usd_per_million / 1e6) / used
     lines = [
         LedgerLine("accelerator-hour", hour, "USD", f"price of one accelerator for one hour{_age(price)}"),

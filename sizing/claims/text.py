@@ -44,7 +44,11 @@ def _flops(match: re.Match[str]) -> dict[str, Any]:
     return {"training_flops": _number(match[1]) * {"P": 1e15, "E": 1e18}[match[2].upper()]}
 
 
-_END = r"(?=\s*(?:[,;:]|\.\s|\.?$))"
+_END = r"(?=\s*(?:[,;:]|\.\s|\.?$)|\s+(?:and|at|by|for|in|on|with)\b)"
+_BELOW = (
+    r"(?:below|under|(?:cheaper|lower|less)(?:\s+\w+){0,2}?\s+than|"
+    r"(?:\w+\s+)?(?:reductions?|savings?|cuts?)\s+(?:against|over|versus|vs\.?|compared\s+(?:to|with)))"
+)
 _Reader = tuple[str, Callable[[re.Match[str]], dict[str, Any]]]
 _READERS: tuple[_Reader, ...] = (
     (rf"{_N}\s*(T|B)\s*/\s*(?:A)?{_N}\s*(T|B|M)\b", _sizes),
@@ -59,7 +63,7 @@ _READERS: tuple[_Reader, ...] = (
         lambda m: {"usd_per_hour": _number(m[1])},
     ),
     (
-        rf"{_N}\s*%\s*(?:below|cheaper than|lower than|less than|under)\s+([A-Za-z][\w .()-]*?){_END}",
+        rf"{_N}\s*%\s*{_BELOW}\s+([A-Za-z][\w .()-]*?){_END}",
         lambda m: {"below": _number(m[1]) / 100, "than": m[2].strip()},
     ),
     (rf"{_N}\s*(P|E)FLOP(?:S|/s)?\b(?:\s+(?:FP16|BF16))?", _flops),

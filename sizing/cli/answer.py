@@ -11,7 +11,7 @@ from sizing.cli import options as opt
 from sizing.cli.output import line, message, print_json, table
 from sizing.errors import SizingError
 from sizing.files import read_text, write_text
-from sizing.units import digits, gib, seconds, usd
+from sizing.units import digits, gib, seconds, usd, whole_or_digits
 
 Lengths = Annotated[int | None, typer.Option("--input", help="Mean input tokens of a request.")]
 Outputs = Annotated[int | None, typer.Option("--output", help="Mean output tokens of a request.")]
@@ -195,7 +195,7 @@ def estimate(
     line(
         f"{answer.target.arch.name} in {answer.target.scheme.name} on {int(answer.placement.accelerators)} x "
         f"{answer.target.accelerator.name} ({answer.placement.describe()}), "
-        f"{answer.concurrency:,.3g} requests of {input_tokens:,.0f} in, {output_tokens:,.0f} out"
+        f"{whole_or_digits(answer.concurrency)} requests of {input_tokens:,.0f} in, {output_tokens:,.0f} out"
     )
     rows: list[tuple[str, ...]] = []
     for name, item in {**answer.throughput, **answer.latency}.items():

@@ -65,6 +65,13 @@ class Load:
     prefix_caching: bool = True
 
 
+#: Formats of checkpoints that engines run with the kernels of a format that they list.
+_SAME_KERNELS = {
+    "int4": "int4_gptq", "fp8_wo": "fp8", "fp8_block_wo": "fp8_block", "nvfp4_wo": "nvfp4", "w4a8_nvfp4": "nvfp4",
+    "w4a8_mxfp4": "mxfp4",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Engine:
     """An engine at a version. Subclasses override the policy; all sizes are bytes.
@@ -99,6 +106,7 @@ class Engine:
         formats = {scheme.name, scheme.linear.name, scheme.experts.name}
         if vendor is not None and vendor.lower() not in self.vendors:
             return f"{self.name} does not run on accelerators of {vendor}"
+        formats |= {_SAME_KERNELS[name] for name in formats if name in _SAME_KERNELS}
         if not formats & set(self.weight_dtypes):
             return f"{self.name} has no kernels for {scheme.name} weights"
         if kv_dtype not in ("auto", *self.kv_dtypes):

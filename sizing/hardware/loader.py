@@ -18,6 +18,7 @@ from sizing.hardware.price_models import ApiPrice, Price, PriceAssumptions, Purc
 from sizing.hardware.slices import as_accelerator
 
 # Which top-level keys each built-in file may hold; a user's file may hold them all.
+_LIST = "`sizing hardware` lists them; --catalog FILE adds your own"
 _SERVER_FILES = ("servers.yaml", "fabrics.yaml")
 _PRICE_FILES = ("prices_cloud.yaml", "prices_purchase.yaml", "prices_api.yaml", "prices_assumptions.yaml")
 _LISTS: dict[str, type[Entry]] = {
@@ -245,7 +246,7 @@ class Catalog:
         """The accelerator that a name means, and what had to be assumed. Raises ``UnknownNameError``."""
         shown = name.strip()
         if not shown or len(shown) > 200:
-            raise unknown_name("accelerator", name, self.accelerators, key="accelerator")
+            raise unknown_name("accelerator", name, self.accelerators, key="accelerator", otherwise=_LIST)
         if normalize(shown).startswith("ambiguous"):
             raise SizingError(f"{shown!r} names several accelerators: give one", key="accelerator")
         found = self.names.get(normalize(shown))
@@ -259,7 +260,7 @@ class Catalog:
         match = re.fullmatch(r"(.*?)\s*\((.*)\)\s*", shown)
         found = self.names.get(normalize(match[1])) if match else None
         if match is None or found is None:
-            raise unknown_name("accelerator", shown, self.accelerators, key="accelerator")
+            raise unknown_name("accelerator", shown, self.accelerators, key="accelerator", otherwise=_LIST)
         key, assumption = found
         for remark, variant, why in _REMARKS:
             if key.startswith(remark[0]) and re.search(remark[1], match[2], re.IGNORECASE):

@@ -14,7 +14,7 @@ _SPELLINGS = {
     "fp16": ("float16", "half", "f16"),
     "fp8": (
         "fp8_e4m3", "fp8_block", "fp8_channel", "fp8_tensor", "fp8_w8a8", "w8a8_fp8", "float8", "fp8_e5m2",
-        "fp8_static", "fp8_dynamic", "fp8_kv",
+        "fp8_static", "fp8_dynamic", "fp8_kv", "fp8_wo", "fp8_block_wo",
     ),
     "int8": ("w8a8", "w8a8_int8", "int8_w8a8", "smoothquant", "int8_channel", "w8a8sc"),
     "int8_wo": ("w8a16", "int8_weight_only", "gptq_int8", "int8_w8a16"),
@@ -23,8 +23,8 @@ _SPELLINGS = {
         "awq_int4", "gptq_int4",
     ),
     "w4a8": ("int4_w4a8", "w4a8_int8", "w4afp8", "w4a8_awq"),
-    "nvfp4": ("fp4", "modelopt_fp4", "w4a4_nvfp4"),
-    "mxfp4": ("mx_fp4", "w4a16_mxfp4"),
+    "nvfp4": ("fp4", "modelopt_fp4", "w4a4_nvfp4", "nvfp4_wo", "w4a8_nvfp4"),
+    "mxfp4": ("mx_fp4", "w4a16_mxfp4", "w4a8_mxfp4"),
     "mxfp8": ("mx_fp8",),
 }  # fmt: skip
 

@@ -151,7 +151,8 @@ def load_model(name_or_path: str | Path, *, allow_hub: bool = True) -> Architect
         return _variant(name, *found)
     if allow_hub and hub.is_id(name):
         return _load_from_hub(name)
-    raise unknown_name("model", name, _known_names(), key="model")
+    hint = "`sizing models` lists the catalog; a path of a config.json or a Hub id such as org/name will do too"
+    raise unknown_name("model", name, _known_names(), key="model", otherwise=hint)
 
 
 def find_in_catalog(name: str) -> tuple[CatalogModel, str | None] | None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sizing.engine.base import GIB, Device, parse_version
 from sizing.engine.placement import Placement
 from sizing.engine.registry import engine_names, get_engine
 from sizing.errors import SizingError
+from sizing.hardware import load_accelerator
 from sizing.model.architecture import Architecture
+from sizing.model.quantization import QuantScheme
+from sizing.model.sources import load_model
+from sizing.target import runs
 
 H100 = Device(79.19 * GIB, "h100-sxm")
 A100 = Device(79.25 * GIB, "a100-80gb-sxm")
@@ -91,3 +97,16 @@ def test_trtllm_takes_a_fraction_of_what_is_left() -> None:
 
 def test_who_reserves_the_longest_output() -> None:
     assert {name for name in engine_names() if get_engine(name).reserves_max_output} == {"tensorrt-llm", "mindie"}
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm"])
+@pytest.mark.parametrize("model", ["moonshotai/Kimi-K2.5", "nvidia/Qwen3.6-35B-A3B-NVFP4"])
+def test_checkpoints_in_formats_of_their_own_run(engine: str, model: str) -> None:
+    """Formats with other names than an engine's list ("int4" of compressed-tensors, "nvfp4_wo") use its kernels."""
+    own = load_model(model).native_quantization
+    assert isinstance(own, QuantScheme)
+    assert {own.linear.name, own.experts.name} & {"int4", "nvfp4_wo"}
+    assert get_engine(engine).unsupported(own, "bf16", "NVIDIA") is None
+    assert runs(load_accelerator("h200-sxm"), own) == "weight-only"
+    unknown = replace(own, name="x", linear=replace(own.linear, name="x"), experts=replace(own.experts, name="x"))
+    assert "no kernels" in str(get_engine(engine).unsupported(unknown, "bf16", "NVIDIA"))

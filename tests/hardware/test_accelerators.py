@@ -85,6 +85,8 @@ def test_names_of_compute_dtypes() -> None:
         ("b200-sxm", "nvfp4", "native"),
         ("b200-sxm", "int8", None),
         ("mi300x", "fp8", "native"),
+        ("mi300x", "mxfp4", "weight-only"),
+        ("mi355x", "mxfp4", "native"),
         ("ascend-910b2", "fp8", None),
         ("ascend-910b2", "W8A8", "native"),
         ("ascend-910b2", "w4a8", "native"),

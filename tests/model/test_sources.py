@@ -125,3 +125,9 @@ def test_a_catalog_model_is_read_once() -> None:
         load_model("Qwen3-32B", allow_hub=False)
         load_model("Qwen/Qwen2.5-7B-Instruct-AWQ", allow_hub=False)
     assert (time.perf_counter() - started) / 400 < 0.001
+
+
+def test_kimi_k2_thinking_is_int4_as_published() -> None:
+    own = load_model("Kimi-K2-Thinking").native_quantization
+    assert isinstance(own, QuantScheme)
+    assert (own.experts.name, own.experts.bits, own.lm_head.name) == ("int4", 4, "bf16")

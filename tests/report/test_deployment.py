@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+import sizing
 from sizing.cli import main
 from sizing.deploy import deployment_files
 from sizing.deployment import spec_of
@@ -54,3 +55,20 @@ def test_no_plan_nothing_to_deploy(result):
 
     with pytest.raises(SizingError, match="nothing to deploy"):
         spec_of(dataclasses.replace(result, plans=()), date=DATE)
+
+
+@pytest.mark.parametrize(
+    ("model", "accelerator", "word"),
+    [
+        ("moonshotai/Kimi-K2.5", "h200-sxm", "gptq"),
+        ("nvidia/Qwen3.6-27B-NVFP4", "b200-sxm", "nvfp4"),
+        ("nvidia/Qwen3.6-35B-A3B-NVFP4", "h200-sxm", "nvfp4"),
+    ],
+)
+def test_checkpoints_in_formats_of_their_own_have_launch_files(model, accelerator, word):
+    study = sizing.quick_study(model, input_tokens=1000, output_tokens=100, rate=1.0, on=[accelerator])
+    answer = sizing.plan(study)
+    native = next(item for item in answer.plans if item.weights in ("int4", "mixed"))
+    spec = spec_of(answer, native, date=DATE)
+    assert (spec.model, spec.weights) == (model, word)
+    assert model in deployment_files(spec, "command")["serve.sh"]
