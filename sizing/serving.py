@@ -11,6 +11,8 @@ decode step time ``d`` and prefill time ``m`` (what one prompt adds to the steps
 * prefill is one server visited by N customers that decode between visits; the mean response follows from the
   Schweitzer approximation of mean-value analysis: ``R^2 + R (Z - m N) - m Z = 0`` with Z the decode duration. Only the
   share ``wait_weight`` of it shows: prefill times are far less variable than the formula's;
+* of N requests that take S steps each, ``k = N / S`` end in every step and as many prompts enter: above one, k prompts
+  share a step (up to the token budget) and m is a k-th of what they add together;
 * requests beyond what the cache (or the engine's limit) holds wait for one to finish: ``(N - running) / X``.
 
 ``settle`` is that model on given step times; ``steady_state`` asks a ``StepModel`` for them. All of it broadcasts.
@@ -19,7 +21,7 @@ decode step time ``d`` and prefill time ``m`` (what one prompt adds to the steps
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -117,14 +119,42 @@ class StepTimes:
     prefill: PrefillTimes
 
 
-def chunk_shape(load: Load, batching: Batching, decoding: Num) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """``(chunks, tokens of a chunk, mean tokens before it)`` of one prompt beside ``decoding`` sequences."""
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """How prompts enter steps: ``number`` steps of ``tokens`` tokens a prompt, ``past`` tokens before them in the mean;
+    ``together`` prompts share a step."""
+
+    number: FloatArray
+    tokens: FloatArray
+    past: FloatArray
+    together: FloatArray
+
+    def shape(self, decoding: Num = 0.0, context: Num = 0.0, tokens_per_decode: Num = 1.0) -> StepShape:
+        """A step with the prompts' chunks beside ``decoding`` sequences."""
+        return StepShape(
+            decode_seqs=decoding,
+            decode_context=context,
+            prefill_tokens=self.tokens * self.together,
+            prefill_seqs=self.together,
+            prefill_past=self.past,
+            tokens_per_decode=tokens_per_decode,
+        )
+
+
+def chunk_shape(load: Load, batching: Batching, decoding: Num) -> Chunks:
+    """The chunks of one prompt beside ``decoding`` sequences.
+
+    Of ``decoding`` sequences that each take S steps, decoding / S end in every step, and as many prompts take their
+    places: short outputs at a large batch bring several prompts into one step, up to the token budget.
+    """
     new = np.maximum(as_float(load.input_tokens) - load.cached_tokens, 1.0)
     beside = as_float(decoding) * load.verified_tokens if batching.mixed else as_float(0.0)
     budget = np.maximum(batching.token_budget - beside, MIN_CHUNK)
     chunks = np.ceil(new / budget)
     each = new / chunks
-    return chunks, each, as_float(load.cached_tokens) + (new - each) / 2
+    steps = np.maximum(as_float(load.output_tokens) - 1.0, 1.0) / load.tokens_per_step
+    together = np.maximum(np.minimum(as_float(decoding) / steps, budget / new), 1.0)
+    return Chunks(chunks, each, as_float(load.cached_tokens) + (new - each) / 2, together)
 
 
 def prefill_times(
@@ -136,30 +166,26 @@ def prefill_times(
     decode_s: FloatArray,
 ) -> PrefillTimes:
     """Prefill of one prompt of ``load`` in chunks, beside ``decoding`` sequences whose own step takes ``decode_s``."""
-    chunks, each, past = chunk_shape(load, batching, decoding)
-    alone = chunks * model.seconds(StepShape(prefill_tokens=each, prefill_past=past), placement)
+    chunks = chunk_shape(load, batching, decoding)
+    one = replace(chunks, together=as_float(1.0))
+    single = chunks.number * model.seconds(one.shape(), placement)
+    several = single
+    if np.any(chunks.together > 1.0):
+        several = chunks.number * model.seconds(chunks.shape(), placement)
     if not batching.mixed:
-        return PrefillTimes(alone, alone, alone)
-    mixed = model.seconds(
-        StepShape(
-            decode_seqs=decoding,
-            decode_context=as_float(load.input_tokens) + as_float(load.output_tokens) / 2,
-            prefill_tokens=each,
-            prefill_past=past,
-            tokens_per_decode=load.verified_tokens,
-        ),
-        placement,
-    )
-    return mixed_prefill(batching, chunks, alone, mixed, decode_s)
+        return PrefillTimes(single, several / chunks.together, several)
+    context = as_float(load.input_tokens) + as_float(load.output_tokens) / 2
+    mixed = model.seconds(chunks.shape(decoding, context, load.verified_tokens), placement)
+    return replace(mixed_prefill(batching, chunks, several, mixed, decode_s), alone_s=single)
 
 
 def mixed_prefill(
-    batching: Batching, chunks: FloatArray, alone_s: FloatArray, mixed_s: FloatArray, decode_s: FloatArray
+    batching: Batching, chunks: Chunks, alone_s: FloatArray, mixed_s: FloatArray, decode_s: FloatArray
 ) -> PrefillTimes:
-    """The three times from those of a mixed step and of the prompt alone."""
-    added = np.maximum(chunks * (mixed_s - decode_s), 0.0)
-    marginal = batching.marginal * added + (1.0 - batching.marginal) * alone_s
-    return PrefillTimes(alone_s, marginal, chunks * decode_s + marginal)
+    """The three times from those of a mixed step and of the same prompts without decode."""
+    added = np.maximum(chunks.number * (mixed_s - decode_s), 0.0)
+    whole = batching.marginal * added + (1.0 - batching.marginal) * alone_s
+    return PrefillTimes(alone_s, whole / chunks.together, chunks.number * decode_s + whole)
 
 
 def closed_response(service_s: FloatArray, think_s: FloatArray, customers: FloatArray) -> FloatArray:

@@ -7,7 +7,16 @@ import pytest
 
 from sizing.arrays import as_float
 from sizing.engine.placement import Placement
-from sizing.serving import Batching, Load, PrefillTimes, StepTimes, closed_response, settle, steady_state
+from sizing.serving import (
+    Batching,
+    Load,
+    PrefillTimes,
+    StepTimes,
+    chunk_shape,
+    closed_response,
+    settle,
+    steady_state,
+)
 from tests.test_step import step_model
 
 ONE = Placement()
@@ -57,3 +66,24 @@ def test_accepted_drafts_lower_tpot() -> None:
     plain = steady_state(model, Placement(tp=4), Load(4.0, 1024.0, 512.0), Batching())
     drafted = Load(4.0, 1024.0, 512.0, tokens_per_step=1.8, verified_tokens=2.0)
     assert float(steady_state(model, Placement(tp=4), drafted, Batching()).tpot_s) < 0.7 * float(plain.tpot_s)
+
+
+def test_short_outputs_bring_several_prompts_into_a_step() -> None:
+    """512 sequences of 128 steps: four end in every step; the budget of 8,192 tokens holds no more of 4,096 than one."""
+    batching = Batching(token_budget=8192.0)
+    short = chunk_shape(Load(512.0, 256.0, 129.0), batching, 512.0)
+    assert float(short.together) == pytest.approx(4.0)
+    assert float(chunk_shape(Load(512.0, 4096.0, 129.0), batching, 512.0).together) == pytest.approx(
+        (8192 - 512) / 4096
+    )
+    assert float(chunk_shape(Load(64.0, 256.0, 1025.0), batching, 64.0).together) == 1.0
+    assert float(short.shape().prefill_tokens) == pytest.approx(4 * 256)
+
+
+def test_prompts_that_share_a_step_cost_less_each() -> None:
+    model, place = step_model("meta-llama/Llama-3.1-8B"), Placement()
+    rates = [
+        float(steady_state(model, place, Load(n, 128.0, 128.0), Batching()).output_tokens_per_s)
+        for n in (128.0, 1024.0)
+    ]
+    assert rates[1] > 1.3 * rates[0]

@@ -35,7 +35,7 @@ from sizing.model.architecture import Architecture
 from sizing.model.quantization import QuantScheme
 from sizing.model.quantization import scheme as scheme_named
 from sizing.operations import StepShape
-from sizing.serving import Batching, Load, StepTimes, chunk_shape, closed_response, mixed_prefill, settle
+from sizing.serving import Batching, Chunks, Load, StepTimes, chunk_shape, closed_response, mixed_prefill, settle
 from sizing.step import Overheads, PassParts, StepModel
 
 COLUMNS = (
@@ -85,7 +85,7 @@ class Features:
     dtypes: list[str] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)
     passes: dict[str, PassParts] = field(default_factory=dict)
-    chunks: FloatArray = field(default_factory=lambda: np.zeros(0))
+    chunks: Chunks = field(default_factory=lambda: Chunks(*(np.zeros(0),) * 4))
     running_limit: FloatArray = field(default_factory=lambda: np.zeros(0))
     notes: dict[int, str] = field(default_factory=dict)  # by index of the row
 
@@ -244,12 +244,12 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
     budget = float(engine.default_batched_tokens(device, arch.max_position_embeddings))
     batching = Batching(token_budget=budget, mixed=mixes_prefill(engine.name))
     load = Load(n, inputs, outputs)
-    chunks, each, past = chunk_shape(load, batching, np.where(apart, 0.0, running))
+    chunks = chunk_shape(load, batching, np.where(apart, 0.0, running))
     context = inputs + outputs / 2
     decode = StepShape(decode_seqs=running, decode_context=context)
     half = StepShape(decode_seqs=running / 2, decode_context=context)
-    alone = StepShape(prefill_tokens=each, prefill_past=past)
-    mixed = StepShape(decode_seqs=running, decode_context=context, prefill_tokens=each, prefill_past=past)
+    alone = chunks.shape()
+    mixed = chunks.shape(running, context)
     made = {
         "decode": PassParts.of(model, decode, decode_at),
         "half": PassParts.of(model, half, decode_at),
@@ -282,7 +282,10 @@ def features(rows: Sequence[ServingRow], *, labels: bool = True) -> Features:
         except (SizingError, KeyError) as problem:
             found.notes.update({index: str(problem) for index, _ in members})
     if parts:
-        found.chunks = np.concatenate([np.broadcast_to(p[2], p[0]) for p in parts])
+        names = [item.name for item in fields(Chunks)]
+        found.chunks = Chunks(
+            *(np.concatenate([np.broadcast_to(getattr(p[2], name), p[0]) for p in parts]) for name in names)
+        )
         limits = np.concatenate([np.broadcast_to(p[3], p[0]) for p in parts])
         # A guessed placement tells nothing of how many requests its cache holds.
         found.running_limit = np.where([case.uncertain for case in found.cases], np.inf, limits)
@@ -330,11 +333,11 @@ def evaluate(found: Features, over: Overheads, batching: Batching, pools: Pools)
     apart = _array(cases, "disaggregated") > 0
     mixes = np.asarray([mixes_prefill(engine) for engine in found.engines])
     decode_s, half_s = found.passes["decode"].seconds(over), found.passes["half"].seconds(over)
-    alone = found.chunks * found.passes["alone"].seconds(over)
+    alone = found.chunks.number * found.passes["alone"].seconds(over)
     prefill = mixed_prefill(batching, found.chunks, alone, found.passes["mixed"].seconds(over), decode_s)
     prefill = replace(
         prefill,
-        marginal_s=np.where(mixes, prefill.marginal_s, alone),
+        marginal_s=np.where(mixes, prefill.marginal_s, alone / found.chunks.together),
         in_batch_s=np.where(mixes, prefill.in_batch_s, alone),
     )
     n = np.maximum(_array(cases, "batch"), 1.0)
