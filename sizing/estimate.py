@@ -314,6 +314,11 @@ def estimate(
     per_rank = _per_rank_concurrency(target, place, load, batching, limit, concurrency, rate)
     steady = steady_state(target.step, place, _with(load, per_rank), batching)
     widths = {name: width(target, name) for name in ("throughput", "ttft", "tpot")}
+    carried = widths["throughput"]
+    if rate is not None:  # no more comes out than is sent; less, where the replica may be too slow for it
+        full = steady_state(target.step, place, _with(load, limit), batching)
+        slowest = scalar(full.requests_per_s) * carried.low / scalar(steady.requests_per_s)
+        carried = Spread(min(slowest, 1.0), 1.0, carried.reasons)
     usd, found, said = resolve_price(target, price)
     assumptions += said + list(memory.assumptions)
     usd_per_hour = None if usd is None else usd * float(place.accelerators)
@@ -348,7 +353,7 @@ def estimate(
         decode_step=tuple(decode),
         prefill_step=tuple(prefill),
         throughput={
-            name: Interval.around(scalar(getattr(steady, name)), widths["throughput"])
+            name: Interval.around(scalar(getattr(steady, name)), carried)
             for name in ("output_tokens_per_s", "total_tokens_per_s", "requests_per_s")
         },
         latency={

@@ -154,3 +154,20 @@ def test_placements_that_the_engine_refuses_carry_the_rule(dense) -> None:
     assert caught.value.rule == "heads_not_divisible"
     with pytest.raises(SizingError, match="does not fit"):
         estimate("deepseek-ai/DeepSeek-V3", "h100-sxm", Placement(8), **LENGTHS)
+
+
+def test_no_more_comes_out_than_is_sent() -> None:
+    light, heavy = (
+        estimate("Qwen/Qwen3-32B", "h100-sxm", Placement(tp=2), input_tokens=1000, output_tokens=500, rate=rate)
+        for rate in (1.0, 0.98 * most_of("Qwen/Qwen3-32B"))
+    )
+    for found in (light, heavy):
+        carried = found.throughput["requests_per_s"]
+        assert carried.p10 <= carried.p50 == carried.p90
+    assert light.throughput["requests_per_s"].p10 == light.throughput["requests_per_s"].p50
+    assert heavy.throughput["requests_per_s"].p10 < 0.9 * heavy.throughput["requests_per_s"].p50
+
+
+def most_of(model: str) -> float:
+    found = estimate(model, "h100-sxm", Placement(tp=2), input_tokens=1000, output_tokens=500)
+    return found.throughput["requests_per_s"].p50
