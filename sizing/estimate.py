@@ -317,8 +317,7 @@ def estimate(
     carried = widths["throughput"]
     if rate is not None:  # no more comes out than is sent; less, where the replica may be too slow for it
         full = steady_state(target.step, place, _with(load, limit), batching)
-        slowest = scalar(full.requests_per_s) * carried.low / scalar(steady.requests_per_s)
-        carried = Spread(min(slowest, 1.0), 1.0, carried.reasons)
+        carried = sent_spread(carried, scalar(full.requests_per_s) / scalar(steady.requests_per_s))
     usd, found, said = resolve_price(target, price)
     assumptions += said + list(memory.assumptions)
     usd_per_hour = None if usd is None else usd * float(place.accelerators)
@@ -367,6 +366,14 @@ def estimate(
         assumptions=tuple(dict.fromkeys(assumptions)),
         widths=widths,
     )
+
+
+def sent_spread(spread: Spread, headroom: float) -> Spread:
+    """The spread of a throughput that is sent, not sought: never more, less where the servers are too slow for it.
+
+    headroom: the most that they carry at the likeliest speed over what is sent.
+    """
+    return Spread(min(headroom * spread.low, 1.0), 1.0, spread.reasons)
 
 
 def width(target: Target, quantity: str, *, disaggregated: bool = False) -> Spread:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sizing.estimate import Interval, bottlenecks, width
+from sizing.estimate import Interval, bottlenecks, sent_spread, width
 from sizing.hardware.price_models import Price
 from sizing.operations import StepShape
 from sizing.placements import as_arrays
@@ -118,6 +118,9 @@ def _as_plan(study: Study, priced: PricedTarget, found: Candidates, row: int, na
     chips = int(place.accelerators) * (working + spare)
     rate = curve["requests_per_s"] * working
     widths = {name: width(target, name) for name in ("throughput", "ttft", "tpot")}
+    carried = widths["throughput"]
+    if demand.kind == "rate":
+        carried = sent_spread(carried, _max_rate(found, row) / max(curve["requests_per_s"], 1e-12))
     money = plan_money(
         study,
         demand,
@@ -167,7 +170,7 @@ def _as_plan(study: Study, priced: PricedTarget, found: Candidates, row: int, na
         tpot_p95_s=curve["tpot_p95_s"],
         end_to_end_s=curve["ttft_s"] + curve["tpot_s"] * max(demand.output_tokens - 1, 0),
         requests_per_s=rate,
-        output_tokens_per_s=Interval.around(rate * demand.output_tokens, widths["throughput"]),
+        output_tokens_per_s=Interval.around(rate * demand.output_tokens, carried),
         rate_per_replica=curve["requests_per_s"],
         max_rate_per_replica=_max_rate(found, row),
         utilization=_utilization(found, row, working),
