@@ -389,6 +389,7 @@ def test_ctrl_c_in_a_process(tmp_path: Path) -> None:
         [sys.executable, "-m", "sizing", "plan", str(pipe)],
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs are born deaf to it
     )
     with pytest.raises(subprocess.TimeoutExpired):
         running.wait(3)
