@@ -253,6 +253,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     ((*ESTIMATE, "--price", "cheap"), "--price"),
     ((*ESTIMATE, "--price", "h100-sxm=-1"), "--price"),
     ((*ESTIMATE, "--price", "h100-sxm=nan"), "--price"),
+    ((*ESTIMATE, "--price", "foo=2"), "--price"),
     ((*ESTIMATE, "--price", "=1"), "--price"),
     ((*ESTIMATE, "--price", "h999=1"), "h999"),
     ((*ESTIMATE, "--catalog", "/nonexistent/here"), "/nonexistent/here"),

@@ -69,7 +69,9 @@ def prices(values: list[str] | None, resolve: object | None = None) -> dict[str,
         if not 0 <= usd < 1e6:
             raise SizingError(f"{number} is not a price per hour", key="--price", hint="a number of USD, 0 or more")
         if sign and isinstance(resolve, Catalog):
-            accelerator, _ = resolve.resolve(name)
-            name = accelerator.id
+            try:
+                name = resolve.resolve(name)[0].id
+            except SizingError as error:
+                raise type(error)(error.message, key="--price", hint=error.hint) from None
         found[name] = usd
     return found

@@ -116,7 +116,7 @@ def stand_in(engine: str) -> tuple[str, bool]:
 
 def mixes_prefill(engine: str) -> bool:
     """Whether an engine's steps hold prompt chunks beside decoding sequences, in the versions of the fit."""
-    return stand_in(engine)[0] != "sglang"
+    return engine not in serving_document()["prefill_alone"]
 
 
 @lru_cache(maxsize=64)

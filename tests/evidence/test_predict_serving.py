@@ -13,7 +13,7 @@ from sizing.errors import SizingError
 from sizing.evidence.intervals import spread
 from sizing.evidence.predict_serving import COLUMNS, predict_rows, write_predictions
 from sizing.evidence.rows_serving import parse_serving_row, read_serving_rows
-from sizing.evidence.serving_curves import serving_coefficients, serving_document
+from sizing.evidence.serving_curves import mixes_prefill, serving_coefficients, serving_document
 from sizing.evidence.table import Predictions, errors
 
 CELLS = {
@@ -76,3 +76,12 @@ def test_accuracy_is_no_worse_than_recorded() -> None:
         assert found.median <= recorded["median"] + 0.01
         assert found.p90 <= recorded["p90"] + 0.03
         assert 0.7 <= found.coverage <= 0.95
+
+
+def test_who_reads_prompts_alone() -> None:
+    assert [
+        name for name in ("vllm", "sglang", "tensorrt-llm", "vllm-ascend", "mindie") if not mixes_prefill(name)
+    ] == [
+        "sglang",
+        "mindie",
+    ]
