@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
+
+from sizing.arrays import FloatArray
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 RED, SKY, GREY, OLIVE = "#D55E00", "#56B4E9", "#8C8C8C", "#B8A800"
@@ -37,6 +40,19 @@ def faded(colour: str, share: float = 0.2) -> str:
     """The colour, see-through."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{share})"
+
+
+def band(x: FloatArray, low: FloatArray, high: FloatArray, name: str) -> go.Scatter:
+    """The area between two curves over ``x``, under the line of the median."""
+    return go.Scatter(
+        x=np.concatenate([x, x[::-1]]),
+        y=np.concatenate([high, low[::-1]]),
+        fill="toself",
+        fillcolor=faded(BLUE),
+        line={"width": 0},
+        name=name,
+        hoverinfo="skip",
+    )
 
 
 def frame(figure: go.Figure, x: str, y: str, **more: Any) -> go.Figure:

@@ -118,17 +118,7 @@ def _use(study: Study, row: int, item: Plan) -> None:
     high = item.cost["usd_per_million_output_tokens"].p90 / item.cost["usd_per_million_output_tokens"].p50
     x = shares * 100
     figure = go.Figure()
-    figure.add_trace(
-        go.Scatter(
-            x=np.concatenate([x, x[::-1]]),
-            y=np.concatenate([out * high, (out * low)[::-1]]),
-            fill="toself",
-            fillcolor=style.faded(style.BLUE),
-            line={"width": 0},
-            name=t("speed.band"),
-            hoverinfo="skip",
-        )
-    )
+    figure.add_trace(style.band(x, out * low, out * high, t("speed.band")))
     figure.add_trace(
         go.Scatter(
             x=x,

@@ -208,17 +208,7 @@ def _curve(study: Study, row: int, item: Plan) -> None:
     wide = width(one.target, "throughput", disaggregated=item.mode == "disaggregated")
     held = np.ravel(curve.concurrency)
     figure = go.Figure()
-    figure.add_trace(
-        go.Scatter(
-            x=np.concatenate([x, x[::-1]]),
-            y=np.concatenate([y * wide.high, (y * wide.low)[::-1]]),
-            fill="toself",
-            fillcolor=style.faded(style.BLUE),
-            line={"width": 0},
-            name=t("speed.band"),
-            hoverinfo="skip",
-        )
-    )
+    figure.add_trace(style.band(x, y * wide.low, y * wide.high, t("speed.band")))
     figure.add_trace(
         go.Scatter(
             x=x,
