@@ -8,9 +8,8 @@ from sizing.arrays import as_float
 from sizing.breakeven import BreakEven
 from sizing.cost import MILLION, token_cost
 from sizing.model.counts import kv_bytes, kv_bytes_per_element
-from sizing.report.context import Context
+from sizing.report.context import Context, possible_factors
 from sizing.report.model import Chart, Mark, Series
-from sizing.result import Plan
 from sizing.units import GIB
 
 PARTS = ("weights", "activation", "runtime", "graphs", "kv_pool")
@@ -86,7 +85,7 @@ def speed_chart(ctx: Context) -> Chart | None:
         held[0] = True
         user = 1.0 / curve.tpot_s[held]
         made = curve.requests_per_s[held] * ctx.lengths[1] / chips
-        low, high = _factors(plan)
+        low, high = possible_factors(plan)
         series.append(
             Series(
                 key=f"plan{number}",
@@ -181,12 +180,6 @@ def _relevant(ctx: Context) -> list[BreakEven]:
         family = ctx.arch.name.rsplit("/", 1)[-1].split("-")[0].lower()
         found.sort(key=lambda item: not item.api.lower().startswith(family))
     return found[:API_LINES]
-
-
-def _factors(plan: Plan) -> tuple[float, float]:
-    """p10 and p90 of a plan's throughput over its median."""
-    rate = plan.output_tokens_per_s
-    return (rate.p10 / rate.p50, rate.p90 / rate.p50) if rate.p50 else (1.0, 1.0)
 
 
 def _plain(values: object) -> tuple[float, ...]:

@@ -197,3 +197,10 @@ def layout(plan: Plan) -> str:
 
 def _sizes(placement: dict[str, int]) -> str:
     return " ".join(f"{axis.upper()}{size}" for axis, size in placement.items() if size > 1) or "TP1"
+
+
+def possible_factors(plan: Plan) -> tuple[float, float]:
+    """p10 and p90, over their median, of the tokens that a plan's servers could make: its own throughput ends at what
+    is sent."""
+    step = plan.tpot_s
+    return (step.p50 / step.p90, step.p50 / step.p10) if step.p10 else (1.0, 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sizing.hardware.models import Accelerator, Server, Source
 from sizing.model.sources import find_in_catalog
 from sizing.report.blocks import column, table
-from sizing.report.context import Context, layout
+from sizing.report.context import Context, layout, possible_factors
 from sizing.report.model import Block, Cell, Code, Items, Section, Table, Text
 from sizing.report.text import show
 from sizing.result import Plan
@@ -25,9 +25,8 @@ def risks(ctx: Context) -> list[Row]:
         found.append(("hypothetical", {}))
     missing = [reason for reason in best.confidence if reason.startswith(("no measured", "few or no"))]
     if missing:
-        rate = best.output_tokens_per_s
         said = "; ".join(ctx.m.phrase(reason) for reason in missing)
-        low, high = (show(value / max(rate.p50, 1e-12), "percent") for value in (rate.p10, rate.p90))
+        low, high = (show(value, "percent") for value in possible_factors(best))
         found.append(("evidence", {"reasons": said, "low": low, "high": high}))
     found += _price_risk(ctx, best)
     if best.spare_replicas == 0:

@@ -32,7 +32,9 @@ def dated(price: AnyPrice | None) -> str:
 
 
 def between(interval: Interval, form: Any) -> str:
-    """``low to high`` of an 80% interval."""
+    """``low to high`` of an 80% interval; a throughput that is sent has none."""
+    if interval.p10 == interval.p90:
+        return t("figure.sent")
     return t("figure.between", low=form(interval.p10), high=form(interval.p90))
 
 
