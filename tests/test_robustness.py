@@ -418,3 +418,9 @@ def test_text_of_another_encoding(tmp_path: Path) -> None:
     path.write_bytes(b"caf\xe9")
     with pytest.raises(SizingError, match="UTF-8"):
         read_text(path, 100)
+
+
+def test_a_trace_of_a_nanosecond_is_a_batch(tmp_path: Path) -> None:
+    file = tmp_path / "trace.csv"
+    file.write_text("arrival,input,output\n0,100,20\n1e-09,7,1\n", encoding="utf-8")
+    assert read_trace(file).fit().arrival.kind == "batch"

@@ -30,6 +30,7 @@ TraceFormat = Literal["azure", "mooncake", "csv"]
 
 MAX_ROWS = 5_000_000
 MOONCAKE_BLOCK = 512  # tokens of one hash id
+_MOST_RATE = 1e7  # requests per second of a workload
 _FIT_PAIRS = 20_000
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
@@ -90,7 +91,7 @@ class Trace:
         pick = np.arange(n) if n <= _FIT_PAIRS else (np.arange(_FIT_PAIRS) * n) // _FIT_PAIRS
         pairs = zip(self.input_tokens[pick].tolist(), self.output_tokens[pick].tolist(), strict=True)
         arrival: RateArrival | BatchArrival = BatchArrival(requests=n)
-        if math.isfinite(self.requests_per_s):
+        if 0 < self.requests_per_s <= _MOST_RATE:  # faster than that, all come at once
             burstiness = min(max(1 / max(self.interval_cv, 1e-3) ** 2, 1e-3), 1e6)
             arrival = RateArrival(requests_per_s=self.requests_per_s, burstiness=burstiness)
         return Workload(
