@@ -188,7 +188,7 @@ def check_context(arch: Architecture, tokens: float, key: str = "--input") -> li
             f"{tokens:,.0f} tokens exceed the native context of {native:,}: rope scaling (YaRN) to {extended:,} is on"
         ]
     raise SizingError(
-        f"{tokens:,.0f} tokens are beyond the context of {arch.name}, {max(native, extended):,}",
+        f"{min(tokens, 10**15):,.0f} tokens are beyond the context of {arch.name}, {max(native, extended):,}",
         key=key,
         hint=f"input + output must be at most {max(native, extended):,}",
     )

@@ -424,3 +424,17 @@ def test_a_trace_of_a_nanosecond_is_a_batch(tmp_path: Path) -> None:
     file = tmp_path / "trace.csv"
     file.write_text("arrival,input,output\n0,100,20\n1e-09,7,1\n", encoding="utf-8")
     assert read_trace(file).fit().arrival.kind == "batch"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("memory", "Qwen/Qwen3-32B", "--on", "h100-sxm", "--context", "1" * 400),
+        ("claim", "deepseek-r2", "--usd-per-million", "0.5", "--kind", "output", "--context", "1" * 400),
+    ],
+)
+def test_whole_numbers_beyond_floats(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*argv, "--json"])
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out) == (2, "") and "--context" in err

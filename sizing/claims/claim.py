@@ -62,7 +62,8 @@ class Claim:
         }  # fmt: skip
         for key, value in above_zero.items():
             if value is not None and not 0 < value < 1e24:
-                raise SizingError(f"must be a number above 0, not {value:g}", key=key)
+                said = f"{value:g}" if abs(value) < 1e300 else "a number of that size"
+                raise SizingError(f"must be a number above 0, not {said}", key=key)
         shares = {
             "--utilisation": self.utilisation, "--below": self.below, "--size-cut": self.size_cut,
             "--training-utilisation": self.training_utilisation,

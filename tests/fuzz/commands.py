@@ -311,7 +311,14 @@ def call(argv: list[str]) -> list[str]:
     bad = next((mark for mark in out + err if mark not in "\n\u3000\xa0" and not mark.isprintable()), None)
     if bad and not {"-h", "--help", "--json"} & set(argv):  # JSON holds texts as they are; its escapes are its own
         found.append(f"prints {bad!r}")
-    if code in (0, None) and "--json" in argv and out and not {"-h", "--help", "--"} & set(argv):
+    names = {argv[i + 1] for i, item in enumerate(argv[:-1]) if item in ("-o", "--out", "--output")}
+    if (
+        code in (0, None)
+        and "--json" in argv
+        and "--json" not in names
+        and out
+        and not {"-h", "--help", "--"} & set(argv)
+    ):
         try:
             document = json.loads(out, parse_constant=float)
         except ValueError:
