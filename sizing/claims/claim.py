@@ -61,7 +61,7 @@ class Claim:
             "--bits": self.size_bits, "--performance": self.performance, "--price": self.usd_per_hour,
         }  # fmt: skip
         for key, value in above_zero.items():
-            if value is not None and not 0 < value < 1e24:
+            if value is not None and not 1e-15 < value < 1e24:
                 said = f"{value:g}" if abs(value) < 1e300 else "a number of that size"
                 raise SizingError(f"must be a number above 0, not {said}", key=key)
         shares = {
