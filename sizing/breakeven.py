@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sizing.cost import HOURS_PER_MONTH, api_usd_per_request, break_even_requests_per_month
 from sizing.errors import unknown_name
-from sizing.hardware import Catalog, api_prices, dated, is_stale, load_catalog
+from sizing.hardware import Catalog, load_catalog
 from sizing.hardware.price_models import ApiPrice
+from sizing.money.ownership import HOURS_PER_MONTH
+from sizing.money.quotes import api_prices, dated, is_stale
+from sizing.money.tokens import api_usd_per_request, break_even_requests_per_month
 from sizing.result import Plan
 from sizing.study import Study
 

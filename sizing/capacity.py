@@ -51,7 +51,7 @@ class Capacity:
 
     def tokens_per_s(self, kind: TokenKind) -> FloatArray:
         """Tokens/s of one accelerator. "blend": input and output tokens together, all the time counted. "input",
-        "output": those tokens over the share of time that they take, as costs are split (``sizing.cost.token_cost``).
+        "output": those tokens over the share of time that they take, as costs are split (``token_cost``).
         """
         demand, curve = self.ground.demand, self.curve
         rate = curve.requests_per_s / self.chips[:, None]

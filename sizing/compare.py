@@ -11,13 +11,13 @@ import numpy as np
 
 from sizing.arrays import scalar
 from sizing.capacity import Capacity, OperatingPoint, capacity
-from sizing.cost import token_cost
 from sizing.errors import SizingError
 from sizing.estimate import Interval, check_length, price_dict, resolve_price, width
 from sizing.hardware import Catalog, load_catalog
 from sizing.hardware.price_models import Price
 from sizing.model.architecture import Architecture
 from sizing.model.counts import kv_bytes
+from sizing.money.tokens import token_cost
 from sizing.target import Target, as_model, resolve_target
 
 CONTEXTS = (1024, 8192, 32_768, 131_072)  # tokens at which the cache of one sequence is given

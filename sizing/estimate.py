@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from sizing.arrays import FloatArray, Num, as_float, scalar
-from sizing.cost import TokenCost, token_cost
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
 from sizing.errors import SizingError
@@ -18,9 +17,11 @@ from sizing.evidence.calibration import Calibration
 from sizing.evidence.intervals import Spread, spread
 from sizing.hardware import Accelerator, Catalog
 from sizing.hardware.price_models import Price
-from sizing.hardware.prices import dated, hourly_price, is_stale
 from sizing.memory import MemoryLedger, memory_ledger, memory_terms
 from sizing.model.architecture import Architecture
+from sizing.money.prices import hourly_price
+from sizing.money.quotes import dated, is_stale
+from sizing.money.tokens import TokenCost, token_cost
 from sizing.operations import StepShape
 from sizing.serving import Batching, Load, SteadyState, steady_state
 from sizing.step import TimedOperation
@@ -140,6 +141,8 @@ def price_dict(price: Price) -> dict[str, Any]:
         "oldest": price.oldest,
         "stale": is_stale(price),
         "derived": price.derived,
+        "basis": price.basis,
+        **({} if price.purchase_usd is None else {"usd_per_accelerator": price.purchase_usd}),
         "assumptions": list(price.assumptions),
         "sources": list(price.sources),
     }

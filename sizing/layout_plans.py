@@ -124,10 +124,12 @@ def _as_plan(study: Study, priced: PricedTarget, found: Candidates, row: int, na
     money = plan_money(
         study,
         demand,
+        target.catalog,
         accelerators=chips,
         peak_requests_per_s=rate,
         prefill_share=curve["prefill_share"],
         usd_per_accelerator_hour=priced.usd,
+        price=priced.price,
         power_w=priced.power_w,
         throughput=widths["throughput"],
     )

@@ -11,6 +11,7 @@ from sizing.engine.placement import Placement
 from sizing.hardware import Catalog, Server, load_catalog, servers_for
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
+from sizing.money.ownership import ownership_terms, server_kilowatts
 from sizing.result import Plan
 from sizing.study import Study
 from sizing.target import Target, resolve_target
@@ -194,7 +195,7 @@ def _space_and_power(
     study: Study, target: Target, server: Server, count: int, switches: int, where: str, catalog: Catalog
 ) -> list[Material]:
     """Rack units, kilowatts, racks."""
-    pue = study.money.own.pue
+    pue = ownership_terms(catalog, study.money.own).pue
     if server.rack_units is not None:
         units, said, assumed = server.rack_units, where, "rack_units" in server.unsourced
     else:
@@ -204,7 +205,7 @@ def _space_and_power(
         Material("rack units", space, "U", f"{count} servers x {units}U + {switches} switches x {SWITCH_UNITS}U", said,
                  assumed),
     ]  # fmt: skip
-    each, said, assumed = server_kilowatts(target, server, where, catalog)
+    each, said, assumed = server_kilowatts(target.accelerator, server, catalog)
     if each is None:
         lines.append(Material("power", 0, "kW", "neither the server's nor the accelerator's power is known",
                               "unknown: ask the vendor", True))  # fmt: skip
@@ -218,15 +219,3 @@ def _space_and_power(
         Material("facility power", power * pue, "kW", f"power x PUE {pue:g}", "study, money.own.pue"),
         Material("racks", racks, "racks", f"of {RACK_UNITS}U and {RACK_KW:g} kW", "assumption", True),
     ]  # fmt: skip
-
-
-def server_kilowatts(target: Target, server: Server, where: str, catalog: Catalog) -> tuple[float | None, str, bool]:
-    """The most that a server draws [kW], its source, and whether that is an assumption."""
-    if server.max_power_kw is not None:
-        return server.max_power_kw, where, "max_power_kw" in server.unsourced
-    if target.accelerator.tdp_w is None:
-        return None, "", True
-    share = catalog.price_assumptions.host_power_share.value
-    each = server.accelerator_count * target.accelerator.tdp_w / 1000 * (1 + share)
-    said = f"assumption: {target.accelerator.tdp_w:g} W an accelerator and {share:g} of that for the host"
-    return each, said, True

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sizing.arrays import scalar
-from sizing.cost import HOURS_PER_MONTH, carbon_g_per_million_tokens, energy_wh_per_million_tokens, token_cost
 from sizing.estimate import Interval
 from sizing.evidence.intervals import Spread
+from sizing.hardware.loader import Catalog
+from sizing.hardware.price_models import Price
+from sizing.money.ownership import HOURS_PER_MONTH, ownership_terms
+from sizing.money.tokens import carbon_g_per_million_tokens, energy_wh_per_million_tokens, token_cost
+from sizing.result import Plan
 from sizing.study import Study
 from sizing.survey import Demand
 
@@ -26,23 +33,26 @@ class PlanMoney:
 def plan_money(
     study: Study,
     demand: Demand,
+    catalog: Catalog,
     *,
     accelerators: int,
     peak_requests_per_s: float,
     prefill_share: float,
     usd_per_accelerator_hour: float | None,
+    price: Price | None,
     power_w: float,
     throughput: Spread,
 ) -> PlanMoney:
     """The money of ``accelerators`` that serve a demand; costs are over the whole day, idle hours included.
 
     power_w: draw of one accelerator with its share of the server [W]. throughput: how far the speed may be off: a plan
-    is dear per token where it is slow.
+    is dear per token where it is slow. price: the catalog's price behind the hour; an estimated rent adds its own range.
     """
     rate = peak_requests_per_s * study.workload.daily.utilization
     usd_hour = None if usd_per_accelerator_hour is None else usd_per_accelerator_hour * accelerators
     cost: dict[str, Interval] = {}
     if usd_hour is not None:
+        cheap, dear = _spread(throughput, price)
         each = token_cost(
             usd_hour,
             rate,
@@ -59,11 +69,12 @@ def plan_money(
             "usd_per_request",
         ):
             value = scalar(getattr(each, name))
-            cost[name] = Interval(value / throughput.high, value, value / throughput.low)
+            cost[name] = Interval(value * cheap, value, value * dear)
     tokens = rate * (demand.input_tokens + demand.output_tokens)
     energy = carbon = None
     if power_w and tokens:
-        energy = float(energy_wh_per_million_tokens(power_w * accelerators, study.money.own.pue, tokens))
+        pue = ownership_terms(catalog, study.money.own).pue
+        energy = float(energy_wh_per_million_tokens(power_w * accelerators, pue, tokens))
         carbon = float(carbon_g_per_million_tokens(energy, study.money.grid_g_per_kwh))
     return PlanMoney(
         usd_per_hour=usd_hour,
@@ -72,3 +83,46 @@ def plan_money(
         energy_wh_per_million_tokens=energy,
         carbon_g_per_million_tokens=carbon,
     )
+
+
+def _spread(throughput: Spread, price: Price | None) -> tuple[float, float]:
+    """What a cost may be of its middle, at least and at most (p10, p90) [1].
+
+    Speed alone where the rent is quoted; the range of an estimated rent joins it as an independent factor (the logarithms
+    add as squares).
+    """
+    low, high = -math.log(throughput.high), -math.log(throughput.low)
+    if price is not None and price.basis == "rent_estimated":
+        low = -math.hypot(low, math.log(price.low / price.usd))
+        high = math.hypot(high, math.log(price.high / price.usd))
+    return math.exp(low), math.exp(high)
+
+
+def close_call(ranked: Sequence[Plan]) -> str | None:
+    """A sentence where the first plan's price, or the one it beats, is estimated and its range holds the other; else None.
+
+    ranked: plans with prices, cheapest first. The other is the cheapest plan on other accelerators.
+    """
+    first = ranked[0] if ranked else None
+    if first is None or not first.usd_per_hour:
+        return None
+    other = next((p for p in ranked if p.accelerator != first.accelerator and p.usd_per_hour), None)
+    if other is None or not any(p.price and p.price.basis == "rent_estimated" for p in (first, other)):
+        return None
+    dear, cheap = _at(first, "high"), _at(other, "low")
+    if dear < cheap:
+        return None
+    return (
+        f"{first.accelerators} x {first.accelerator} beats {other.accelerators} x {other.accelerator} by less than "
+        f"prices are known: estimated rents put the first at up to ${dear:,.2f} an hour and the second at "
+        f"${cheap:,.2f} at least. "
+        "Ask for quotes before you choose."
+    )
+
+
+def _at(plan: Plan, end: Literal["low", "high"]) -> float:
+    """The plan's price at one end of an estimated rent's range [USD/h]; as it is where the rent is quoted or given."""
+    hour = plan.usd_per_hour or 0.0
+    if plan.price is None or plan.price.basis != "rent_estimated":
+        return hour
+    return hour * float(getattr(plan.price, end)) / plan.price.usd

@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-from sizing.cost import owned_usd_per_hour, ownership_per_accelerator_year
 from sizing.engine.placement import Placement
 from sizing.errors import PlacementError, SizingError, UnknownNameError
 from sizing.estimate import check_context, resolve_price
 from sizing.evidence.calibration import Calibration
 from sizing.hardware import Catalog, load_catalog
-from sizing.hardware.price_models import Price
-from sizing.hardware.prices import dated, purchase_price
 from sizing.layout_plans import PricedTarget, plans_of, target_label
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.counts import params_report
 from sizing.model.quantization import scheme
+from sizing.money.ownership import OwnedHour, average_watts, owned_hour, ownership_terms
+from sizing.money.prices import own_price
+from sizing.plan_money import close_call
 from sizing.pool_plan import pooled_plan, sustained
 from sizing.result import Plan, Rejection, Result
 from sizing.search import Demand, evaluate, most_carried
@@ -93,6 +93,7 @@ def plan(
     ranked = sorted(found, key=_rank)
     kept = _distinct(ranked, study.constraints.max_plans)
     rejected += _dearer(ranked, kept)
+    assumptions += filter(None, [close_call(ranked)])
     if kept:
         kept = [_explained(study, kept[0], catalog, arch), *kept[1:]]
     return Result(
@@ -251,53 +252,24 @@ def _weight_choices(study: Study, arch: Architecture, accelerator: Any) -> list[
 
 def _price(study: Study, offer: Offer, target: Target) -> PricedTarget:
     """The hour of one accelerator: given, rented or owned."""
-    share = study.money.own.average_power_fraction
-    power = (target.accelerator.tdp_w or 0.0) * share + _host_watts(target, share)
+    terms = ownership_terms(target.catalog, study.money.own)
+    power = average_watts(target.accelerator, target.server, target.catalog, terms) or 0.0
     if study.money.mode == "own" and offer.usd_per_hour is None:
-        usd, bought, said = own_hour(study, target, power)
-        return PricedTarget(target, offer, usd, bought, tuple(said), power)
+        try:
+            hour = own_hour(study, target)
+        except SizingError as error:
+            return PricedTarget(target, offer, None, None, (str(error),), power)
+        return PricedTarget(target, offer, hour.usd, own_price(target.accelerator, hour), hour.said, power)
     usd, price, said = resolve_price(target, offer.usd_per_hour, offer.term)
     return PricedTarget(target, offer, usd, price, tuple(said), power)
 
 
-def _host_watts(target: Target, share: float) -> float:
-    """Share of the server's own power per accelerator [W]: CPUs, fans, switches."""
-    host = target.server.host_power_kw
-    return (host or 0.0) * 1000.0 * share / target.node_size
-
-
-def own_hour(study: Study, target: Target, power_w: float) -> tuple[float | None, Price | None, list[str]]:
-    """USD per hour of an owned accelerator, the catalog's purchase price behind it (if any), its ledger in words."""
-    own = study.money.own
-    said: list[str] = []
-    found: Price | None = None
-    if own.server_usd is not None:
-        server_usd = own.server_usd
-    else:
-        try:
-            found = purchase_price(target.accelerator.id, target.catalog)
-        except SizingError as error:
-            return None, None, [str(error)]
-        server_usd = found.usd * target.node_size
-        said += [f"{target.accelerator.id}: ${found.usd:,.0f} to buy one ({found.rule}; quotes to {dated(found)})"]
-        said += list(found.assumptions)
-    lines = ownership_per_accelerator_year(
-        server_usd=server_usd,
-        accelerators_per_server=target.node_size,
-        network_usd_per_accelerator=own.network_usd_per_accelerator,
-        rack_usd_per_accelerator=own.rack_usd_per_accelerator,
-        years=own.years,
-        residual_fraction=own.residual_fraction,
-        discount_rate=own.discount_rate,
-        power_w=power_w,
-        pue=own.pue,
-        electricity_usd_per_kwh=own.electricity_usd_per_kwh,
-        hosting_usd_per_kw_month=own.hosting_usd_per_kw_month,
-        staff_usd_per_accelerator_year=own.staff_usd_per_accelerator_year,
-        maintenance_fraction=own.maintenance_fraction,
+def own_hour(study: Study, target: Target) -> OwnedHour:
+    """The owned hour of a target's accelerator under the study's terms; SizingError where it has no price."""
+    terms = ownership_terms(target.catalog, study.money.own)
+    return owned_hour(
+        target.accelerator, target.catalog, terms, server=target.server, server_usd=study.money.own.server_usd
     )
-    said += [f"owning, {line.name}: ${line.usd_per_year:,.0f} a year ({line.formula})" for line in lines]
-    return owned_usd_per_hour(lines), found, said
 
 
 def _rank(item: Plan) -> tuple[float, int, float]:

@@ -86,10 +86,12 @@ def _as_plan(
     money = plan_money(
         study,
         demand,
+        target.catalog,
         accelerators=found.accelerators,
         peak_requests_per_s=demand.amount,
         prefill_share=share,
         usd_per_accelerator_hour=usd_per_hour,
+        price=price,
         power_w=power_w,
         throughput=widths["throughput"],
     )

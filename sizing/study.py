@@ -102,21 +102,24 @@ class Constraints(_Part):
 
 
 class Ownership(_Part):
-    """Owning instead of renting; None takes the catalog's assumption. ``average_power_fraction``: of the accelerator's
-    rated power and the server's own, drawn on average; energy and carbon rest on it, rented or owned."""
+    """Owning instead of renting; None takes the catalog's assumption (``price_assumptions.owning``).
+
+    server_usd: price of a whole server; None takes the catalog's purchase price. average_power_fraction: of the most that
+    the server draws, drawn on average; energy and carbon rest on it, rented or owned.
+    """
 
     server_usd: float | None = Field(None, ge=0)
-    years: float = Field(4.0, gt=0, le=30)
-    residual_fraction: float = Field(0.1, ge=0, le=1)
-    discount_rate: float = Field(0.08, ge=0, le=1)
-    electricity_usd_per_kwh: float = Field(0.10, ge=0, le=10)
-    pue: float = Field(1.3, ge=1, le=5)
-    hosting_usd_per_kw_month: float = Field(120.0, ge=0, le=10_000)
-    staff_usd_per_accelerator_year: float = Field(500.0, ge=0)
-    network_usd_per_accelerator: float = Field(1500.0, ge=0)
-    rack_usd_per_accelerator: float = Field(300.0, ge=0)
-    maintenance_fraction: float = Field(0.05, ge=0, le=1)
-    average_power_fraction: float = Field(0.8, gt=0, le=1)
+    years: float | None = Field(None, gt=0, le=30)
+    residual_fraction: float | None = Field(None, ge=0, le=1)
+    discount_rate: float | None = Field(None, ge=0, le=1)
+    electricity_usd_per_kwh: float | None = Field(None, ge=0, le=10)
+    pue: float | None = Field(None, ge=1, le=5)
+    hosting_usd_per_kw_month: float | None = Field(None, ge=0, le=10_000)
+    staff_usd_per_accelerator_year: float | None = Field(None, ge=0)
+    network_usd_per_accelerator: float | None = Field(None, ge=0)
+    rack_usd_per_accelerator: float | None = Field(None, ge=0)
+    maintenance_fraction: float | None = Field(None, ge=0, le=1)
+    average_power_fraction: float | None = Field(None, gt=0, le=1)
 
 
 class Money(_Part):

@@ -16,7 +16,8 @@ from sizing.breakeven import break_even
 from sizing.cli import main
 from sizing.dates import as_of, parse_day, today
 from sizing.errors import SizingError
-from sizing.hardware import dated, is_stale, load_catalog, rental_price
+from sizing.hardware import load_catalog
+from sizing.money.quotes import dated, is_stale, rental_price
 
 DAY = dt.date(2026, 11, 24)
 LATER = dt.date(2028, 1, 1)
@@ -120,8 +121,8 @@ def study(accelerator: str, mode: str = "rent") -> sizing.Study:
 
 def test_owned_hardware_rests_on_the_purchase_price(own: Path) -> None:
     best = sizing.plan(study("h100-sxm", "own")).best
-    assert best is not None and best.price is not None and best.price.unit == "accelerator"
-    assert best.to_dict()["price"]["usd_per_accelerator"] == best.price.usd
+    assert best is not None and best.price is not None and best.price.unit == "accelerator-hour"
+    assert best.to_dict()["price"]["usd_per_accelerator"] == best.price.purchase_usd == 30_000
     assert any("to buy one" in text and (FLAG in text) == is_stale(best.price) for text in best.assumptions)
 
 

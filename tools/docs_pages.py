@@ -16,8 +16,10 @@ import typer.main
 import sizing
 from sizing.cli import app
 from sizing.errors import SizingError
-from sizing.hardware import Accelerator, Catalog, dated, hourly_price, load_catalog, servers_for
+from sizing.hardware import Accelerator, Catalog, load_catalog, servers_for
 from sizing.hardware.models import COMPUTE_DTYPES, Source
+from sizing.money.prices import hourly_price
+from sizing.money.quotes import dated
 from sizing.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]

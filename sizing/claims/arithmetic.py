@@ -10,12 +10,13 @@ from sizing.claims.claim import Claim, Finding
 from sizing.engine.cache import kv_format
 from sizing.errors import SizingError
 from sizing.estimate import check_context
-from sizing.hardware import Catalog, api_prices, dated
+from sizing.hardware import Catalog
 from sizing.hardware.price_models import ApiPrice
 from sizing.memory import LedgerLine
 from sizing.model.architecture import Architecture
 from sizing.model.counts import kv_bytes
 from sizing.model.sources import load_model
+from sizing.money.quotes import api_prices, dated
 from sizing.units import count, digits, gib, usd
 
 #: Half a point: what a percentage printed without digits may be off by.

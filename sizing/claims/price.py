@@ -11,13 +11,14 @@ from sizing.capacity import Capacity, OperatingPoint, TokenKind, capacity
 from sizing.claims.claim import Claim, Finding, Verdict
 from sizing.errors import SizingError
 from sizing.estimate import Interval, resolve_price, width
-from sizing.hardware import Catalog, dated
+from sizing.hardware import Catalog
 from sizing.hardware.price_models import Price
 from sizing.memory import LedgerLine
 from sizing.model.architecture import Architecture
 from sizing.model.counts import kv_bytes
 from sizing.model.quantization import scheme
 from sizing.model.sources import catalog_models, load_model
+from sizing.money.quotes import dated
 from sizing.operations import StepShape
 from sizing.target import Target, resolve_target, runs
 from sizing.units import count, digits, seconds, usd

@@ -419,6 +419,7 @@ def show_plan(answer: Any, top: int) -> None:
             [_plan_row(number, item) for number, item in enumerate(answer.plans[:top], 1)],
             right=(0, 5, 6, 7, 8, 9, 10, 11, 12),
         )  # fmt: skip
+        _estimated_prices(answer.plans[:top])
         _old_prices(answer.plans[:top])
     if answer.rejected:
         line("")
@@ -444,14 +445,34 @@ def show_plan(answer: Any, top: int) -> None:
             line(f"  - {item}")
 
 
+def _estimated_prices(plans: Any) -> None:
+    """One line that names the rents of the table that nobody quotes."""
+    prices = {item.accelerator: item.price for item in plans if item.price is not None}
+    found = [
+        f"{name} ${price.usd:.2f} an accelerator-hour, {price.low:.2f} to {price.high:.2f}"
+        for name, price in prices.items()
+        if price.basis == "rent_estimated"
+    ]
+    if found:
+        line(f"Estimated rents (no quote is known; ~ in the table): {'; '.join(found)}")
+
+
 def _old_prices(plans: Any) -> None:
     """One line that names the prices of the table that are old."""
-    from sizing.hardware import dated, is_stale
+    from sizing.money.quotes import dated, is_stale
 
     prices = {item.accelerator: item.price for item in plans if item.price is not None}
     old = [f"{name} (quotes to {dated(price)})" for name, price in prices.items() if is_stale(price)]
     if old:
         line(f"Old prices: {', '.join(old)}")
+
+
+def _hour(item: Any) -> str:
+    """The plan's price of an hour; an estimated rent with a tilde."""
+    if item.usd_per_hour is None:
+        return "–"
+    mark = "~" if item.price is not None and item.price.basis == "rent_estimated" else ""
+    return mark + digits(item.usd_per_hour, 4)
 
 
 def _plan_row(number: int, item: Any) -> tuple[str, ...]:
@@ -469,7 +490,7 @@ def _plan_row(number: int, item: Any) -> tuple[str, ...]:
         item.kv_dtype,
         layout,
         str(item.replicas),
-        digits(item.usd_per_hour, 4) if item.usd_per_hour is not None else "–",
+        _hour(item),
         digits(into.p50) if into else "–",
         f"{digits(out.p50)} ({digits(out.p10)}–{digits(out.p90)})" if out else "–",
         seconds(item.ttft_s.p50),

@@ -103,7 +103,8 @@ def hardware_show(
     as_json: Json = False,
 ) -> None:
     """Show one accelerator: figures, sources, disputes, servers, price."""
-    from sizing.hardware import hourly_price, load_catalog, servers_for
+    from sizing.hardware import load_catalog, servers_for
+    from sizing.money.prices import hourly_price
 
     found = load_catalog(catalog)
     accelerator, said = found.resolve(name)

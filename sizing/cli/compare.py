@@ -105,7 +105,7 @@ def _show(answer: Any) -> None:
 
 def _hour(row: Any) -> str:
     """The price of an accelerator-hour with its date; flagged where that is old."""
-    from sizing.hardware import dated
+    from sizing.money.quotes import dated
 
     if row.usd_per_accelerator_hour is None:
         return "–"

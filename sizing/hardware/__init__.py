@@ -13,37 +13,19 @@ if TYPE_CHECKING:
     from sizing.hardware.loader import Catalog, load_accelerator, load_catalog, read_catalog, resolve_accelerator
     from sizing.hardware.models import Accelerator, Server
     from sizing.hardware.price_models import Price
-    from sizing.hardware.prices import (
-        NoPriceError,
-        api_prices,
-        dated,
-        derived_hourly_price,
-        hourly_price,
-        is_stale,
-        purchase_price,
-        rental_price,
-    )
     from sizing.hardware.servers import default_server, servers_for
 
 _WHERE = {
     "Accelerator": "models",
     "Catalog": "loader",
     "Finding": "check",
-    "NoPriceError": "prices",
     "Price": "price_models",
     "Server": "models",
-    "api_prices": "prices",
     "check_file": "check",
     "default_server": "servers",
-    "dated": "prices",
-    "derived_hourly_price": "prices",
-    "hourly_price": "prices",
-    "is_stale": "prices",
     "load_accelerator": "loader",
     "load_catalog": "loader",
-    "purchase_price": "prices",
     "read_catalog": "loader",
-    "rental_price": "prices",
     "resolve_accelerator": "loader",
     "servers_for": "servers",
 }
@@ -52,21 +34,13 @@ __all__ = [
     "Accelerator",
     "Catalog",
     "Finding",
-    "NoPriceError",
     "Price",
     "Server",
-    "api_prices",
     "check_file",
-    "dated",
     "default_server",
-    "derived_hourly_price",
-    "hourly_price",
-    "is_stale",
     "load_accelerator",
     "load_catalog",
-    "purchase_price",
     "read_catalog",
-    "rental_price",
     "resolve_accelerator",
     "servers_for",
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sizing.hardware.models import Count, Entry, Fraction, Id, NotNegative, Positive, Text
 
+Basis = Literal["rent", "rent_estimated", "own"]
 Term = Literal["on-demand", "reserved", "spot", "serverless"]
 DateText = Annotated[str, Field(strict=True, pattern=r"^\d{4}(-\d{2}(-\d{2})?|-Q[1-4])?$")]
 
@@ -99,28 +100,69 @@ class Assumption(Entry):
     why: Text
 
 
+class Owning(Entry):
+    """The terms of owning that a study leaves open; ``sizing.money.ownership`` says what each is."""
+
+    years: Assumption
+    residual_fraction: Assumption
+    discount_rate: Assumption
+    electricity_usd_per_kwh: Assumption
+    pue: Assumption
+    hosting_usd_per_kw_month: Assumption
+    staff_usd_per_accelerator_year: Assumption
+    network_usd_per_accelerator: Assumption
+    rack_usd_per_accelerator: Assumption
+    maintenance_fraction: Assumption
+    average_power_fraction: Assumption
+
+    @model_validator(mode="after")
+    def _years_above_zero(self) -> Owning:
+        if self.years.value <= 0:
+            raise ValueError("years must be above zero")
+        return self
+
+
+_OLDER_KEYS = {
+    "years": "years",
+    "pue": "pue",
+    "electricity_usd_per_kwh": "electricity_usd_per_kwh",
+    "average_power": "average_power_fraction",
+}
+
+
 class PriceAssumptions(Entry):
     """What the price rules assume; every one can be overridden in a user's file."""
 
     recent_days: Count
     least_providers: Count
-    years: Assumption
+    owning: Owning
     server_share: Assumption
     host_power_share: Assumption
-    average_power: Assumption
-    pue: Assumption
-    electricity_usd_per_kwh: Assumption
-    overhead_per_year: Assumption
+    least_margin_parts: Count
     system_power_kw: dict[str, Assumption] = Field(default_factory=dict)
     exchange_rates: dict[str, ExchangeRate] = Field(default_factory=dict)
     siblings: dict[str, Sibling] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_keys(cls, data: Any) -> Any:
+        """The terms of owning stood one level higher before 0.2; files of that time are read still."""
+        if not isinstance(data, dict) or not any(key in data for key in _OLDER_KEYS):
+            return data
+        owning = {key: dict(value) for key, value in data.get("owning", {}).items()}
+        for old, new in _OLDER_KEYS.items():
+            if isinstance(data.get(old), dict):
+                owning[new] = {**owning.get(new, {}), **data[old]}
+        return {**{key: value for key, value in data.items() if key not in _OLDER_KEYS}, "owning": owning}
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
     """A price by a stated rule: ``usd`` per ``unit`` ("accelerator-hour" or "accelerator").
 
-    ``low`` and ``high`` are the range of the quotes behind it, ``newest`` and ``oldest`` their dates.
+    ``low`` and ``high`` are the range of the quotes behind it, ``newest`` and ``oldest`` their dates. ``basis``: what
+    the figure is: ``rent`` (quoted), ``rent_estimated`` (an owner's cost with a provider's margin), ``own``.
+    ``purchase_usd``: what one accelerator costs to buy, where an hour rests on it [USD].
     """
 
     accelerator: str
@@ -137,9 +179,11 @@ class Price:
     sources: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     derived: bool = False
+    basis: Basis = "rent"
+    purchase_usd: float | None = None
 
 
 __all__ = [
-    "ApiPrice", "Assumption", "ExchangeRate", "Fraction", "Price", "PriceAssumptions", "PurchaseQuote",
+    "ApiPrice", "Assumption", "Basis", "ExchangeRate", "Fraction", "Owning", "Price", "PriceAssumptions", "PurchaseQuote",
     "RentalQuote", "Sibling", "Term", "first_day",
 ]  # fmt: skip

@@ -27,7 +27,7 @@ def as_accelerator(part: Slice, parent: Accelerator) -> Accelerator:
             "id": part.id,
             "name": part.name,
             "parent": parent.id,
-            "fraction_of_parent": part.price_fraction or part.compute,
+            "fraction_of_parent": part.price_fraction or 1.0 / part.instances_per_parent,
             "usual": False,
             "aliases": part.aliases,
             "assumed_for": part.assumed_for,

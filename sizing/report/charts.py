@@ -6,8 +6,8 @@ import numpy as np
 
 from sizing.arrays import as_float
 from sizing.breakeven import BreakEven
-from sizing.cost import MILLION, token_cost
 from sizing.model.counts import kv_bytes, kv_bytes_per_element
+from sizing.money.tokens import MILLION, token_cost
 from sizing.report.context import Context, possible_factors
 from sizing.report.model import Chart, Mark, Series
 from sizing.units import GIB

@@ -14,11 +14,12 @@ from sizing.engine.placement import Placement
 from sizing.errors import SizingError
 from sizing.estimate import Estimate, estimate
 from sizing.hardware import Catalog, load_catalog
-from sizing.hardware.prices import AnyPrice, is_stale
 from sizing.load_curve import LoadCurve, batch_grid, load_curve
 from sizing.materials import BillOfMaterials, bill_of_materials
 from sizing.model.architecture import Architecture
 from sizing.model.quantization import SCHEMES
+from sizing.money.ownership import OwnershipTerms, ownership_terms
+from sizing.money.quotes import AnyPrice, is_stale
 from sizing.planner import study_model
 from sizing.report.text import Messages
 from sizing.result import Plan, Result
@@ -69,6 +70,11 @@ class Context:
         for plan in self.result.plans:
             found.setdefault((plan.accelerator, plan.weights, plan.mode), plan)
         return tuple(found.values())[:MOST_SHOWN]
+
+    @cached_property
+    def owning(self) -> OwnershipTerms:
+        """The terms of owning: the study's, else the catalog's."""
+        return ownership_terms(self.catalog, self.study.money.own)
 
     def target(self, plan: Plan) -> Target:
         """The target of a plan, resolved again from its names."""

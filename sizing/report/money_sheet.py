@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from sizing.cost import (
-    HOURS_PER_MONTH,
-    HOURS_PER_YEAR,
-    annuity,
-    api_usd_per_request,
-    break_even_requests_per_month,
-    ownership_per_accelerator_year,
-)
 from sizing.errors import SizingError
-from sizing.hardware.prices import purchase_price
+from sizing.money.ownership import HOURS_PER_MONTH, HOURS_PER_YEAR, OwnedHour
+from sizing.money.tokens import api_usd_per_request, break_even_requests_per_month
+from sizing.planner import own_hour
 from sizing.report.context import Context
 from sizing.report.model import CostSheet, Formula, Input
 from sizing.result import Plan
 
-CACHED_WEIGHT = 0.1  # the default of sizing.cost.token_cost
+CACHED_WEIGHT = 0.1  # the default of sizing.money.tokens.token_cost
 MOST_APIS = 10
 
 
@@ -28,39 +21,21 @@ def power_of(plan: Plan, ctx: Context) -> float:
     if plan.energy_wh_per_million_tokens is None:
         return 0.0
     tokens = plan.requests_per_s * ctx.study.workload.daily.utilization * sum(ctx.lengths)
-    watts = plan.energy_wh_per_million_tokens * tokens * 3600 / 1e6 / ctx.study.money.own.pue
+    watts = plan.energy_wh_per_million_tokens * tokens * 3600 / 1e6 / ctx.owning.pue
     return watts / max(plan.accelerators, 1)
 
 
-def ownership_arguments(ctx: Context, plan: Plan) -> dict[str, Any] | None:
-    """What ``ownership_per_accelerator_year`` takes, where the study prices owned hardware by it; else None."""
+def owned(ctx: Context, plan: Plan) -> OwnedHour | None:
+    """The owned hour behind the plan's price, where the study prices owned hardware by it; else None."""
     if ctx.study.money.mode != "own" or plan.usd_per_accelerator_hour is None:
         return None
     for offer in ctx.study.hardware:
         if ctx.catalog.resolve(offer.accelerator)[0].id == plan.accelerator and offer.usd_per_hour is not None:
             return None
-    own, node = ctx.study.money.own, ctx.target(plan).node_size
-    server = own.server_usd
-    if server is None:
-        try:
-            server = purchase_price(plan.accelerator, ctx.catalog).usd * node
-        except SizingError:
-            return None
-    return {
-        "server_usd": server,
-        "accelerators_per_server": node,
-        "network_usd_per_accelerator": own.network_usd_per_accelerator,
-        "rack_usd_per_accelerator": own.rack_usd_per_accelerator,
-        "years": own.years,
-        "residual_fraction": own.residual_fraction,
-        "discount_rate": own.discount_rate,
-        "power_w": power_of(plan, ctx),
-        "pue": own.pue,
-        "electricity_usd_per_kwh": own.electricity_usd_per_kwh,
-        "hosting_usd_per_kw_month": own.hosting_usd_per_kw_month,
-        "staff_usd_per_accelerator_year": own.staff_usd_per_accelerator_year,
-        "maintenance_fraction": own.maintenance_fraction,
-    }
+    try:
+        return own_hour(ctx.study, ctx.target(plan))
+    except SizingError:
+        return None
 
 
 class _Sheet:
@@ -96,8 +71,8 @@ def cost_sheet(ctx: Context) -> CostSheet | None:
 
 def _price(ctx: Context, plan: Plan, sheet: _Sheet) -> str:
     """Rent: an input. Owned: inputs of the ownership ledger and its lines. Returns the name that holds the price."""
-    own = ctx.study.money.own
-    found = ownership_arguments(ctx, plan)
+    own = ctx.owning
+    found = owned(ctx, plan)
     sheet.put("power_w_per_accelerator", power_of(plan, ctx), "W")
     sheet.put("pue", own.pue)
     sheet.put("electricity", own.electricity_usd_per_kwh, "USD/kWh")
@@ -106,8 +81,9 @@ def _price(ctx: Context, plan: Plan, sheet: _Sheet) -> str:
         name = "price_per_accelerator_hour"
         sheet.put(name, plan.usd_per_accelerator_hour or 0.0, "USD/h", _with_age(ctx, plan, name))
         return "price_per_accelerator_hour"
-    sheet.put("server_usd", found["server_usd"], "USD", _with_age(ctx, plan, "server_usd"))
-    sheet.put("accelerators_per_server", found["accelerators_per_server"])
+    node = ctx.target(plan).node_size
+    sheet.put("server_usd", found.capital_usd * node, "USD", _with_age(ctx, plan, "server_usd"))
+    sheet.put("accelerators_per_server", node)
     sheet.put("network_usd", own.network_usd_per_accelerator, "USD")
     sheet.put("rack_usd", own.rack_usd_per_accelerator, "USD")
     sheet.put("years", own.years)
@@ -116,13 +92,11 @@ def _price(ctx: Context, plan: Plan, sheet: _Sheet) -> str:
     sheet.put("hosting", own.hosting_usd_per_kw_month, "USD/kW-month")
     sheet.put("staff", own.staff_usd_per_accelerator_year, "USD/year")
     sheet.put("maintenance", own.maintenance_fraction)
-    ledger = {line.name: line.usd_per_year for line in ownership_per_accelerator_year(**found)}
-    each = found["server_usd"] / found["accelerators_per_server"]
-    capex = each + own.network_usd_per_accelerator + own.rack_usd_per_accelerator
+    ledger = {line.name: line.usd_per_year for line in found.lines}
+    capex = found.capital_usd + own.network_usd_per_accelerator + own.rack_usd_per_accelerator
     sheet.line("capex", "server_usd/accelerators_per_server+network_usd+rack_usd", capex, "USD")
     repaid = "IF(discount=0,1/years,discount/(1-(1+discount)^(-years)))"
     left = "residual*server_usd/accelerators_per_server/(1+discount)^years"
-    assert annuity(own.discount_rate, own.years) > 0
     sheet.line("annual_capital", f"(out_capex-{left})*{repaid}", ledger["capital"], "USD")
     kilowatts = "power_w_per_accelerator/1000"
     power = f"{kilowatts}*pue*{HOURS_PER_YEAR:g}*electricity"
@@ -215,7 +189,7 @@ def _power(ctx: Context, plan: Plan, sheet: _Sheet) -> None:
     if plan.energy_wh_per_million_tokens is None:
         return
     kilowatts = power_of(plan, ctx) * plan.accelerators / 1000
-    meter = kilowatts * ctx.study.money.own.pue * HOURS_PER_MONTH
+    meter = kilowatts * ctx.owning.pue * HOURS_PER_MONTH
     sheet.line("power_kw", "out_accelerators*power_w_per_accelerator/1000", kilowatts, "kW")
     sheet.line(
         "energy_wh",
@@ -224,9 +198,7 @@ def _power(ctx: Context, plan: Plan, sheet: _Sheet) -> None:
         "Wh",
     )
     sheet.line("energy_month", f"out_power_kw*pue*{HOURS_PER_MONTH:g}", meter, "kWh")
-    sheet.line(
-        "electricity_month", "out_energy_month*electricity", meter * ctx.study.money.own.electricity_usd_per_kwh, "USD"
-    )
+    sheet.line("electricity_month", "out_energy_month*electricity", meter * ctx.owning.electricity_usd_per_kwh, "USD")
     sheet.line("carbon", "out_energy_wh/1000*grid", plan.carbon_g_per_million_tokens or 0.0, "g CO2e")
 
 

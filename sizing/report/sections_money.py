@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sizing.cost import ownership_per_accelerator_year
 from sizing.report.blocks import column, table
 from sizing.report.charts import cost_chart
 from sizing.report.context import Context, layout
 from sizing.report.model import Block, Cell, Section, Table, Text
-from sizing.report.money_sheet import ownership_arguments
+from sizing.report.money_sheet import owned
 from sizing.result import Plan, Rejection
 
 Row = tuple[Cell, ...]
@@ -61,12 +60,11 @@ def _costs(ctx: Context, best: Plan) -> Table:
 
 
 def _ownership(ctx: Context, best: Plan) -> list[Block]:
-    found = ownership_arguments(ctx, best)
+    found = owned(ctx, best)
     if found is None:
         return []
     m = ctx.m
-    lines = ownership_per_accelerator_year(**found)
-    rows = [(m.phrase(line.name), line.usd_per_year, m.phrase(line.formula)) for line in lines]
+    rows = [(m.phrase(line.name), line.usd_per_year, m.phrase(line.formula)) for line in found.lines]
     columns = [column(m, "item"), column(m, "value", "money", "usd"), column(m, "formula")]
     return [table(m, "ownership", columns, rows, note=ctx.old_prices([best]))]
 

@@ -101,7 +101,7 @@ def _prices(ctx: Context) -> Table:
         kind = m("word.derived") if price.derived else m("word.quoted")
         rows.append((plan.accelerator, price.usd, price.low, price.high, price.quotes, price.newest, age,
                      f"{kind}: {m.phrase(price.rule)}", "; ".join(price.sources)))  # fmt: skip
-    unit = "usd" if ctx.study.money.mode == "own" else "usd_h"
+    unit = "usd_h"
     columns = [
         column(m, "accelerator"), column(m, "price", "money", unit), column(m, "low", "money", unit),
         column(m, "high", "money", unit), column(m, "quotes", "number"), column(m, "newest"), column(m, "age"),

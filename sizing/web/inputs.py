@@ -7,10 +7,11 @@ import math
 import streamlit as st
 
 from sizing.errors import SizingError
-from sizing.hardware import hourly_price, is_stale
 from sizing.hardware.price_models import Price
 from sizing.model.quantization import SCHEMES
 from sizing.model.sources import CatalogModel, catalog_models, load_model
+from sizing.money.prices import hourly_price
+from sizing.money.quotes import is_stale
 from sizing.units import count
 from sizing.web import fields, own, state
 from sizing.web import show as ui

@@ -9,8 +9,8 @@ import streamlit as st
 
 from sizing.estimate import Interval
 from sizing.hardware.price_models import Price
-from sizing.hardware.prices import AnyPrice, is_stale
 from sizing.memory import LedgerLine
+from sizing.money.quotes import AnyPrice, is_stale
 from sizing.result import Plan, Result
 from sizing.units import digits, gib, seconds, usd
 from sizing.web import fields, state

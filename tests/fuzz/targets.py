@@ -76,7 +76,9 @@ def _hardware_keys() -> tuple[str, ...]:
 
 
 def _hardware(data: bytes, folder: Path) -> list[str]:
-    from sizing.hardware import NoPriceError, check_file, hourly_price, load_catalog, servers_for
+    from sizing.hardware import check_file, load_catalog, servers_for
+    from sizing.money.prices import hourly_price
+    from sizing.money.quotes import NoPriceError
 
     path = folder / "mine.yaml"
     path.write_bytes(data)

@@ -8,8 +8,9 @@ import streamlit as st
 import yaml
 
 from sizing.errors import SizingError
-from sizing.hardware import Accelerator, hourly_price
+from sizing.hardware import Accelerator
 from sizing.model.sources import catalog_models
+from sizing.money.prices import hourly_price
 from sizing.study import Study
 from sizing.units import count
 from sizing.web import inputs, own

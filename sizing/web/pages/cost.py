@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from sizing.breakeven import BreakEven
-from sizing.cost import token_cost
 from sizing.errors import SizingError
+from sizing.money.tokens import token_cost
 from sizing.result import Plan
 from sizing.study import Study
 from sizing.units import count, digits

@@ -5,45 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sizing.cost import (
-    annuity,
+from sizing.money.tokens import (
     api_usd_per_request,
     break_even_requests_per_month,
     carbon_g_per_million_tokens,
     energy_wh_per_million_tokens,
-    owned_usd_per_hour,
-    ownership_per_accelerator_year,
     token_cost,
 )
-from sizing.errors import SizingError
-
-
-def test_annuity() -> None:
-    # 1.08^4 = 1.36048896; 0.08 / (1 - 1/1.36048896) = 0.301920804
-    assert annuity(0.08, 4) == pytest.approx(0.301920804, rel=1e-8)
-    assert annuity(0.0, 5) == 0.2
-    for rate, years in ((0.1, 0.0), (-1.0, 3.0)):
-        with pytest.raises(SizingError):
-            annuity(rate, years)
-
-
-def test_owning_an_accelerator() -> None:
-    lines = ownership_per_accelerator_year(
-        server_usd=320_000, accelerators_per_server=8, network_usd_per_accelerator=2_000, years=4, residual_fraction=0.25,
-        discount_rate=0.0, power_w=1_000, pue=1.25, electricity_usd_per_kwh=0.1, hosting_usd_per_kw_month=100,
-        staff_usd_per_accelerator_year=400, maintenance_fraction=0.05,
-    )  # fmt: skip
-    bill = {line.name: line.usd_per_year for line in lines}
-    # (320,000 / 8 + 2,000 - 0.25 x 40,000) / 4 years = 8,000
-    assert bill["capital"] == pytest.approx(8_000)
-    # 1 kW x 1.25 x 8,760 h x 0.1
-    assert bill["electricity"] == pytest.approx(1_095)
-    # 1 kW x 100 x 12
-    assert bill["hosting"] == pytest.approx(1_200)
-    assert bill["staff"] == 400
-    assert owned_usd_per_hour(lines) == pytest.approx(sum(bill.values()) / 8760)
-    with pytest.raises(SizingError):
-        ownership_per_accelerator_year(server_usd=1, accelerators_per_server=0, power_w=1)
 
 
 def test_a_token() -> None:

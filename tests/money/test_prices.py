@@ -8,18 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sizing.hardware import (
-    NoPriceError,
-    api_prices,
-    derived_hourly_price,
-    hourly_price,
-    is_stale,
-    load_catalog,
-    purchase_price,
-    rental_price,
-)
+from sizing.hardware import load_catalog
 from sizing.hardware.loader import Catalog
 from sizing.hardware.price_models import first_day
+from sizing.money.prices import derived_hourly_price, hourly_price
+from sizing.money.quotes import NoPriceError, api_prices, is_stale, purchase_price, rental_price
 
 
 def test_rent_of_h100() -> None:
@@ -85,20 +78,31 @@ def test_purchase_of_a_sibling_is_said() -> None:
 
 
 def test_derived_price_of_ascend() -> None:
-    price = hourly_price("ascend-910b2")
-    assert price.derived and price.term == "ownership"
-    capital = 120_000 * 0.138862 * 1.3
-    energy = 0.4 * 1.8 * 0.8 * 1.4 * 0.1
-    assert price.usd == pytest.approx(capital * (1 / 4 + 0.1) / 8766 + energy)
+    price = derived_hourly_price("ascend-910b2")
+    assert price.derived and price.term == "ownership" and price.basis == "own"
+    # 120,000 CNY and the host beside it; 576 W on average (400 W, host 0.8, load 0.8)
+    card = 120_000 * 0.138862 * 1.3
+    capex = card + 1500 + 300
+    capital = (capex - 0.1 * card / 1.08**4) * 0.08 / (1 - 1.08**-4)
+    energy = 0.576 * 1.3 * 8760 * 0.1
+    yearly = capital + energy + 0.576 * 120 * 12 + 500 + 0.05 * capex
+    assert price.usd == pytest.approx(yearly / 8760)
     text = " | ".join(price.assumptions)
-    for word in ("years", "pue", "electricity", "overhead", "utilisation", "CNY", "910b1"):
+    for word in ("years", "PUE", "electricity", "maintenance", "idle hour", "CNY", "910b1", "margin"):
         assert word in text
 
 
 def test_assumptions_can_be_overridden(own_file: Callable[[str], Path]) -> None:
-    own = load_catalog(own_file("price_assumptions: {years: {value: 2}, electricity_usd_per_kwh: {value: 0.3}}"))
+    text = "price_assumptions: {owning: {years: {value: 2}, electricity_usd_per_kwh: {value: 0.3}}}"
+    own = load_catalog(own_file(text))
     assert derived_hourly_price("ascend-910b2", own).usd > derived_hourly_price("ascend-910b2").usd * 1.5
-    assert own.price_assumptions.pue.value == 1.4
+    assert own.price_assumptions.owning.pue.value == 1.3
+
+
+def test_the_keys_of_older_files_are_read(own_file: Callable[[str], Path]) -> None:
+    own = load_catalog(own_file("price_assumptions: {years: {value: 2}, average_power: {value: 0.5}}"))
+    owning = own.price_assumptions.owning
+    assert (owning.years.value, owning.average_power_fraction.value) == (2, 0.5)
 
 
 def test_no_price_is_an_error_that_helps() -> None:
@@ -108,7 +112,7 @@ def test_no_price_is_an_error_that_helps() -> None:
 
 def test_parts_cost_their_share() -> None:
     whole, part = rental_price("h100-sxm"), rental_price("h100-mig-3g.40gb")
-    assert part.usd == pytest.approx(whole.usd * 3 / 7, rel=1e-4)
+    assert part.usd == pytest.approx(whole.usd / 2)  # two of them fit one accelerator
     assert part.accelerator != whole.accelerator and len(part.assumptions) == len(whole.assumptions) + 1
     assert hourly_price("ascend-910c-die").usd == pytest.approx(hourly_price("ascend-910c").usd / 2)
 

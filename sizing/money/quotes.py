@@ -1,4 +1,4 @@
-"""Prices by stated rules from dated quotes; every price carries its rule, range, dates and assumptions."""
+"""Prices that were quoted, by stated rules; every price carries its rule, range, dates and assumptions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from sizing.hardware.price_models import (
     RentalQuote,
     first_day,
 )
-from sizing.hardware.servers import default_server
 
-HOURS_PER_YEAR = 8766.0
 STALE_DAYS = 90
 STALE = f"older than {STALE_DAYS} days"
 AnyPrice = Price | ApiPrice | RentalQuote | PurchaseQuote
@@ -33,7 +31,7 @@ class NoPriceError(SizingError):
     """No price is known and none can be derived; the hint says how to give one."""
 
 
-def _no_price(accelerator: str, what: str) -> NoPriceError:
+def no_price(accelerator: str, what: str) -> NoPriceError:
     hint = f"give one with --price {accelerator}=USD_PER_HOUR"
     return NoPriceError(f"no {what} is known", key=accelerator, hint=hint)
 
@@ -68,14 +66,14 @@ def rental_price(accelerator_id: str, term: str = "on-demand", catalog: Catalog 
     catalog = catalog or load_catalog()
     accelerator, _ = catalog.resolve(accelerator_id)
     if accelerator.parent:
-        return _share(rental_price(accelerator.parent, term, catalog), accelerator)
+        return share_of(rental_price(accelerator.parent, term, catalog), accelerator)
     rules = catalog.price_assumptions
     quotes = [
         q for q in catalog.rental_quotes
         if q.accelerator == accelerator.id and q.term == term and q.set_aside is None
     ]  # fmt: skip
     if not quotes:
-        raise _no_price(accelerator.id, f"{term} rental price")
+        raise no_price(accelerator.id, f"{term} rental price")
     chosen = _recent(quotes, rules.recent_days)
     scope = f"quotes within {rules.recent_days} days of the newest"
     if len({q.provider for q in chosen}) < rules.least_providers:
@@ -129,7 +127,7 @@ def _recent(quotes: list[RentalQuote], days: int) -> list[RentalQuote]:
     return [q for d, q in dated if d and newest - d <= timedelta(days=days)]
 
 
-def _share(price: Price, accelerator: Accelerator) -> Price:
+def share_of(price: Price, accelerator: Accelerator) -> Price:
     """The parent's price times the part's share."""
     share = accelerator.fraction_of_parent or 1.0
     said = f"{accelerator.id} is priced at {share:.4g} of {price.accelerator}"
@@ -150,7 +148,7 @@ def purchase_price(accelerator_id: str, catalog: Catalog | None = None) -> Price
     catalog = catalog or load_catalog()
     accelerator, _ = catalog.resolve(accelerator_id)
     if accelerator.parent:
-        return _share(purchase_price(accelerator.parent, catalog), accelerator)
+        return share_of(purchase_price(accelerator.parent, catalog), accelerator)
     rules = catalog.price_assumptions
     quotes = [q for q in catalog.purchase_quotes if q.accelerator == accelerator.id and q.set_aside is None]
     if not quotes:
@@ -182,98 +180,12 @@ def _best_purchase_quotes(quotes: list[PurchaseQuote]) -> tuple[list[PurchaseQuo
 def _sibling_price(accelerator: Accelerator, catalog: Catalog) -> Price:
     sibling = catalog.price_assumptions.siblings.get(accelerator.id)
     if sibling is None or sibling.use == accelerator.id:
-        raise _no_price(accelerator.id, "purchase price")
+        raise no_price(accelerator.id, "purchase price")
     base = purchase_price(sibling.use, catalog)
     factor = "" if sibling.factor == 1 else f"{sibling.factor:g} times "
     said = f"no purchase price of {accelerator.id} was found: {factor}that of {sibling.use} ({sibling.reason})"
     said_all = (said, *base.assumptions)
     return replace(_scaled(base, sibling.factor), accelerator=accelerator.id, assumptions=said_all, derived=True)
-
-
-def derived_hourly_price(accelerator_id: str, catalog: Catalog | None = None) -> Price:
-    """What owning one accelerator costs per hour [USD], from its purchase price and the stated assumptions.
-
-    ``capital * (1/years + overhead_per_year) / 8766 h + power * PUE * electricity``, where capital is the
-    card's price times ``1 + server_share`` (a server's or rack's price already has the host in it) and power
-    is the server's maximum per accelerator times ``average_power``. Utilisation is not included: an idle hour
-    costs as much.
-    """
-    catalog = catalog or load_catalog()
-    accelerator, _ = catalog.resolve(accelerator_id)
-    if accelerator.parent:
-        return _share(derived_hourly_price(accelerator.parent, catalog), accelerator)
-    rules = catalog.price_assumptions
-    bought = purchase_price(accelerator.id, catalog)
-    share = rules.server_share.value if bought.term == "card" else 0.0
-    kilowatt, power_said = _average_kilowatt(accelerator, rules, catalog)
-    energy = kilowatt * rules.pue.value * rules.electricity_usd_per_kwh.value
-    if rules.years.value <= 0:
-        raise SizingError("must be above zero", key="price_assumptions.years")
-
-    def hourly(card: float) -> float:
-        capital = card * (1 + share)
-        return capital * (1 / rules.years.value + rules.overhead_per_year.value) / HOURS_PER_YEAR + energy
-
-    said = [
-        f"ownership cost from a purchase price of {bought.usd:,.0f} USD ({bought.rule}), not a rent: "
-        "no provider's margin is in it",
-        *bought.assumptions,
-        f"paid off over {rules.years.value:g} {rules.years.unit} ({rules.years.why})",
-        power_said,
-    ]
-    if share:
-        said.append(f"host, network and chassis add {share:g} {rules.server_share.unit}")
-    for name in ("average_power", "pue", "electricity_usd_per_kwh", "overhead_per_year"):
-        chosen = getattr(rules, name)
-        said.append(f"{name} {chosen.value:g} {chosen.unit} ({chosen.why})")
-    if bought.newest is None:
-        said.append("the purchase price has no date")
-    said.append("utilisation is not included")
-    return Price(
-        accelerator=accelerator.id, usd=hourly(bought.usd), unit="accelerator-hour", term="ownership",
-        rule="capital over its years, yearly overhead, and energy", low=hourly(bought.low),
-        high=hourly(bought.high), quotes=bought.quotes, newest=bought.newest, oldest=bought.oldest,
-        sources=bought.sources, assumptions=tuple(said), derived=True,
-    )  # fmt: skip
-
-
-def _average_kilowatt(accelerator: Accelerator, rules: PriceAssumptions, catalog: Catalog) -> tuple[float, str]:
-    """Average draw of one accelerator with its share of the host [kW], and how it was found."""
-    average = rules.average_power.value
-    stated = rules.system_power_kw.get(accelerator.id)
-    if stated is not None:
-        return stated.value * average, f"power: {stated.value:g} {stated.unit} ({stated.why})"
-    server = default_server(accelerator.id, catalog)
-    if server.max_power_kw is not None:
-        power = server.max_power_kw / server.accelerator_count
-        recalled = ", a figure that no source confirms" if "max_power_kw" in server.unsourced else ""
-        return (
-            power * average,
-            f"power: {power:.3g} kW each, {server.name} at {server.max_power_kw:g} kW{recalled}",
-        )
-    if accelerator.tdp_w is None:
-        hint = f"set tdp_w in a file of your own, or give --price {accelerator.id}=USD_PER_HOUR"
-        raise NoPriceError("its power is not known, so no price can be derived", key=accelerator.id, hint=hint)
-    power = accelerator.tdp_w / 1000 * (1 + rules.host_power_share.value)
-    recalled = ", a figure that no source confirms" if accelerator.unsourced_field("tdp_w") else ""
-    host = f"host share {rules.host_power_share.value:g}"
-    return power * average, f"power: {power:.3g} kW each, {accelerator.tdp_w:g} W{recalled}, {host}"
-
-
-def hourly_price(accelerator_id: str, term: str = "on-demand", catalog: Catalog | None = None) -> Price:
-    """The rental price where quotes exist, else the derived one; ``NoPriceError`` where neither is possible.
-
-    A derived price is a cost of ownership: it has no provider's margin, and its assumptions say so.
-    """
-    catalog = catalog or load_catalog()
-    known = catalog.known_prices.get((accelerator_id, term))
-    if known is None:
-        try:
-            known = rental_price(accelerator_id, term, catalog)
-        except NoPriceError:
-            known = derived_hourly_price(accelerator_id, catalog)
-        catalog.known_prices[accelerator_id, term] = known
-    return known
 
 
 def api_prices(catalog: Catalog | None = None) -> tuple[ApiPrice, ...]:

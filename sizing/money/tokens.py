@@ -11,89 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sizing.arrays import FloatArray, Num, as_float
-from sizing.errors import SizingError
 
-HOURS_PER_YEAR = 8760.0
-HOURS_PER_MONTH = 730.0
 MILLION = 1e6
-
-
-def annuity(rate: float, years: float) -> float:
-    """Yearly payment that repays one unit over ``years`` at discount ``rate`` (a fraction a year).
-
-    ``rate / (1 - (1 + rate)**-years)``; ``1 / years`` where the rate is zero. Raises SizingError unless years > 0 and
-    rate > -1.
-    """
-    if years <= 0 or rate <= -1:
-        raise SizingError(f"an annuity needs years > 0 and a rate > -1, not {years} and {rate}", key="money.own")
-    if rate == 0:
-        return 1.0 / years
-    return float(rate / -np.expm1(-years * np.log1p(rate)))
-
-
-@dataclass(frozen=True, slots=True)
-class OwnershipLine:
-    """One line of the yearly bill of an owned accelerator [USD per accelerator and year]."""
-
-    name: str
-    usd_per_year: float
-    formula: str
-
-
-def ownership_per_accelerator_year(
-    *,
-    server_usd: float,
-    accelerators_per_server: int,
-    network_usd_per_accelerator: float = 0.0,
-    rack_usd_per_accelerator: float = 0.0,
-    years: float = 4.0,
-    residual_fraction: float = 0.1,
-    discount_rate: float = 0.08,
-    power_w: float,
-    pue: float = 1.3,
-    electricity_usd_per_kwh: float = 0.08,
-    hosting_usd_per_kw_month: float = 120.0,
-    staff_usd_per_accelerator_year: float = 500.0,
-    maintenance_fraction: float = 0.05,
-) -> list[OwnershipLine]:
-    """The yearly cost of owning one accelerator, line by line.
-
-    power_w is the draw of one accelerator with its share of the server [W]. Capital is repaid as an annuity; what the
-    machine is still worth at the end is discounted back and taken off.
-    """
-    if accelerators_per_server < 1:
-        raise SizingError("a server has at least one accelerator", key="accelerators_per_server")
-    capex = server_usd / accelerators_per_server + network_usd_per_accelerator + rack_usd_per_accelerator
-    residual = residual_fraction * server_usd / accelerators_per_server / (1 + discount_rate) ** years
-    kw = power_w / 1000
-    return [
-        OwnershipLine(
-            "capital",
-            (capex - residual) * annuity(discount_rate, years),
-            f"({capex:,.0f} - residual {residual:,.0f} USD) as an annuity over {years:g} years at {discount_rate:.1%}",
-        ),
-        OwnershipLine(
-            "electricity",
-            kw * pue * HOURS_PER_YEAR * electricity_usd_per_kwh,
-            f"{kw:.3f} kW x PUE {pue:g} x 8,760 h x {electricity_usd_per_kwh:g} USD/kWh",
-        ),
-        OwnershipLine(
-            "hosting",
-            kw * hosting_usd_per_kw_month * 12,
-            f"{kw:.3f} kW x {hosting_usd_per_kw_month:g} USD/kW-month x 12",
-        ),
-        OwnershipLine("staff", staff_usd_per_accelerator_year, "stated per accelerator and year"),
-        OwnershipLine(
-            "maintenance",
-            maintenance_fraction * capex,
-            f"{maintenance_fraction:.1%} of {capex:,.0f} USD a year",
-        ),
-    ]
-
-
-def owned_usd_per_hour(lines: list[OwnershipLine]) -> float:
-    """USD per accelerator-hour of an owned machine, every hour of the year counted, used or not."""
-    return sum(line.usd_per_year for line in lines) / HOURS_PER_YEAR
 
 
 @dataclass(frozen=True, slots=True)
