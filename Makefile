@@ -41,11 +41,14 @@ fmt: $(VENV)/.installed  ## format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The browser tests run alone afterwards: they drive a real page and its timing, which a busy second worker disturbs.
-# What fails there is tried once more before it counts.
+# The browser tests run alone afterwards: they drive a real page, which a busy second worker slows down. Both halves run,
+# whatever the first says; what fails in the browser is tried once more before it counts.
 test: $(VENV)/.installed system lint  ## lint, types and the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser" --cov --cov-report=term:skip-covered --cov-fail-under=90
-	$(BIN)/python -m pytest -m browser || $(BIN)/python -m pytest -m browser --last-failed
+	@first=0; second=0; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser" --cov --cov-report=term:skip-covered --cov-fail-under=90 || first=$$?; \
+	$(BIN)/python -m pytest -m browser || $(BIN)/python -m pytest -m browser --last-failed || second=$$?; \
+	echo "make test: the tests ended with $$first, the browser tests with $$second"; \
+	[ $$first = 0 ] && [ $$second = 0 ]
 
 benchmarks: $(VENV)/.installed  ## all benchmarks, and the table in docs/benchmarks.md
 	$(BIN)/python benchmarks/run.py --write

@@ -383,7 +383,7 @@ def process(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[
     root = str(Path(__file__).resolve().parents[1])
     env = {**os.environ, "PYTHONPATH": root}
     return subprocess.run(
-        [sys.executable, "-m", "sizing", *argv], capture_output=True, text=True, cwd=cwd, env=env, timeout=120
+        [sys.executable, "-m", "sizing", *argv], capture_output=True, text=True, cwd=cwd, env=env, timeout=900
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 
 import numpy as np
 import pytest
@@ -64,9 +63,7 @@ def test_ascend_hosts_are_slower_than_the_stand_in() -> None:
 @pytest.mark.shared
 def test_accuracy_is_no_worse_than_recorded() -> None:
     rows = read_serving_rows(shared("measurements", "serving", "serving.csv.gz"))
-    start = time.perf_counter()
     made = predict_rows(rows)
-    assert time.perf_counter() - start < 6.0  # about 1 s alone
     assert np.isfinite(made.tpot_p50).all() and np.isfinite(made.ttft_p50).all()
     agg = np.array([row.mode == "agg" for row in rows])
     for name, recorded in serving_document()["accuracy"]["in_sample"].items():

@@ -255,7 +255,7 @@ def page(data: bytes, folder: Path) -> list[str]:
     from sizing.web.share import encode
 
     rng = random.Random(len(data))
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=900)
     app.query_params["s"] = encode(_load(data, folder)) if rng.random() < 0.8 else data.decode("utf-8", "replace")
     app.query_params["lang"] = rng.choice(("en", "zh", "xx"))
     page = rng.choice(("plan", "memory", "speed", "cost", "compare", "claim", "evidence", "catalog"))

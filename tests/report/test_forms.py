@@ -102,7 +102,7 @@ def recalculated(data, folder, changes):
         str(folder / "out"),
         str(source),
     ]
-    subprocess.run(command, check=True, capture_output=True, timeout=180)
+    subprocess.run(command, check=True, capture_output=True, timeout=900)
     sheet = openpyxl.load_workbook(folder / "out" / "in.xlsx", data_only=True)["Cost"]
     return {row[0].value: (row[1].value, row[4].value) for row in sheet.iter_rows(min_row=2)}
 
@@ -133,7 +133,7 @@ def test_html_opens_in_chromium_without_network(result, tmp_path, language):
     command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND",
                f"--user-data-dir={tmp_path}/profile", "--enable-logging=stderr", "--v=0", "--virtual-time-budget=3000",
                "--dump-dom", page.as_uri()]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.stdout.count("<svg") == 4
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert not console, console

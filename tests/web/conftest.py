@@ -32,7 +32,7 @@ def open_app() -> Callable[..., Any]:
     """``open_app(page, study=..., language=...)``: the app at a page, run once."""
 
     def start(page: str = "plan", study: Study | None = None, link: str | None = None, language: str = "") -> AppTest:
-        app = AppTest.from_file(APP, default_timeout=60)
+        app = AppTest.from_file(APP, default_timeout=900)
         if study is not None:
             link = share.encode(study)
         if link is not None:
