@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
+
+from sizing.model import access
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 # Machines that run the tests are shared: an example that waits for a core is no failure.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def _own_user() -> Iterator[None]:
+    """A page that ran in this process closed it for visitors; the next test is its own user again."""
+    yield
+    access.set_access(access.OWN_USER)

@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from sizing.errors import ConfigError, UnknownNameError
+from sizing.model import access
 from sizing.model.config import MAX_FILE_BYTES, parse_json
 
 WAIT_S = 5.0  # for an answer, and between its parts
@@ -24,6 +25,15 @@ def is_id(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and ".." not in name and "--" not in name
 
 
+def how_asked(name: str) -> str:
+    """Whether the Hub was asked for ``org/name`` with a token, in words."""
+    from huggingface_hub import get_token
+
+    if access.current().sends_token(name) and get_token():
+        return "the model's config comes from the Hub, asked with this machine's token"
+    return "the model's config comes from the Hub, asked without a token"
+
+
 def _offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
 
@@ -31,7 +41,8 @@ def _offline() -> bool:
 def fetch_json(name: str, what: str, near: str | None = None, *, needed: bool = True) -> dict[str, object] | None:
     """The JSON object in the file ``what`` of the repository ``name``; None where it is not there and not ``needed``.
 
-    Needs the extra ``hub``; honours HF_ENDPOINT, HF_HUB_OFFLINE and the client's token. ``near``: a hint on names of the
+    Needs the extra ``hub``; honours HF_ENDPOINT, HF_HUB_OFFLINE and, where ``access`` lets it
+    go out, the client's token. ``near``: a hint on names of the
     catalog for the error. Raises UnknownNameError for what does not come, ConfigError for what is no such file.
     """
     beside = f"; {near}" if near else ""
@@ -49,7 +60,7 @@ def fetch_json(name: str, what: str, near: str | None = None, *, needed: bool = 
     raw: bytes | int | str
     try:
         url = hf_hub_url(name, what, endpoint=os.environ.get("HF_ENDPOINT") or None)
-        token = get_token()
+        token = get_token() if access.current().sends_token(name) else None
         headers = {"user-agent": "llm-sizing", **({"authorization": f"Bearer {token}"} if token else {})}
         raw = _get(get_session(), url, headers)
     except ConfigError:

@@ -15,7 +15,7 @@ from typing import cast
 
 from sizing.errors import ConfigError, SizingError, unknown_name
 from sizing.files import load_yaml
-from sizing.model import hub
+from sizing.model import access, hub
 from sizing.model.architecture import Architecture
 from sizing.model.config import load_config, parse_config, read_json
 from sizing.model.gguf_file import load_gguf
@@ -119,14 +119,15 @@ def _names() -> dict[str, CatalogModel]:
     return table
 
 
-def load_model(name_or_path: str | Path, *, allow_hub: bool = True) -> Architecture:
+def load_model(name_or_path: str | Path, *, allow_hub: bool = True, allow_paths: bool | None = None) -> Architecture:
     """The Architecture of a catalog name or alias, a config.json, a model directory, or a Hub id
     (``org/name``).
 
     Names are case-insensitive, with or without the organisation; quantised variants (``-FP8``, ``-AWQ``,
     ``-W8A8`` ...) and ``-Instruct`` resolve to the entry of the same build. The Hub is asked only for
     ``org/name`` that is not in the catalog, needs the optional ``huggingface_hub``, and honours HF_ENDPOINT
-    and HF_HUB_OFFLINE.
+    and HF_HUB_OFFLINE. ``allow_paths``: whether the name may be a path at all; None: what the process may
+    open (``sizing.model.access``), which for a page is no path.
 
     Raises ConfigError for a bad file and UnknownNameError, with the nearest names, otherwise.
     """
@@ -136,6 +137,24 @@ def load_model(name_or_path: str | Path, *, allow_hub: bool = True) -> Architect
     exact = _names().get(name.strip().lower())
     if exact is not None:
         return _load_entry(exact)
+    paths = access.current().paths if allow_paths is None else allow_paths
+    if paths:
+        from_path = _load_path(name)
+        if from_path is not None:
+            return from_path
+    found = find_in_catalog(name)
+    if found is not None:
+        return _variant(name, *found)
+    if allow_hub and hub.is_id(name):
+        return _load_from_hub(name)
+    hint = "`sizing models` lists the catalog; a path of a config.json or a Hub id such as org/name will do too"
+    if not paths:
+        hint = "choose one of the catalog, give a Hub id such as org/name, or upload its config.json"
+    raise unknown_name("model", name, _known_names(), key="model", otherwise=hint)
+
+
+def _load_path(name: str) -> Architecture | None:
+    """The Architecture of what stands at a path; None where nothing does and the name is none of a file."""
     path = Path(name)
     try:
         if path.is_dir():
@@ -146,13 +165,7 @@ def load_model(name_or_path: str | Path, *, allow_hub: bool = True) -> Architect
         raise ConfigError(f"cannot be read: {error}", key=name) from None
     if name.endswith((".json", ".gguf")):
         raise ConfigError("no such file", key=name)
-    found = find_in_catalog(name)
-    if found is not None:
-        return _variant(name, *found)
-    if allow_hub and hub.is_id(name):
-        return _load_from_hub(name)
-    hint = "`sizing models` lists the catalog; a path of a config.json or a Hub id such as org/name will do too"
-    raise unknown_name("model", name, _known_names(), key="model", otherwise=hint)
+    return None
 
 
 def find_in_catalog(name: str) -> tuple[CatalogModel, str | None] | None:
@@ -286,4 +299,5 @@ def _load_from_hub(name: str) -> Architecture:
     config = hub.fetch_json(name, "config.json", known.hint)
     beside = hub.fetch_json(name, "hf_quant_config.json", known.hint, needed=False)
     assert config is not None
-    return parse_config(config, name=name, hf_quant_config=beside)
+    found = parse_config(config, name=name, hf_quant_config=beside)
+    return replace(found, notes=(*found.notes, hub.how_asked(name)))

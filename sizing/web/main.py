@@ -9,6 +9,7 @@ from types import ModuleType
 import streamlit as st
 
 from sizing.errors import SizingError
+from sizing.model import access
 from sizing.study import Study
 from sizing.web import collect, inputs, state
 from sizing.web.messages import plain, t
@@ -38,6 +39,7 @@ PAGES = (
 
 def main() -> None:
     """Draw the page. Called on every run of the script."""
+    access.serve_visitors()
     state.start()
     inputs.sidebar()
     study: Study | None = None

@@ -7,14 +7,13 @@ callback, or on the first run).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from sizing.errors import SizingError, unknown_name
+from sizing.model import hub
 from sizing.model.sources import catalog_models
 from sizing.study import Study, parse_study
 from sizing.web import share, uploads
@@ -28,7 +27,6 @@ DEFAULT: dict[str, Any] = {
     "hardware": ["h100-sxm", "a100-80gb-sxm", "ascend-910b2"],
 }
 LINK_KEY, LANGUAGE_KEY = "s", "lang"
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 USUAL_TPOT_S = 0.05
 PLAN_KEY = "shown_plan"
 CONTEXTS = (0, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144, 524_288, 1_048_576)
@@ -70,12 +68,12 @@ def write_link(study: Study) -> None:
 
 
 def check_name(name: str) -> None:
-    """Refuse a model name that would make the server read a file of its own."""
+    """Refuse a name that is neither of the catalog nor a Hub id; no path is ever looked at (``sizing.model.access``)."""
     from sizing.model.sources import find_in_catalog
 
     if find_in_catalog(name) is not None:
         return
-    if not HUB_ID.fullmatch(name.strip()) or Path(name.strip()).exists():
+    if not hub.is_id(name.strip()):
         raise unknown_name("model", name, [entry.name for entry in catalog_models()], key="model")
 
 

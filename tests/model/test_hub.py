@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sizing.errors import SizingError
-from sizing.model import hub
+from sizing.model import access, hub
 from sizing.model.quantization import QuantScheme
 from sizing.model.sources import load_model
 
@@ -103,6 +103,19 @@ def ask(kind: str, server: str, monkeypatch: pytest.MonkeyPatch, name: str = "so
     with pytest.raises(SizingError) as caught:
         load_model(name)
     return str(caught.value)
+
+
+def test_visitors_ask_without_the_token(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", f"{server}/plain")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    access.serve_visitors()
+    assert any("asked without a token" in note for note in load_model("someone/some-model").notes)
+    assert {sent for _, sent in seen} == {None}
+    seen.clear()
+    monkeypatch.setenv(access.SETTING, "someone")
+    access.serve_visitors()
+    assert any("this machine's token" in note for note in load_model("someone/some-model").notes)
+    assert {sent for _, sent in seen} == {"Bearer hf_secret"}
 
 
 def test_a_model_by_its_config(server: str, monkeypatch: pytest.MonkeyPatch) -> None:

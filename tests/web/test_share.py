@@ -105,7 +105,7 @@ def test_bad_configs_are_refused(data: bytes) -> None:
         uploads.read_config(data, "mine")
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../secret", "sizing/model", "tests/data", "C:\\x", "x\0y", "~/x", ""])
+@pytest.mark.parametrize("name", ["/etc/passwd", "../secret", "./sizing/model", "C:\\x", "x\0y", "~/x", ""])
 def test_names_never_read_files_of_the_server(name: str) -> None:
     with pytest.raises(SizingError):
         check_name(name)
