@@ -17,11 +17,14 @@ $(VENV)/.created:
 	@$(BIN)/python -m pip install -q --upgrade pip
 	@touch $@
 
-$(VENV)/.installed: pyproject.toml $(VENV)/.created
-	$(BIN)/python -m pip install -q -e '.[dev]'
+# The tested versions; CONSTRAINTS= (empty) takes the newest instead.
+CONSTRAINTS ?= constraints.txt
+
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS) $(VENV)/.created
+	$(BIN)/python -m pip install -q -e '.[dev]' $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 	@touch $@
 
-.PHONY: help install system app test lint fmt docs wheel-check benchmarks fuzz clean
+.PHONY: help install system app test lint fmt docs wheel-check benchmarks fuzz bounds constraints clean
 
 install: $(VENV)/.installed  ## create .venv with everything
 
@@ -62,6 +65,13 @@ wheel-check: $(VENV)/.installed  ## build the release, install it alone, ask it 
 
 fuzz: $(VENV)/.installed  ## half an hour of hostile input (FUZZ_ARGS="--minutes 5")
 	PYTHONPATH=. $(BIN)/python benchmarks/fuzz.py $(FUZZ_ARGS)
+
+bounds:  ## run the examples with the lowest allowed and with the newest versions of the core's dependencies
+	PYTHON=$(PYTHON) bash tools/bounds.sh
+
+constraints: $(VENV)/.installed  ## write constraints.txt anew from .venv
+	@sed -i '/^[^#]/d' constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable >> constraints.txt
 
 clean:  ## remove what make created
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache

@@ -36,7 +36,7 @@ def test_targets_and_files_exist() -> None:
     phony = set(re.search(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)[1].split())  # type: ignore[index]
     assert phony == targets
     seen = set()
-    for name in ("ci.yml", "release.yml"):
+    for name in ("ci.yml", "release.yml", "versions.yml"):
         for job in jobs(name).values():
             for step in job["steps"]:
                 for target in re.findall(r"\bmake ([a-z-]+)", step.get("run", "")):
@@ -44,7 +44,7 @@ def test_targets_and_files_exist() -> None:
                     seen.add(target)
                 for path in re.findall(r"python (tools/\S+)", step.get("run", "")):
                     assert (ROOT / path).is_file(), path
-    assert seen == {"test", "docs", "wheel-check"}
+    assert seen == {"test", "docs", "wheel-check", "bounds"}
     for target in re.findall(r"`make ([a-z-]+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
         assert target in targets, target
 
@@ -53,3 +53,19 @@ def test_only_the_job_that_publishes_may() -> None:
     found = jobs("release.yml")
     assert {name for name, job in found.items() if "id-token" in job.get("permissions", {})} == {"publish"}
     assert set(found["publish"]["needs"]) == {"build", "other-pythons"}
+
+
+def test_what_is_installed_was_tested() -> None:
+    """Every direct dependency is pinned, within its bounds."""
+    from packaging.requirements import Requirement
+
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {name.lower().replace("_", "-"): version for name, version in
+              (line.split("==") for line in lines if line and not line.startswith("#"))}  # fmt: skip
+    extras = [text for group in PROJECT["optional-dependencies"].values() for text in group]
+    for text in [*PROJECT["dependencies"], *extras]:
+        needed = Requirement(text)
+        if needed.name != PROJECT["name"]:
+            assert needed.specifier.contains(pinned[needed.name.lower().replace("_", "-")]), text
+    for name in ("Makefile", "Containerfile"):
+        assert "-c " in (ROOT / name).read_text(encoding="utf-8") and "constraints.txt" in (ROOT / name).read_text()
