@@ -13,7 +13,7 @@ from sizing.target import resolve_target
 TABLE = Path(__file__).parent / "data" / "scenarios.csv"
 SETTING = ("model", "accelerator", "weights", "tp", "pp", "dp", "ep", "input", "output", "concurrency")
 FIGURES = ("weights_gib", "kv_pool_gib", "tpot_ms", "ttft_ms", "output_tokens_per_s", "usd_per_million_output_tokens")
-TOLERANCE = 1e-3
+TOLERANCE = 1e-6
 
 Row = dict[str, str]
 
@@ -67,7 +67,7 @@ def settings() -> list[Row]:
 
 
 def figures(row: Row) -> Row:
-    """The figures of a setting, as text with six digits; the reason in the first of them where there is no answer."""
+    """The figures of a setting, as text with ten digits; the reason in the first of them where there is no answer."""
     tp, pp, dp, ep = (int(row[name]) for name in ("tp", "pp", "dp", "ep"))
     try:
         target = resolve_target(row["model"], row["accelerator"], weights=row["weights"])
@@ -85,7 +85,7 @@ def figures(row: Row) -> Row:
         found.throughput["output_tokens_per_s"].p50,
         None if found.cost is None else float(found.cost.usd_per_million_output_tokens),
     )
-    return {name: "" if value is None else f"{value:.6g}" for name, value in zip(FIGURES, values, strict=True)}
+    return {name: "" if value is None else f"{value:.10g}" for name, value in zip(FIGURES, values, strict=True)}
 
 
 def pinned() -> list[Row]:
@@ -106,5 +106,5 @@ def changes(old: Row, new: Row) -> list[str]:
                 moved.append(f"{name}: {before or 'nothing'} -> {after or 'nothing'}")
             continue
         if abs(other - one) > TOLERANCE * abs(one):
-            moved.append(f"{name}: {before} -> {after} ({other / one - 1:+.1%})" if one else f"{name}: 0 -> {after}")
+            moved.append(f"{name}: {before} -> {after} ({other / one - 1:+.2g})" if one else f"{name}: 0 -> {after}")
     return moved
