@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sizing.engine.base import GIB, Device, Engine, Load
-from sizing.engine.cache import KVFormat, cache_groups, kv_format
+from sizing.engine.cache import cache_groups
 from sizing.engine.loading import load_extras
 from sizing.engine.placement import Placement, check
 from sizing.engine.sharding import (
@@ -25,6 +25,7 @@ from sizing.engine.sharding import (
 )
 from sizing.errors import SizingError
 from sizing.model.architecture import Architecture
+from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.quantization import QuantScheme
 
 MAX_COUNT = 100_000_000  # tokens or sequences beyond this are a mistake

@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 
 from sizing.engine.base import Device, Engine
-from sizing.engine.cache import KVFormat, kv_format
 from sizing.engine.registry import get_engine
 from sizing.errors import SizingError
 from sizing.evidence.calibration import Calibration
@@ -19,6 +18,7 @@ from sizing.hardware import Accelerator, Catalog, Server, default_server, load_c
 from sizing.kernels import MachineRates, kernel_curves
 from sizing.machine import machine_rates
 from sizing.model.architecture import Architecture
+from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.sources import load_model
 from sizing.step import StepModel

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from sizing.arrays import FloatArray, as_float
 from sizing.engine.base import Device, Engine
-from sizing.engine.cache import KVFormat, kv_format
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.errors import SizingError
@@ -33,6 +32,7 @@ from sizing.kernels import MachineRates, kernel_curves
 from sizing.machine import machine_rates
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
+from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.sources import load_model
 from sizing.operations import StepShape
