@@ -150,7 +150,7 @@ def resolve_load(
         utilization = engine.default_utilization(device, placement, arch)
     return Load(
         utilization=utilization,
-        max_num_seqs=min(seqs, tokens) if engine.name.startswith("vllm") else seqs,
+        max_num_seqs=min(seqs, tokens) if engine.caps_seqs_by_tokens else seqs,
         max_num_batched_tokens=tokens,
         context=length,
         enforce_eager=enforce_eager,
@@ -269,7 +269,7 @@ def memory_terms(
 
 def memory_ledger(
     arch: Architecture,
-    usable_bytes: float,
+    usable_bytes: float | Device,
     placement: Placement,
     engine: Engine,
     scheme: QuantScheme,
@@ -286,7 +286,7 @@ def memory_ledger(
     draft_weight_bytes: float = 0.0,
     strict: bool = True,
 ) -> MemoryLedger:
-    """The ledger of one accelerator; ``usable_bytes`` is what its driver shows in all [bytes].
+    """The ledger of one accelerator; ``usable_bytes`` is what its driver shows in all [bytes], or the device.
 
     Raises PlacementError when the engine would refuse the placement and SizingError for flags out of range,
     unless ``strict`` is off (then the first broken rule is listed under ``assumptions``).
@@ -298,7 +298,7 @@ def memory_ledger(
         if strict:
             raise
         assumptions.append(f"the engine would refuse this placement: {problem}")
-    device = Device(float(usable_bytes), device_name)
+    device = usable_bytes if isinstance(usable_bytes, Device) else Device(float(usable_bytes), device_name)
     load = resolve_load(
         engine,
         device,
@@ -329,7 +329,7 @@ def memory_ledger(
     tokens = float(terms.pool_tokens)
     return MemoryLedger(
         lines=_lines(arch, placement, engine, scheme, fmt, load, stage, terms, device, draft_weight_bytes),
-        usable_bytes=float(usable_bytes),
+        usable_bytes=float(device.total_bytes),
         weights_bytes=float(terms.weights),
         activation_bytes=float(terms.activation),
         runtime_bytes=float(terms.runtime),

@@ -105,11 +105,10 @@ def _ledger(text: str, row: int, context: int | None) -> MemoryLedger:
     engine = one.study.engine
     return memory_ledger(
         one.target.arch,
-        one.target.accelerator.usable_bytes,
+        one.target.device,
         one.placement,
         one.target.engine,
         one.target.scheme,
-        device_name=one.target.accelerator.id,
         kv_dtype=one.target.kv,
         context=context or one.demand.context,
         max_num_seqs=engine.max_num_seqs,
