@@ -94,7 +94,7 @@ def transfer_seconds(target: Target, input_tokens: float, placement: Placement) 
 
     With tensor parallelism each rank sends its own heads; a latent cache is one for all, and one card sends it.
     """
-    size = float(kv_bytes(target.arch, float(input_tokens), target.kv.element_bytes))
+    size = float(kv_bytes(target.arch, float(input_tokens), target.kv))
     cards = as_float(1.0) if target.arch.is_mla else as_float(placement.tp)
     return as_float(TRANSFER_FIXED_S + size / (target.machine.node_bandwidth * cards * placement.pp))
 
@@ -262,7 +262,7 @@ def _prefill_pool(
         return NoPools("ttft_target", f"TTFT with separate pools is at best {best:.2f} s")
     capacity = as_float(places.dp) * places.pp / service
     network = NETWORK_SHARE * target.machine.node_bandwidth * as_float(places.accelerators)
-    size = float(kv_bytes(target.arch, float(load.input_tokens), target.kv.element_bytes))
+    size = float(kv_bytes(target.arch, float(load.input_tokens), target.kv))
     each = np.minimum(np.where(meets, rho, 0.0).max(axis=1) * capacity, network / max(size, 1.0))
     row, instances = _fewest(ground, each, rate)
     now = min(ground.demand.amount / instances / float(capacity[row]), float(LOADS[-1]))

@@ -287,11 +287,10 @@ def estimate(
     held = scalar(mean_held_tokens(target, input_tokens, output_tokens))
     memory = memory_ledger(
         target.arch,
-        target.accelerator.usable_bytes,
+        target.device,
         place,
         target.engine,
         target.scheme,
-        device_name=target.accelerator.id,
         kv_dtype=target.kv,
         context=context or int(np.ceil(input_tokens + output_tokens)),
         max_num_seqs=max_num_seqs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sizing.engine.base import Device
 from sizing.errors import SizingError
 from sizing.hardware import Accelerator, Server
 from sizing.kernels import MachineRates
@@ -56,3 +57,13 @@ def _cores(accelerator: Accelerator) -> int:
         if value:
             return int(value)
     return TYPICAL_CORES
+
+
+def device_of(accelerator: Accelerator) -> Device:
+    """An accelerator as engines see it: its bytes, what its driver calls it, whether it is an Ascend."""
+    return Device(accelerator.usable_bytes, accelerator.driver_name or "", is_ascend(accelerator))
+
+
+def is_ascend(accelerator: Accelerator) -> bool:
+    """Whether it is of the Ascend families."""
+    return accelerator.family.startswith("ascend")

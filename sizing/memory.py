@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sizing.engine.base import GIB, Device, Engine, Load
-from sizing.engine.cache import KVFormat, cache_groups, kv_format
+from sizing.engine.cache import cache_groups
 from sizing.engine.loading import load_extras
 from sizing.engine.placement import Placement, check
 from sizing.engine.sharding import (
@@ -25,6 +25,7 @@ from sizing.engine.sharding import (
 )
 from sizing.errors import SizingError
 from sizing.model.architecture import Architecture
+from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.quantization import QuantScheme
 
 MAX_COUNT = 100_000_000  # tokens or sequences beyond this are a mistake
@@ -149,7 +150,7 @@ def resolve_load(
         utilization = engine.default_utilization(device, placement, arch)
     return Load(
         utilization=utilization,
-        max_num_seqs=min(seqs, tokens) if engine.name.startswith("vllm") else seqs,
+        max_num_seqs=min(seqs, tokens) if engine.caps_seqs_by_tokens else seqs,
         max_num_batched_tokens=tokens,
         context=length,
         enforce_eager=enforce_eager,
@@ -268,7 +269,7 @@ def memory_terms(
 
 def memory_ledger(
     arch: Architecture,
-    usable_bytes: float,
+    usable_bytes: float | Device,
     placement: Placement,
     engine: Engine,
     scheme: QuantScheme,
@@ -285,7 +286,7 @@ def memory_ledger(
     draft_weight_bytes: float = 0.0,
     strict: bool = True,
 ) -> MemoryLedger:
-    """The ledger of one accelerator; ``usable_bytes`` is what its driver shows in all [bytes].
+    """The ledger of one accelerator; ``usable_bytes`` is what its driver shows in all [bytes], or the device.
 
     Raises PlacementError when the engine would refuse the placement and SizingError for flags out of range,
     unless ``strict`` is off (then the first broken rule is listed under ``assumptions``).
@@ -297,7 +298,7 @@ def memory_ledger(
         if strict:
             raise
         assumptions.append(f"the engine would refuse this placement: {problem}")
-    device = Device(float(usable_bytes), device_name)
+    device = usable_bytes if isinstance(usable_bytes, Device) else Device(float(usable_bytes), device_name)
     load = resolve_load(
         engine,
         device,
@@ -328,7 +329,7 @@ def memory_ledger(
     tokens = float(terms.pool_tokens)
     return MemoryLedger(
         lines=_lines(arch, placement, engine, scheme, fmt, load, stage, terms, device, draft_weight_bytes),
-        usable_bytes=float(usable_bytes),
+        usable_bytes=float(device.total_bytes),
         weights_bytes=float(terms.weights),
         activation_bytes=float(terms.activation),
         runtime_bytes=float(terms.runtime),

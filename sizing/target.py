@@ -10,15 +10,15 @@ from functools import cached_property
 from pathlib import Path
 
 from sizing.engine.base import Device, Engine
-from sizing.engine.cache import KVFormat, kv_format
 from sizing.engine.registry import get_engine
 from sizing.errors import SizingError
 from sizing.evidence.calibration import Calibration
 from sizing.evidence.serving_curves import ServingCoefficients, serving_coefficients
 from sizing.hardware import Accelerator, Catalog, Server, default_server, load_catalog
 from sizing.kernels import MachineRates, kernel_curves
-from sizing.machine import machine_rates
+from sizing.machine import device_of, is_ascend, machine_rates
 from sizing.model.architecture import Architecture
+from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.sources import load_model
 from sizing.step import StepModel
@@ -44,7 +44,7 @@ class Target:
     @cached_property
     def device(self) -> Device:
         """The accelerator as engines see it."""
-        return Device(self.accelerator.usable_bytes, self.accelerator.id)
+        return device_of(self.accelerator)
 
     @cached_property
     def machine(self) -> MachineRates:
@@ -71,7 +71,7 @@ class Target:
 
 def usual_engine(accelerator: Accelerator) -> str:
     """The engine that is meant when none is named: vLLM, on Ascend its port."""
-    return ASCEND_ENGINE if accelerator.family.startswith("ascend") else "vllm"
+    return ASCEND_ENGINE if is_ascend(accelerator) else "vllm"
 
 
 def native_scheme(arch: Architecture) -> QuantScheme:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from sizing.breakeven import list_price
 from sizing.capacity import TokenKind
 from sizing.claims.claim import Claim, Finding
-from sizing.engine.cache import kv_format
 from sizing.errors import SizingError
 from sizing.estimate import check_context
 from sizing.hardware import Catalog
@@ -15,6 +14,7 @@ from sizing.hardware.price_models import ApiPrice
 from sizing.memory import LedgerLine
 from sizing.model.architecture import Architecture
 from sizing.model.counts import kv_bytes
+from sizing.model.kv_formats import kv_format
 from sizing.model.sources import load_model
 from sizing.money.quotes import api_prices, dated
 from sizing.units import count, digits, gib, usd
@@ -182,16 +182,17 @@ def context_finding(claim: Claim, arch: Architecture, catalog: Catalog) -> Findi
     assert claim.context is not None
     tokens = claim.context
     statement = f"{arch.name} with a context of {tokens:,} tokens"
-    element = 2.0
     said: list[str] = []
-    if claim.kv_dtype:
-        element = kv_format(claim.kv_dtype).element_bytes
-    held = float(kv_bytes(arch, float(tokens), element))
+    fmt = kv_format(claim.kv_dtype or "bf16")
+    held = float(kv_bytes(arch, float(tokens), fmt))
     lines = [
         LedgerLine("native context", float(arch.native_context or 0), "tokens", "the config's positions"),
         LedgerLine("extended context", float(arch.extended_context or 0), "tokens", "with rope scaling (YaRN)"),
         LedgerLine(
-            "cache of one sequence", held, "bytes", f"{tokens:,} tokens, all layers, {element:g} bytes an element"
+            "cache of one sequence",
+            held,
+            "bytes",
+            f"{tokens:,} tokens, all layers, {fmt.element_bytes:g} bytes an element",
         ),
     ]
     if claim.accelerator:

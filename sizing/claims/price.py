@@ -159,7 +159,7 @@ def _cache_roofline(target: Target, claim: Claim, needed: float, kind: TokenKind
     if kind == "input":
         return
     context = claim.input_tokens + claim.output_tokens / 2
-    read = float(kv_bytes(target.arch, float(context), target.kv.element_bytes))
+    read = float(kv_bytes(target.arch, float(context), target.kv))
     part = claim.output_tokens / (claim.input_tokens + claim.output_tokens) if kind == "blend" else 1.0
     yield LedgerLine(
         "share of memory bandwidth for the cache", needed * part * read / target.machine.memory_bandwidth, "",

@@ -63,11 +63,10 @@ def memory(
     said = check_context(target.arch, context, "--context") if context else []
     ledger = memory_ledger(
         target.arch,
-        target.accelerator.usable_bytes,
+        target.device,
         place,
         target.engine,
         target.scheme,
-        device_name=target.accelerator.id,
         kv_dtype=target.kv,
         context=context,
         max_num_seqs=max_num_seqs,

@@ -173,7 +173,7 @@ def kv(
     as_json: Json = False,
 ) -> None:
     """Cache of one sequence, unsharded, by kind of layer."""
-    from sizing.model.counts import kv_bytes, kv_bytes_per_element, kv_report
+    from sizing.model.counts import kv_bytes, kv_report
     from sizing.model.sources import load_model
 
     if not 0 < tokens <= MAX_TOKENS:
@@ -181,8 +181,7 @@ def kv(
     arch = load_model(model)
     report = kv_report(arch, tokens, kv_dtype)
     lengths = [2**power for power in range(21)]
-    element = kv_bytes_per_element(kv_dtype)
-    growth = [{"tokens": n, "bytes": float(kv_bytes(arch, n, element))} for n in lengths]
+    growth = [{"tokens": n, "bytes": float(kv_bytes(arch, n, kv_dtype))} for n in lengths]
     if curve:
         report = {**report, "curve": growth}
     if as_json:

@@ -153,5 +153,5 @@ def check_plan(spec: DeploymentSpec) -> None:
             hint="use replicas",
         )
     check_fp8_blocks(spec)
-    if spec.kv_dtype in ("int8", "nvfp4"):
+    if spec.kv_dtype not in ("auto", "bf16", "fp16", "fp8"):
         raise SizingError("SGLang is not known to keep the cache in it", key="kv_dtype", hint="auto or fp8")

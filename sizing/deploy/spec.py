@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sizing.deploy import flags, text
 from sizing.errors import PlacementError, SizingError
+from sizing.model.kv_formats import KV_FORMATS
 
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "vllm-ascend", "mindie")
 VENDORS = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "ascend": "huawei.com/Ascend910"}
@@ -20,7 +21,7 @@ ENGINE_VENDORS = {
 WEIGHTS = (
     "bf16", "fp16", "fp8", "fp8_block", "int8_w8a8", "w8a16", "awq", "gptq", "w4a8", "nvfp4", "mxfp4", "mxfp8"
 )  # fmt: skip
-KV_DTYPES = ("auto", "bf16", "fp16", "fp8", "int8", "nvfp4")
+KV_DTYPES = ("auto", "fp16", *KV_FORMATS)
 PORTS = {"vllm": 8000, "vllm-ascend": 8000, "sglang": 30000, "tensorrt-llm": 8000, "mindie": 1025}
 
 

@@ -12,6 +12,11 @@ from sizing.deploy.text import Token
 from sizing.errors import PlacementError, SizingError
 
 IMAGES = {"nvidia": "vllm/vllm-openai:v{version}", "amd": "vllm/vllm-openai-rocm:v{version}"}
+# Caches that every version takes, and those that vLLM names from 0.33 on.
+PLAIN_KV = ("auto", "bf16", "fp16", "fp8")
+PACKED_KV = (
+    "nvfp4", "fp8_ds_mla", "nvfp4_ds_mla", "fp8_per_token_head", "int8_per_token_head", "int4_per_token_head"
+)  # fmt: skip
 RPC_PORT = 13345
 MASTER_PORT = 29501
 RAY_PORT = 6379
@@ -82,7 +87,7 @@ def arguments(spec: DeploymentSpec, role: str) -> Arguments:
         args.add("--all2all-backend", spec.all2all_backend)
     args.add_if(spec.weights in ("bf16", "fp16"), "--dtype", "bfloat16" if spec.weights == "bf16" else "float16")
     args.add_if(spec.quantize_online, "--quantization", "fp8")
-    args.add("--kv-cache-dtype", "fp8" if spec.kv_dtype == "fp8" else "auto")
+    args.add("--kv-cache-dtype", spec.kv_dtype if spec.kv_dtype in ("fp8", *PACKED_KV) else "auto")
     args.add("--max-model-len", spec.max_model_len, "--max-num-seqs", spec.max_num_seqs)
     args.add("--max-num-batched-tokens", spec.max_num_batched_tokens)
     args.add("--gpu-memory-utilization", spec.memory_utilization)
@@ -192,7 +197,7 @@ def check_plan(spec: DeploymentSpec) -> None:
     if layout.dp > 1 and layout.tp * layout.pp > spec.accelerators_per_node:
         raise PlacementError("an attention group cannot span nodes while dp > 1", rule="dp_group_spans_nodes", key="dp")
     check_fp8_blocks(spec, repaired=flags.numbers(spec.version) >= (0, 33))
-    if spec.kv_dtype in ("int8", "nvfp4"):
+    if spec.kv_dtype not in (*PLAIN_KV, *(PACKED_KV if flags.numbers(spec.version) >= (0, 33) else ())):
         raise SizingError(
             f"vLLM {spec.version} is not known to keep the cache in it", key="kv_dtype", hint="auto or fp8"
         )

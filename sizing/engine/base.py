@@ -21,6 +21,7 @@ from sizing.model.parts import Component
 from sizing.model.quantization import QuantScheme
 
 GIB = 2**30
+_ASCEND_NAME = re.compile(r"(?<![a-z0-9])(ascend(?![a-z])|910([a-d]\d?|_\d+)?(?![a-z0-9]))")
 Version = tuple[int, int, int]
 
 
@@ -36,10 +37,16 @@ def parse_version(text: str | None) -> Version | None:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What the engine asks the accelerator: total bytes that its driver shows, name, maker."""
+    """What the engine asks the accelerator.
+
+    total_bytes: what its driver shows in all [bytes].
+    name: what its driver calls it, where an engine asks for that ("" where nobody knows).
+    ascend: whether it is an Ascend part; None: by the words of the name, for rows of logs that state no more.
+    """
 
     total_bytes: Any
     name: str = ""
+    ascend: bool | None = None
 
     @property
     def total_gib(self) -> Any:
@@ -48,8 +55,12 @@ class Device:
 
     @property
     def is_ascend(self) -> bool:
-        """Whether the name is that of an Ascend part: engines decide by maker here, as they do themselves."""
-        return "ascend" in self.name.lower() or "910" in self.name
+        """Whether it is an Ascend part: engines decide by maker here, as they do themselves."""
+        return self.ascend if self.ascend is not None else _ASCEND_NAME.search(self.name.lower()) is not None
+
+    def named(self, *words: str) -> bool:
+        """Whether one of the words stands in the driver's name, as a word of its own."""
+        return not set(words).isdisjoint(re.split(r"[^a-z0-9]+", self.name.lower()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,7 @@ _SAME_KERNELS = {
 class Engine:
     """An engine at a version. Subclasses override the policy; all sizes are bytes.
 
+    caps_seqs_by_tokens: running requests are at most the tokens of a step.
     reserves_max_output: a request is admitted only when its whole prompt and longest output fit. How an engine's steps
     mix prompts and decode, and what its host costs, is fitted: ``evidence.serving_curves``.
     """
@@ -90,6 +102,7 @@ class Engine:
     kv_dtypes: tuple[str, ...] = ()
     vendors: tuple[str, ...] = ()
     reserves_max_output: bool = False
+    caps_seqs_by_tokens: bool = False
     flags: dict[str, object] = field(default_factory=dict, compare=False)
 
     @property

@@ -14,8 +14,9 @@ import numpy as np
 
 from sizing.engine.placement import Placement
 from sizing.engine.sharding import Stage, kv_heads_per_rank, stages
-from sizing.errors import unknown_name
+from sizing.model import kv_formats
 from sizing.model.architecture import Architecture
+from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.parts import Cache, CacheKind, Mixer
 
 # A hybrid manager that finds fewer than this times as many layers of one kind as of another pads the lesser
@@ -23,66 +24,10 @@ from sizing.model.parts import Cache, CacheKind, Mixer
 PAD_BELOW = 1.5
 
 
-@dataclass(frozen=True, slots=True)
-class KVFormat:
-    """How a cache entry is stored: bytes of one element, of one scale per (token, head, K or V), of an MLA
-    row.
-    """
-
-    name: str
-    element_bytes: float
-    head_scale_bytes: float = 0.0
-    mla_row_bytes: float | None = None  # a packed row of 512 latent + 64 rotary elements
-
-
-KV_FORMATS: dict[str, KVFormat] = {
-    "bf16": KVFormat("bf16", 2.0),
-    "fp8": KVFormat("fp8", 1.0),
-    "int8": KVFormat("int8", 1.0),
-    "int4": KVFormat("int4", 0.5),
-    "nvfp4": KVFormat("nvfp4", 0.5 + 1 / 16),
-    "fp8_ds_mla": KVFormat("fp8_ds_mla", 1.0, mla_row_bytes=656.0),
-    "nvfp4_ds_mla": KVFormat("nvfp4_ds_mla", 0.5 + 1 / 16, mla_row_bytes=352.0),
-    "fp8_per_token_head": KVFormat("fp8_per_token_head", 1.0, head_scale_bytes=4.0),
-    "int8_per_token_head": KVFormat("int8_per_token_head", 1.0, head_scale_bytes=4.0),
-    "int4_per_token_head": KVFormat("int4_per_token_head", 0.5, head_scale_bytes=4.0),
-    "fp32": KVFormat("fp32", 4.0),
-}
-KV_ALIASES: dict[str, str] = {
-    "auto": "bf16",
-    "bfloat16": "bf16",
-    "float16": "bf16",
-    "fp16": "bf16",
-    "half": "bf16",
-    "fp8_e4m3": "fp8",
-    "fp8_e5m2": "fp8",
-    "fp8_inc": "fp8",
-    "fp4": "nvfp4",
-    "float32": "fp32",
-}
-
-
-def kv_format(name: str | KVFormat) -> KVFormat:
-    """The KV dtype of this name (``"auto"`` is 16 bits); raises UnknownNameError for others."""
-    if isinstance(name, KVFormat):
-        return name
-    key = name.strip().lower().replace("-", "_")
-    key = KV_ALIASES.get(key, key)
-    if key not in KV_FORMATS:
-        raise unknown_name("KV cache dtype", name, [*KV_FORMATS, *KV_ALIASES], key="--kv-dtype")
-    return KV_FORMATS[key]
-
-
 def token_bytes(cache: Cache, fmt: KVFormat, tp: Any) -> Any:
     """Bytes that one token adds to one layer's cache on one rank, index keys included [bytes]."""
-    if cache.kind in (CacheKind.FULL, CacheKind.SLIDING) and cache.kv_heads:
-        heads = kv_heads_per_rank(cache.kv_heads, tp)
-        per_head = cache.elements_per_token / cache.kv_heads * fmt.element_bytes + 2 * fmt.head_scale_bytes
-        return heads * per_head + cache.indexer_bytes_per_token
-    elements = cache.elements_per_token
-    if cache.kind is CacheKind.MLA and fmt.mla_row_bytes is not None:
-        return fmt.mla_row_bytes * elements / 576 + cache.indexer_bytes_per_token + 0 * np.asarray(tp)
-    return elements * fmt.element_bytes + cache.indexer_bytes_per_token + 0 * np.asarray(tp)
+    heads = kv_heads_per_rank(cache.kv_heads, tp) if cache.kv_heads else None
+    return kv_formats.token_bytes(cache, fmt, heads) + cache.indexer_bytes_per_token + 0 * np.asarray(tp)
 
 
 def state_bytes(cache: Cache, tp: Any, speculative_tokens: int = 0) -> Any:

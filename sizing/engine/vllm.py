@@ -40,6 +40,7 @@ class Vllm(Engine):
     name: str = "vllm"
     layout: Layout = VLLM_LAYOUT
     uneven_experts: bool = True
+    caps_seqs_by_tokens: bool = True
     weight_dtypes: tuple[str, ...] = (
         "bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int8_wo", "int4_awq", "int4_gptq",
         "w4a8", "mxfp4", "nvfp4",
@@ -55,9 +56,11 @@ class Vllm(Engine):
         return 0.92 if self.at_least(0, 21) else 0.90
 
     def _large(self, device: Device) -> bool:
-        """The class of H100, H200, MI300X: at least 70 GiB, and neither an A100 nor a GB10."""
-        name = device.name.lower()
-        return float(np.max(device.total_gib)) >= 70 and not any(part in name for part in ("a100", "a800", "gb10"))
+        """The class of H100, H200, MI300X: at least 70 GiB, and neither an A100 nor a GB10.
+
+        vLLM asks the driver's name for these two (``EngineArgs``, 0.33); an A800 is large by it.
+        """
+        return float(np.max(device.total_gib)) >= 70 and not device.named("a100", "gb10")
 
     def default_batched_tokens(self, device: Device, context: int) -> int:
         """16384 from 160 GiB on (since 0.28), 8192 from 70 GiB on, 2048 below; V0: 512 to 2048 [tokens]."""

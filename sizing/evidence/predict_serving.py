@@ -29,7 +29,7 @@ from sizing.evidence.serving_curves import mixes_prefill, serving_coefficients, 
 from sizing.evidence.weight_labels import Weights
 from sizing.hardware import load_catalog
 from sizing.kernels import MachineRates, kernel_curves
-from sizing.machine import machine_rates
+from sizing.machine import device_of, machine_rates
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.quantization import QuantScheme
@@ -111,13 +111,13 @@ def _architecture(model: str) -> Architecture:
 
 
 @lru_cache(maxsize=64)
-def _machine(system: str) -> tuple[MachineRates, float]:
-    """Rates of a machine in its usual server, and the bytes that one accelerator shows."""
+def _machine(system: str) -> tuple[MachineRates, Device]:
+    """Rates of a machine in its usual server, and the accelerator as engines see it."""
     catalog = load_catalog()
     accelerator, _ = catalog.resolve(system)
     servers = [s for s in catalog.servers.values() if s.accelerator == accelerator.id or accelerator.id in s.also_fits]
     server = next((s for s in servers if s.default), servers[0] if servers else None)
-    return machine_rates(accelerator, server), float(accelerator.usable_bytes)
+    return machine_rates(accelerator, server), device_of(accelerator)
 
 
 @lru_cache(maxsize=256)
@@ -205,7 +205,8 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
     """Time all rows of one group and append them to ``found`` and ``parts``."""
     model_name, engine_name, version, system, weights = key
     arch = _architecture(model_name)
-    machine, usable = _machine(system)
+    machine, device = _machine(system)
+    usable = float(device.total_bytes)
     quant = _scheme(weights, arch.native_quantization)
     try:
         engine = get_engine(engine_name, version)
@@ -227,7 +228,6 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
     if not cases:
         return
     model = StepModel(arch, quant, machine, kernel_curves(machine.family), kv_bytes=1.0 if kv_name == "fp8" else 2.0)
-    device = Device(usable, system)
     decode_at, prefill_at = _stack(cases, "decode"), _stack(cases, "prefill")
     inputs, outputs = _array(cases, "input_tokens"), _array(cases, "output_tokens")
     apart = _array(cases, "disaggregated") > 0

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sizing.arrays import FloatArray, as_float
-from sizing.engine.base import Device, Engine
-from sizing.engine.cache import KVFormat, kv_format
+from sizing.engine.base import Engine
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.errors import SizingError
@@ -30,9 +29,10 @@ from sizing.evidence.weight_labels import Weights
 from sizing.files import load_yaml
 from sizing.hardware import Accelerator, default_server, load_accelerator
 from sizing.kernels import MachineRates, kernel_curves
-from sizing.machine import machine_rates
+from sizing.machine import device_of, machine_rates
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
+from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.sources import load_model
 from sizing.operations import StepShape
@@ -304,7 +304,7 @@ class CaseBook:
         seqs, tokens, fraction = (options.get(k) for k in ("max_num_seqs", "max_num_batched_tokens", "memory_fraction"))
         tokens = tokens or options.get("chunked_prefill_size")
         key = (engine.name, engine.version, subject, placement, seqs, tokens, fraction)
-        device = Device(s.accelerator.usable_bytes, s.accelerator.id)
+        device = device_of(s.accelerator)
         context = int(min(s.arch.max_position_embeddings or 8192, 32768))
         if key not in self._pools:
             load = resolve_load(

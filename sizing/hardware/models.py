@@ -101,7 +101,10 @@ class Family(Entry):
 
 
 class Accelerator(Entry):
-    """One accelerator as a buyer or an engine sees it."""
+    """One accelerator as a buyer or an engine sees it.
+
+    driver_name: what its driver calls it; stated where an engine's defaults ask for it.
+    """
 
     id: Id
     name: Text
@@ -110,6 +113,7 @@ class Accelerator(Entry):
     architecture: Text
     release: Text | None = None
     usual: bool = False
+    driver_name: Text | None = None
     parent: Id | None = None
     fraction_of_parent: Fraction | None = None
     aliases: tuple[Text, ...] = ()

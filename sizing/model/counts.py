@@ -7,33 +7,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sizing.errors import SizingError, unknown_name
+from sizing.errors import SizingError
 from sizing.model.architecture import BF16_BYTES, Architecture, LayerGroup
+from sizing.model.kv_formats import KVFormat, kv_format, token_bytes
 from sizing.model.parts import Cache, CacheKind
-
-KV_BYTES: dict[str, float] = {
-    "bf16": 2.0,
-    "bfloat16": 2.0,
-    "fp16": 2.0,
-    "float16": 2.0,
-    "auto": 2.0,
-    "fp8": 1.0,
-    "fp8_e4m3": 1.0,
-    "fp8_e5m2": 1.0,
-    "int8": 1.0,
-    "fp32": 4.0,
-    "float32": 4.0,
-    "fp4": 0.5,
-    "int4": 0.5,
-}
-
-
-def kv_bytes_per_element(kv_dtype: str) -> float:
-    """Bytes of one cached element of this dtype, without scales [bytes]."""
-    key = kv_dtype.strip().lower().replace("-", "_")
-    if key not in KV_BYTES:
-        raise unknown_name("KV dtype", kv_dtype, KV_BYTES, key="--kv-dtype")
-    return KV_BYTES[key]
 
 
 def params_report(arch: Architecture) -> dict[str, object]:
@@ -49,18 +26,18 @@ def params_report(arch: Architecture) -> dict[str, object]:
     }
 
 
-def cache_bytes_per_token(cache: Cache, kv_bytes: float) -> float:
+def cache_bytes_per_token(cache: Cache, fmt: KVFormat) -> float:
     """What one more token adds to one layer for ever: 0 for windows and states [bytes/token]."""
     if cache.kind is CacheKind.SLIDING:
         return 0.0
-    return cache.elements_per_token * kv_bytes + cache.indexer_bytes_per_token
+    return float(token_bytes(cache, fmt)) + cache.indexer_bytes_per_token
 
 
-def window_bytes_per_token(cache: Cache, kv_bytes: float) -> float:
+def window_bytes_per_token(cache: Cache, fmt: KVFormat) -> float:
     """What one token adds to one layer until the window is full [bytes/token]."""
     if cache.kind is CacheKind.SLIDING:
-        return cache.elements_per_token * kv_bytes
-    return cache.local_elements_per_token * kv_bytes
+        return float(token_bytes(cache, fmt))
+    return cache.local_elements_per_token * fmt.element_bytes
 
 
 def state_bytes(cache: Cache, *, fp32: bool = False) -> float:
@@ -72,29 +49,28 @@ def state_bytes(cache: Cache, *, fp32: bool = False) -> float:
 
 
 def kv_bytes(
-    arch: Architecture, tokens: NDArray[np.float64] | float, kv_bytes_per_element: float
+    arch: Architecture, tokens: NDArray[np.float64] | float, kv_dtype: str | KVFormat | float = "bf16"
 ) -> NDArray[np.float64] | float:
     """Cache of one sequence of ``tokens``, all layers, unsharded and without block rounding [bytes].
 
     sum over layers of ``growth * tokens + window * min(tokens, window) + state``; broadcasts over arrays of
-    tokens.
+    tokens. ``kv_dtype``: a name or format of ``kv_formats``, or plain bytes of an element. Raises UnknownNameError.
     """
+    fmt = KVFormat("", kv_dtype) if isinstance(kv_dtype, int | float) else kv_format(kv_dtype)
     total: NDArray[np.float64] | float = 0.0
     for group in arch.groups:
-        total = total + group.count * _group_bytes(group, tokens, kv_bytes_per_element)
+        total = total + group.count * _group_bytes(group, tokens, fmt)
     return total
 
 
-def _group_bytes(
-    group: LayerGroup, tokens: NDArray[np.float64] | float, kv_bytes_per_element: float
-) -> NDArray[np.float64] | float:
+def _group_bytes(group: LayerGroup, tokens: NDArray[np.float64] | float, fmt: KVFormat) -> NDArray[np.float64] | float:
     cache = group.mixer.cache
-    grown = cache_bytes_per_token(cache, kv_bytes_per_element) * tokens
+    grown = cache_bytes_per_token(cache, fmt) * tokens
     window = cache.window if cache.kind is CacheKind.SLIDING else cache.local_window
     held: NDArray[np.float64] | float = 0.0
     if window is not None:
         seen = np.minimum(tokens, window) if isinstance(tokens, np.ndarray) else min(tokens, window)
-        held = window_bytes_per_token(cache, kv_bytes_per_element) * seen
+        held = window_bytes_per_token(cache, fmt) * seen
     return grown + held + state_bytes(cache)
 
 
@@ -107,14 +83,14 @@ def kv_report(arch: Architecture, tokens: int, kv_dtype: str = "bf16") -> dict[s
     """
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
         raise SizingError(f"must be a whole number of tokens, not {tokens!r}", key="--tokens")
-    element = kv_bytes_per_element(kv_dtype)
+    fmt = kv_format(kv_dtype)
     full = sliding = state = fp32 = index = 0.0
     windows: set[int] = set()
     layers: list[dict[str, object]] = []
     for group in arch.groups:
         cache = group.mixer.cache
-        grown = cache_bytes_per_token(cache, element)
-        held = window_bytes_per_token(cache, element)
+        grown = cache_bytes_per_token(cache, fmt)
+        held = window_bytes_per_token(cache, fmt)
         if cache.kind is CacheKind.COMPRESSED:
             full += group.count * grown
         else:
@@ -135,14 +111,14 @@ def kv_report(arch: Architecture, tokens: int, kv_dtype: str = "bf16") -> dict[s
                 "window": window,
                 "window_bytes_per_token": _whole(held),
                 "state_bytes": _whole(state_bytes(cache)),
-                "bytes": _whole(group.count * float(_group_bytes(group, float(tokens), element))),
+                "bytes": _whole(group.count * float(_group_bytes(group, float(tokens), fmt))),
             }
         )
     report: dict[str, object] = {
         "model": arch.name,
         "tokens": tokens,
         "kv_dtype": kv_dtype,
-        "bytes": _whole(float(kv_bytes(arch, float(tokens), element))),
+        "bytes": _whole(float(kv_bytes(arch, float(tokens), fmt))),
         "bytes_per_token_full_attention": _whole(full),
         "bytes_per_token_sliding_window": _whole(sliding),
         "sliding_window": max(windows) if windows else None,

@@ -6,14 +6,14 @@ import numpy as np
 
 from sizing.arrays import as_float
 from sizing.breakeven import BreakEven
-from sizing.model.counts import kv_bytes, kv_bytes_per_element
+from sizing.model.counts import kv_bytes
 from sizing.money.tokens import MILLION, token_cost
 from sizing.report.context import Context, possible_factors
 from sizing.report.model import Chart, Mark, Series
 from sizing.units import GIB
 
 PARTS = ("weights", "activation", "runtime", "graphs", "kv_pool")
-KV_FORMATS = ("bf16", "fp8")
+CHARTED_KV = ("bf16", "fp8")
 LONGEST_SHOWN = 131_072
 API_LINES = 3
 
@@ -50,10 +50,10 @@ def kv_chart(ctx: Context) -> Chart:
     longest = max(LONGEST_SHOWN, ctx.arch.extended_context)
     tokens = np.unique(np.concatenate([[0.0], np.linspace(0, longest, 33), [float(ctx.arch.native_context)]]))
     tokens = tokens[tokens <= longest]
-    names = list(dict.fromkeys([ctx.best.kv_dtype if ctx.best else "bf16", *KV_FORMATS]))
+    names = list(dict.fromkeys([ctx.best.kv_dtype if ctx.best else "bf16", *CHARTED_KV]))
     series = []
     for name in names:
-        size = as_float(kv_bytes(ctx.arch, tokens, kv_bytes_per_element(name))) / GIB
+        size = as_float(kv_bytes(ctx.arch, tokens, name)) / GIB
         series.append(Series(key=name, name=name, x=_plain(tokens), y=_plain(size)))
     marks = []
     if ctx.best is not None:

@@ -6,10 +6,10 @@ from typing import cast
 
 import numpy as np
 
-from sizing.model.counts import kv_bytes, kv_bytes_per_element
+from sizing.model.counts import kv_bytes
 from sizing.model.quantization import QuantScheme
 from sizing.report.blocks import column, facts, table
-from sizing.report.charts import KV_FORMATS, kv_chart
+from sizing.report.charts import CHARTED_KV, kv_chart
 from sizing.report.context import Context
 from sizing.report.model import Block, Cell, Section, Table, Text
 from sizing.units import GIB, count
@@ -154,11 +154,11 @@ def _components(ctx: Context) -> Table:
 
 def _kv_table(ctx: Context) -> Table:
     m, arch = ctx.m, ctx.arch
-    names = list(dict.fromkeys([ctx.best.kv_dtype if ctx.best else "bf16", *KV_FORMATS]))
+    names = list(dict.fromkeys([ctx.best.kv_dtype if ctx.best else "bf16", *CHARTED_KV]))
     lengths = [n for n in (1024, 4096, 8192, 16384, 32768, 65536, 131072) if n <= max(131072, arch.extended_context)]
     rows = []
     for tokens in lengths:
-        sizes = [float(kv_bytes(arch, float(tokens), kv_bytes_per_element(name))) / GIB for name in names]
+        sizes = [float(kv_bytes(arch, float(tokens), name)) / GIB for name in names]
         rows.append((tokens, *sizes))
     columns = [column(m, "context", "number", "tokens")]
     columns += [column(m, "per_sequence", "number", "gib", title=f"{m('col.per_sequence')}, {n}") for n in names]

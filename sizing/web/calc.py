@@ -20,7 +20,7 @@ from sizing.estimate import Estimate, batching_of, estimate, mean_held_tokens, r
 from sizing.hardware import Catalog
 from sizing.load_curve import LoadCurve, batch_grid, load_curve
 from sizing.memory import MemoryLedger, memory_ledger
-from sizing.model.counts import kv_bytes, kv_bytes_per_element
+from sizing.model.counts import kv_bytes
 from sizing.model.quantization import SCHEMES
 from sizing.planner import plan, study_model
 from sizing.rank_simulation import simulate_rank
@@ -105,11 +105,10 @@ def _ledger(text: str, row: int, context: int | None) -> MemoryLedger:
     engine = one.study.engine
     return memory_ledger(
         one.target.arch,
-        one.target.accelerator.usable_bytes,
+        one.target.device,
         one.placement,
         one.target.engine,
         one.target.scheme,
-        device_name=one.target.accelerator.id,
         kv_dtype=one.target.kv,
         context=context or one.demand.context,
         max_num_seqs=engine.max_num_seqs,
@@ -214,7 +213,7 @@ def first_token_of(study: Study, row: int, lengths: tuple[float, ...], batch: fl
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _cache_growth(text: str, row: int, tokens: tuple[float, ...]) -> FloatArray:
     one = _replica(text, row)
-    return np.asarray(kv_bytes(one.target.arch, np.asarray(tokens), kv_bytes_per_element(one.target.kv.name)))
+    return np.asarray(kv_bytes(one.target.arch, np.asarray(tokens), one.target.kv))
 
 
 def cache_growth_of(study: Study, row: int, tokens: tuple[float, ...]) -> FloatArray:

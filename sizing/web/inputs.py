@@ -8,6 +8,7 @@ import streamlit as st
 
 from sizing.errors import SizingError
 from sizing.hardware.price_models import Price
+from sizing.model.kv_formats import KV_FORMATS
 from sizing.model.quantization import SCHEMES
 from sizing.model.sources import CatalogModel, catalog_models, load_model
 from sizing.money.prices import hourly_price
@@ -18,7 +19,6 @@ from sizing.web import show as ui
 from sizing.web.messages import LANGUAGES, t
 from sizing.workload import PRESETS
 
-KV_DTYPES = ("bf16", "fp8", "int8")
 TERMS = ("on-demand", "reserved", "spot", "serverless")
 
 
@@ -101,7 +101,7 @@ def _model() -> None:
         fields.several(
             t("input.kv_dtype"),
             "kv_dtype",
-            sorted({*KV_DTYPES, *st.session_state["kv_dtype"]}),
+            sorted({*KV_FORMATS, *st.session_state["kv_dtype"]}),
             placeholder=t("input.usual"),
         )
         contexts = sorted({*state.CONTEXTS, st.session_state["context"]})

@@ -12,14 +12,16 @@ from sizing.engine.cache import (
     block_plan,
     cache_bytes_per_token_per_rank,
     cache_groups,
-    kv_format,
     sequence_bytes,
 )
 from sizing.engine.placement import Placement
 from sizing.engine.sharding import stages
 from sizing.errors import SizingError
 from sizing.model.architecture import Architecture
+from sizing.model.counts import kv_bytes, kv_report
+from sizing.model.kv_formats import KV_ALIASES, KV_FORMATS, kv_format
 from sizing.model.parts import CacheKind
+from sizing.model.sources import load_model
 
 GIB = 2**30
 
@@ -45,6 +47,29 @@ def test_drafting_layer_adds_its_cache(deepseek_v3: Architecture) -> None:
 def test_unknown_dtype() -> None:
     with pytest.raises(SizingError, match="KV cache dtype"):
         kv_format("fp7")
+
+
+def test_unknown_dtype_lists_the_known_ones() -> None:
+    with pytest.raises(SizingError, match=r"--kv-dtype.*one of bf16.*nvfp4.*fp8_per_token_head.*fp4"):
+        kv_format("q4")
+
+
+def test_fp4_has_a_scale_for_16_values(deepseek_v3: Architecture) -> None:
+    """61 x 576 x 0.5625 = 19,764 bytes a token."""
+    assert kv_bytes(deepseek_v3, 1.0, "fp4") == 61 * 576 * (0.5 + 1 / 16) == 19764
+    assert kv_bytes(deepseek_v3, 1.0, "fp8_ds_mla") == 61 * 656
+
+
+@pytest.mark.parametrize("name", [*KV_FORMATS, *KV_ALIASES])
+@pytest.mark.parametrize(
+    "model", ["DeepSeek-V3", "DeepSeek-V3.2", "Qwen3-32B", "gpt-oss-20b", "Qwen3-Next-80B-A3B-Instruct"]
+)
+def test_one_sequence_and_one_rank_hold_the_same(model: str, name: str) -> None:
+    """What a token adds to a sequence, unsharded, is what it adds to the only rank."""
+    arch = load_model(model)
+    held = float(cache_bytes_per_token_per_rank(arch, Placement(), name))
+    report = kv_report(arch, 1, name)
+    assert report["bytes"] - report["state_bytes_per_sequence"] == pytest.approx(held)  # type: ignore[operator]
 
 
 def test_gemma3_12b_blocks() -> None:

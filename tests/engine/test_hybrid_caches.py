@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sizing.engine.cache import cache_groups, kv_format, sequence_bytes
+from sizing.engine.cache import cache_groups, sequence_bytes
 from sizing.engine.placement import Placement
 from sizing.engine.sharding import stages
 from sizing.model.counts import kv_bytes, kv_report
+from sizing.model.kv_formats import kv_format
 from sizing.model.parts import CacheKind
 from sizing.model.sources import load_model
 
