@@ -14,8 +14,8 @@ import numpy as np
 from sizing.arrays import FloatArray, as_float
 from sizing.engine.placement import Placement
 from sizing.errors import SizingError
-from sizing.load_curve import LoadCurve, batch_grid, load_curve
 from sizing.placements import Space
+from sizing.serving import LoadCurve, batch_grid, load_curve
 from sizing.study import EngineChoice
 from sizing.survey import Demand, Ground, survey
 from sizing.target import Target

@@ -20,10 +20,10 @@ import numpy as np
 
 from sizing.arrays import FloatArray, as_float
 from sizing.engine.placement import Placement
-from sizing.load_curve import EXPONENTIAL_95, Z95, FineGrid, batch_grid
 from sizing.model.counts import kv_bytes
 from sizing.operations import StepShape
 from sizing.placements import Space
+from sizing.serving import EXPONENTIAL_95, Z95, FineGrid, batch_grid, prompt_room, split_prompt
 from sizing.study import EngineChoice
 from sizing.survey import Demand, Ground, survey
 from sizing.target import Target
@@ -237,11 +237,11 @@ def _prefill_pool(
     """The prefill pool of the fewest accelerators within the TTFT targets, and the transfer's time [s]."""
     target, load, places = ground.target, ground.load, ground.flat
     new = max(float(np.asarray(load.input_tokens) - load.cached_tokens), 1.0)
-    budget = max(float(ground.batching.token_budget), 256.0)
+    budget = float(prompt_room(ground.batching.token_budget, 0.0))
     prompts = max(1.0, np.floor(budget / new))
-    chunks = np.ceil(new / budget)
-    past = float(load.cached_tokens) + (new - new / chunks) / 2
-    alone = chunks * target.step.seconds(StepShape(prefill_tokens=new / chunks, prefill_past=past), places)
+    chunks, each_tokens = (float(part) for part in split_prompt(new, budget))
+    past = float(load.cached_tokens) + (new - each_tokens) / 2
+    alone = chunks * target.step.seconds(StepShape(prefill_tokens=each_tokens, prefill_past=past), places)
     batch = alone
     if prompts > 1:
         shape = StepShape(prefill_tokens=new * prompts, prefill_seqs=prompts, prefill_past=past)

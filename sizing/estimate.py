@@ -23,7 +23,7 @@ from sizing.money.prices import hourly_price
 from sizing.money.quotes import dated, is_stale
 from sizing.money.tokens import TokenCost, token_cost
 from sizing.operations import StepShape
-from sizing.serving import Batching, Load, SteadyState, steady_state
+from sizing.serving import Batching, Load, SteadyState, held_tokens, steady_state
 from sizing.step import TimedOperation
 from sizing.target import Target, resolve_target
 
@@ -219,8 +219,7 @@ def resolve_price(
 
 def mean_held_tokens(target: Target, input_tokens: Any, output_tokens: Any) -> FloatArray:
     """Cache tokens that a running request holds on average: prompt and half its output, or all where reserved."""
-    held = 1.0 if target.engine.reserves_max_output else 0.5
-    return as_float(input_tokens) + as_float(output_tokens) * held
+    return held_tokens(input_tokens, output_tokens, reserves=target.engine.reserves_max_output)
 
 
 def batching_of(target: Target, token_budget: float) -> Batching:

@@ -17,10 +17,9 @@ import numpy as np
 from sizing.arrays import FloatArray
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
-from sizing.load_curve import LoadCurve, batch_grid, curve_of, load_curve, phase_times, refined
 from sizing.memory import MemoryTerms
 from sizing.placements import legal_placements
-from sizing.serving import Batching, Load
+from sizing.serving import Batching, Load, LoadCurve, batch_grid, curve_of, load_curve, phase_times, refined
 from sizing.study import Study
 from sizing.survey import Demand, Ground, acceptance_length, space_of, survey
 from sizing.target import Target

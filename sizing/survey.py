@@ -12,10 +12,9 @@ from sizing.arrays import FloatArray, as_float
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
 from sizing.estimate import batching_of, mean_held_tokens
-from sizing.load_curve import LoadCurve
 from sizing.memory import MemoryTerms, memory_terms, resolve_load
 from sizing.placements import Space, as_arrays, legal_placements
-from sizing.serving import Batching, Load
+from sizing.serving import Batching, Load, LoadCurve
 from sizing.study import EngineChoice, Study
 from sizing.target import Target
 from sizing.workload import BatchArrival, ConcurrencyArrival, UsersArrival, Workload

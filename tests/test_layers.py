@@ -20,7 +20,7 @@ LAYERS = (
     ("operation_times",),
     ("step",),
     ("serving",),
-    ("load_curve", "evidence"),
+    ("evidence",),
     ("target",),
     ("estimate",),
     ("survey",),

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sizing import search
-from sizing.load_curve import batch_grid, load_curve, phase_times, refined
 from sizing.placements import Space, enumerate_placements
 from sizing.planner import plan
+from sizing.serving import batch_grid, load_curve, phase_times, refined
 from sizing.study import EngineChoice, parse_study
 from sizing.survey import Demand, survey
 from sizing.target import resolve_target

@@ -35,7 +35,17 @@ from sizing.model.architecture import Architecture
 from sizing.model.quantization import QuantScheme
 from sizing.model.quantization import scheme as scheme_named
 from sizing.operations import StepShape
-from sizing.serving import Batching, Chunks, Load, StepTimes, chunk_shape, closed_response, mixed_prefill, settle
+from sizing.serving import (
+    Batching,
+    Chunks,
+    Load,
+    StepTimes,
+    chunk_shape,
+    closed_response,
+    held_tokens,
+    mixed_prefill,
+    settle,
+)
 from sizing.step import Overheads, PassParts, StepModel
 
 COLUMNS = (
@@ -233,8 +243,7 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
     apart = _array(cases, "disaggregated") > 0
     flags = resolve_load(engine, device, arch, cases[0].decode)
     terms = memory_terms(arch, device, decode_at, engine, quant, flags, kv_dtype=kv_name)
-    # Engines that reserve the longest output hold isl + osl a request; the others what it has grown to.
-    held = inputs + outputs * (1.0 if engine.reserves_max_output else 0.5)
+    held = held_tokens(inputs, outputs, reserves=engine.reserves_max_output)
     limit = as_float(terms.pool_tokens) / held
     # A pool within the errors of the memory model (its weights, its fraction) says nothing about the limit.
     vague = as_float(terms.pool) < VAGUE_POOL * usable

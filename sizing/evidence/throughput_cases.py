@@ -36,6 +36,7 @@ from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.sources import load_model
 from sizing.operations import StepShape
+from sizing.serving import prompt_room, split_prompt
 from sizing.step import StepModel, mixer_norms, recurrent_layers
 
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -362,8 +363,7 @@ def build_tables(book: CaseBook) -> Tables:
             decode[g, here] = step.get(name, 0.0)
             if name != "attention":
                 tokens[g, here] = pure.get(name, 0.0)
-        chunks = np.ceil(given / budget)
-        each = given / chunks
+        chunks, each = split_prompt(given, prompt_room(budget, 0.0))
         together = np.maximum(np.floor(budget / given), 1.0)
         seqs = np.concatenate([np.ones_like(together), together], axis=1)
         shape = StepShape(prefill_tokens=each * seqs, prefill_seqs=seqs, prefill_past=(given - each) / 2)

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from sizing.arrays import FloatArray
 from sizing.evidence.throughput_cases import BATCHES, TOKENS, Candidate, Tables
+from sizing.serving import held_tokens, prompt_room
 
 KIND_CODES = {"offline": 0, "closed": 1, "single": 2, "static": 3, "open": 4}
-_SMALLEST_CHUNK = 256.0
 _TAIL_BATCH = 0.25  # mean batch of the tail, as a share of the full one
 
 
@@ -197,7 +197,7 @@ def answer(
     gain = 1.0 + q.drafts * np.where(np.isnan(q.accept), timer.of("acceptance", rows), q.accept)
     steps = np.maximum(wanted - 1.0, 0.0) / gain
 
-    held = given * (1.0 - 0.5 * q.cached) + wanted * np.where(q.reserves, 1.0, 0.6)
+    held = held_tokens(given * (1.0 - 0.5 * q.cached), wanted, reserves=q.reserves)
     pool = column("pool_tokens") + (1.0 - timer.of("reserve", rows)) * column("spare_tokens")
     possible = np.minimum(column("limit"), pool / held) * timer.of("occupancy", rows)
     possible = np.maximum(possible, 1.0)
@@ -209,8 +209,8 @@ def answer(
     batch = np.where(static, asked, np.minimum(ceiling, asked))
 
     def piece_of(b: FloatArray) -> FloatArray:
-        whole = np.where(static, np.minimum(b * given, TOKENS[-1]), view.budget - np.where(q.mixed, b / view.pp, 0.0))
-        many = np.maximum(whole, _SMALLEST_CHUNK)
+        whole = np.minimum(b * given, TOKENS[-1])  # a static batch reads all its prompts at once
+        many = np.where(static, whole, prompt_room(view.budget, np.where(q.mixed, b / view.pp, 0.0)))
         # few requests, or few at a time: no more prompt tokens at once than there are
         return np.maximum(np.minimum(many, np.maximum(b, 1.0) * given), 1.0)
 

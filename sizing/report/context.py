@@ -14,7 +14,6 @@ from sizing.engine.placement import Placement
 from sizing.errors import SizingError
 from sizing.estimate import Estimate, estimate
 from sizing.hardware import Catalog, load_catalog
-from sizing.load_curve import LoadCurve, batch_grid, load_curve
 from sizing.materials import BillOfMaterials, bill_of_materials
 from sizing.model.architecture import Architecture
 from sizing.model.quantization import SCHEMES
@@ -23,6 +22,7 @@ from sizing.money.quotes import AnyPrice, is_stale
 from sizing.planner import study_model
 from sizing.report.text import Messages
 from sizing.result import Plan, Result
+from sizing.serving import LoadCurve, batch_grid, load_curve
 from sizing.study import Study
 from sizing.survey import Demand, acceptance_length, space_of, survey
 from sizing.target import Target, resolve_target

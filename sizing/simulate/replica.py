@@ -22,6 +22,7 @@ from heapq import heappop, heappush
 import numpy as np
 import numpy.typing as npt
 
+from sizing.serving import prompt_room
 from sizing.simulate.config import SchedulerConfig
 from sizing.simulate.steptimes import InterpolatedStepTimes
 
@@ -115,6 +116,7 @@ def run_replica(
     admit_time, first, finish = table.admitted, table.first, table.finish
     mixed = config.scheduling == "mixed"
     max_seqs, max_tokens = config.max_num_seqs, config.max_num_batched_tokens
+    least = int(prompt_room(max_tokens, max_tokens))
     capacity = float(config.cache_tokens)
     share = config.reserve_output_share
     optimistic = share < 1.0
@@ -193,7 +195,7 @@ def run_replica(
             tokens = 0
             weight = 0.0
             if partial >= 0 or (waiting and admitted < max_seqs and not preempted):
-                room = max_tokens - running if mixed else max_tokens
+                room = max(max_tokens - running, least) if mixed else max_tokens
                 if partial >= 0 and room > 0:
                     if partial_left > room:  # the whole budget, perhaps for several steps
                         count = (partial_left - 1) // room

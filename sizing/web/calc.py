@@ -18,7 +18,6 @@ from sizing.engine.placement import Placement
 from sizing.errors import SizingError
 from sizing.estimate import Estimate, batching_of, estimate, mean_held_tokens, running_limit
 from sizing.hardware import Catalog
-from sizing.load_curve import LoadCurve, batch_grid, load_curve
 from sizing.memory import MemoryLedger, memory_ledger
 from sizing.model.counts import kv_bytes
 from sizing.model.quantization import SCHEMES
@@ -26,7 +25,7 @@ from sizing.planner import plan, study_model
 from sizing.rank_simulation import simulate_rank
 from sizing.result import Plan, Result
 from sizing.search import Demand, acceptance_length
-from sizing.serving import Load
+from sizing.serving import Load, LoadCurve, batch_grid, load_curve
 from sizing.simulate.result import Metric
 from sizing.study import Study, parse_study
 from sizing.target import Target, resolve_target

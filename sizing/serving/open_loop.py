@@ -7,21 +7,20 @@ prefill time ``m`` of a prompt and O output tokens, the rate that keeps B sequen
 
 A token then takes ``h / (1 - rho)`` (mixed steps stretch decode; prefill first interrupts it). A prompt waits for the
 prompts before it (Pollaczek-Khinchine, ``r m^2 (1 + c^2) / (2 (1 - rho))``) and for the step in progress; the wait's
-95th percentile is that of an exponential of the same mean. ``sizing.queueing`` has the full distributions; this is the
-part that a search evaluates for every candidate. All arrays; the last axis is the load.
+95th percentile is that of an exponential of the same mean. All arrays; the last axis is the load.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from sizing.arrays import FloatArray, as_float
 from sizing.engine.placement import Placement
 from sizing.operations import StepShape
-from sizing.serving import Batching, Load, prefill_times
+from sizing.serving.grids import FineGrid
+from sizing.serving.terms import Batching, Load, prefill_times
 from sizing.step import StepModel
 
 Z95 = 1.645  # 95th percentile of a standard normal
@@ -46,13 +45,6 @@ class LoadCurve:
     def end_to_end_s(self, output_tokens: float) -> FloatArray:
         """Mean time of a whole request."""
         return self.ttft_s + self.tpot_s * max(output_tokens - 1.0, 0.0)
-
-
-def batch_grid(limit: Any, points: int, least: float = 0.25) -> FloatArray:
-    """``points`` batch sizes from ``least`` to ``limit`` in equal ratios, on a new last axis."""
-    top = np.maximum(as_float(limit), least * 1.01)[..., None]
-    share = np.linspace(0.0, 1.0, points)
-    return np.asarray(least * (top / least) ** share, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,32 +130,6 @@ def load_curve(
     """
     times = phase_times(step, placement, load, batching, batch)
     return curve_of(times, placement, load, batching, batch, input_scv=input_scv)
-
-
-@dataclass(frozen=True, slots=True)
-class FineGrid:
-    """``factor`` points an interval between the nodes of a batch grid (last axis), in equal ratios, nodes included.
-
-    Step times are smooth in the batch, and a table costs a look-up where the step model costs a microsecond a point.
-    """
-
-    points: FloatArray
-    weight: FloatArray
-
-    @classmethod
-    def between(cls, nodes: FloatArray, factor: int) -> FineGrid:
-        """The grid of ``factor * (nodes - 1) + 1`` points."""
-        low, high = nodes[..., :-1, None], nodes[..., 1:, None]
-        points = low * (high / low) ** (np.arange(factor) / factor)
-        weight = (points - low) / np.maximum(high - low, 1e-300)
-        flat = points.reshape(*nodes.shape[:-1], -1)
-        return cls(np.concatenate([flat, nodes[..., -1:]], axis=-1), weight)
-
-    def spread(self, table: FloatArray) -> FloatArray:
-        """Values at the nodes as values at the points, linear in the batch."""
-        left = table[..., :-1, None]
-        inner = left + (table[..., 1:, None] - left) * self.weight
-        return np.concatenate([inner.reshape(*table.shape[:-1], -1), table[..., -1:]], axis=-1)
 
 
 def refined(times: PhaseTimes, batch: FloatArray, factor: int) -> tuple[PhaseTimes, FloatArray]:

@@ -5,8 +5,7 @@ import pytest
 
 from sizing.engine.placement import Placement
 from sizing.estimate import batching_of
-from sizing.load_curve import batch_grid, load_curve
-from sizing.serving import Load
+from sizing.serving import Load, batch_grid, load_curve
 from sizing.target import resolve_target
 
 

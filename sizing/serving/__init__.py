@@ -1,0 +1,61 @@
+"""One algebra of waiting, two arrival processes: from step times to TTFT, TPOT and requests/s.
+
+``terms`` has what both share (chunks of prompts, what a prompt adds to a step), ``closed_loop`` a fixed number of requests
+in flight, ``open_loop`` requests that arrive at random, over a grid of loads (``grids``).
+"""
+
+from sizing.serving.closed_loop import SteadyState, closed_response, settle, steady_state
+from sizing.serving.grids import FineGrid, batch_grid
+from sizing.serving.open_loop import (
+    EXPONENTIAL_95,
+    Z95,
+    LoadCurve,
+    PhaseTimes,
+    curve_of,
+    load_curve,
+    phase_times,
+    refined,
+)
+from sizing.serving.terms import (
+    MIN_CHUNK,
+    Batching,
+    Chunks,
+    Load,
+    PrefillTimes,
+    StepTimes,
+    chunk_shape,
+    held_tokens,
+    mixed_prefill,
+    prefill_times,
+    prompt_room,
+    split_prompt,
+)
+
+__all__ = [
+    "EXPONENTIAL_95",
+    "MIN_CHUNK",
+    "Z95",
+    "Batching",
+    "Chunks",
+    "FineGrid",
+    "Load",
+    "LoadCurve",
+    "PhaseTimes",
+    "PrefillTimes",
+    "SteadyState",
+    "StepTimes",
+    "batch_grid",
+    "chunk_shape",
+    "closed_response",
+    "curve_of",
+    "held_tokens",
+    "load_curve",
+    "mixed_prefill",
+    "phase_times",
+    "prefill_times",
+    "prompt_room",
+    "refined",
+    "settle",
+    "split_prompt",
+    "steady_state",
+]
