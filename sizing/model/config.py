@@ -17,6 +17,9 @@ from sizing.model.keys import Keys, describe
 from sizing.model.quantization import BF16, QuantScheme, from_quantization_config
 
 WITH_HEAD = ("LMHeadModel", "DoubleHeadsModel", "ChatModel", "ChatGLMModel")  # "Models" that do have a head
+PLAIN_DTYPES = {
+    "bfloat16": "bfloat16", "float16": "float16", "half": "float16", "float32": "float32", "float": "float32",
+}  # fmt: skip
 MAX_FILE_BYTES = 4 * 2**20
 MAX_DEPTH = 32
 MAX_KEYS = 200_000
@@ -113,7 +116,13 @@ def parse_config(
         quant = text.data.get("quantization_config")
     if quant is not None and not isinstance(quant, Mapping):
         raise top.error("quantization_config", f"must be an object, not {describe(quant)}")
-    native = _native_quantization(quant, hf_quant_config, body, text)
+    if not quant and isinstance(config.get("quantization"), Mapping):
+        quant = config["quantization"]  # MLX writes it under this name alone
+    native, problem = _native_quantization(quant or None, hf_quant_config, body, text)
+    dtype = _dtype(top, text)
+    if native is None and problem is None and dtype not in (None, *PLAIN_DTYPES):
+        problem = f"torch_dtype {describe(dtype)} and no quantization_config"
+        body.notes.append(f"the checkpoint's format is not understood, give the weight format: {problem}")
     if native is not None and only_text:
         native = replace(native, vision=BF16)
     return Architecture(
@@ -135,7 +144,9 @@ def parse_config(
         hypothetical=hypothetical,
         notes=tuple(body.notes),
         native_quantization=native,
-        torch_dtype=_dtype(top, text),
+        quantization_problem=problem,
+        torch_dtype=PLAIN_DTYPES.get(dtype or "", "bfloat16"),
+        dtype_stated=dtype is not None,
         rope_scaling_factor=factor,
         original_max_position_embeddings=original,
         layer_order=order,
@@ -145,8 +156,8 @@ def parse_config(
 
 def _native_quantization(
     quant: Mapping[str, object] | None, beside: Mapping[str, object] | None, body: Body, text: Keys
-) -> QuantScheme | None:
-    """The config's own scheme. One that is not understood leaves the counts as they are, and a note."""
+) -> tuple[QuantScheme | None, str | None]:
+    """The config's own scheme, or what of it is not understood: the counts stand, sizes need a named format."""
     where: dict[str, set[int]] = {}
     for index, layer in enumerate(body.layers):
         for linear in (*layer.mixer.linears, *layer.feed_forward.linears):
@@ -156,12 +167,13 @@ def _native_quantization(
     layers = {name: frozenset(indexes) for name, indexes in where.items()}
     expert_dtype = text.data.get("expert_dtype")
     try:
-        return from_quantization_config(
+        found = from_quantization_config(
             quant, beside, layers=layers, expert_dtype=expert_dtype if isinstance(expert_dtype, str) else None
         )
+        return found, None
     except ConfigError as error:
         body.notes.append(f"the checkpoint's quantisation is not understood, give the weight format: {error}")
-        return None
+        return None, str(error)
 
 
 def _bodies(top: Keys, model_type: str) -> tuple[Body, Keys, VisionTower | None]:
@@ -279,10 +291,11 @@ def _rope(text: Keys) -> tuple[float, int | None]:
     return value, scaling.optional_integer("original_max_position_embeddings")
 
 
-def _dtype(top: Keys, text: Keys) -> str:
+def _dtype(top: Keys, text: Keys) -> str | None:
+    """The dtype that the config states, without "torch.", None without one."""
     for keys in (top, text):
         for key in ("torch_dtype", "dtype"):
             value = keys.data.get(key)
-            if isinstance(value, str):
-                return value
-    return "bfloat16"
+            if isinstance(value, str) and value != "auto":
+                return value.removeprefix("torch.")
+    return None
