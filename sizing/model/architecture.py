@@ -172,8 +172,8 @@ class Architecture:
 
     @property
     def active_without_embeddings(self) -> int:
-        """``active`` less the input embedding and the head."""
-        return self.active - self.embedding - self.lm_head
+        """``active`` less the input embedding and the head (a classifier's own head too)."""
+        return self.active - self.embedding - self.components()[Component.LM_HEAD.value]
 
     @property
     def mtp(self) -> int:

@@ -13,10 +13,10 @@ from sizing.files import check_values, read_text
 from sizing.model.architecture import Architecture, VisionTower
 from sizing.model.body import Body, group_layers
 from sizing.model.families.registry import BUILDERS, OUTER, TEXT_KEYS, Outer
+from sizing.model.heads import read_head
 from sizing.model.keys import Keys, describe
 from sizing.model.quantization import BF16, QuantScheme, from_quantization_config
 
-WITH_HEAD = ("LMHeadModel", "DoubleHeadsModel", "ChatModel", "ChatGLMModel")  # "Models" that do have a head
 PLAIN_DTYPES = {
     "bfloat16": "bfloat16", "float16": "float16", "half": "float16", "float32": "float32", "float": "float32",
 }  # fmt: skip
@@ -108,6 +108,7 @@ def parse_config(
     body, text, tower = _bodies(top, model_type)
     groups, order = group_layers(body.layers)
     mtp_groups, _ = group_layers(body.mtp_layers, "mtp/")
+    keeps, head = read_head(config, body.hidden_size)
     context = _context(top, text, max_position_embeddings)
     factor, original = _rope(text)
     quant = config.get("quantization_config")
@@ -134,8 +135,8 @@ def parse_config(
         groups=groups,
         tie_word_embeddings=_tied(top, text, body.tie_default, OUTER.get(model_type)),
         extra_vectors=body.final_vectors,
-        extra_linears=body.extra_linears,
-        has_lm_head=body.has_lm_head and not _headless(config),
+        extra_linears=(*body.extra_linears, *head),
+        has_lm_head=body.has_lm_head and keeps,
         lm_head_bias=body.lm_head_bias,
         embedding_params=body.embedding_params,
         vision=tower,
@@ -247,15 +248,6 @@ def _tied(top: Keys, text: Keys, default: bool, outer: Outer | None) -> bool:
         text = top
     inner = text.boolean("tie_word_embeddings", default=default)
     return top.boolean("tie_word_embeddings", default=inner)
-
-
-def _headless(config: Mapping[str, object]) -> bool:
-    """Embedding models name an architecture without a head ("Qwen3Model")."""
-    architectures = config.get("architectures")
-    if not isinstance(architectures, list) or not architectures:
-        return False
-    first = architectures[0]
-    return isinstance(first, str) and first.endswith("Model") and not first.endswith(WITH_HEAD)
 
 
 def _context(top: Keys, text: Keys, given: int | None) -> int:
