@@ -32,6 +32,7 @@ KERNEL_FORMATS: dict[str, str] = {
     "fp8": "fp8",
     "fp8_channel": "fp8",
     "fp8_block": "fp8_block",
+    "mxfp8": "fp8",
     "int8": "int8",
     "int8_wo": "int8_wo",
     "int4_awq": "int4_wo",

@@ -75,10 +75,19 @@ def usual_engine(accelerator: Accelerator) -> str:
 
 
 def native_scheme(arch: Architecture) -> QuantScheme:
-    """The format that the model's own checkpoint states; 16 bits where it states none."""
+    """The format that the model's own checkpoint states; 16 bits where it states none.
+
+    Raises SizingError, naming ``--weights``, for a checkpoint whose format was not understood.
+    """
     own = arch.native_quantization
     if isinstance(own, QuantScheme):
         return own
+    if arch.quantization_problem is not None:
+        raise SizingError(
+            f"the format of {arch.name} is not understood ({arch.quantization_problem}): give the weight format",
+            key="--weights",
+            hint="such as int4_gptq, nf4, fp8 or bf16, or its bits per weight with the scales, such as 4.5",
+        )
     return scheme("fp16" if arch.torch_dtype == "float16" else "bf16")
 
 
@@ -98,7 +107,7 @@ def choose_weights(arch: Architecture, accelerator: Accelerator, weights: str | 
         return chosen, []
     own = native_scheme(arch)
     if runs(accelerator, own) is not None:
-        return own, [f"weights {own.name}: the checkpoint's own format"]
+        return own, [_native_said(arch, own)]
     for stand_in in ("int8", "bf16"):
         chosen = scheme(stand_in)
         if (stand_in == "bf16" or own.experts.bits <= 8) and runs(accelerator, chosen) is not None:
@@ -109,14 +118,26 @@ def choose_weights(arch: Architecture, accelerator: Accelerator, weights: str | 
     raise SizingError(f"{accelerator.name} runs neither {own.name} nor 16-bit weights", key="--weights")
 
 
+def _native_said(arch: Architecture, own: QuantScheme) -> str:
+    """Where the format comes from that nobody named."""
+    if arch.native_quantization is None and arch.torch_dtype == "float32":
+        return (
+            f"weights {own.name}: the checkpoint is stored in float32, which engines cast to 16 bits when no dtype is "
+            "named; --weights float32 sizes it as stored"
+        )
+    if arch.native_quantization is None and not arch.dtype_stated:
+        return f"weights {own.name}: assumed, the config states neither a dtype nor a quantisation"
+    return f"weights {own.name}: the checkpoint's own format"
+
+
 def runs(accelerator: Accelerator, chosen: QuantScheme) -> str | None:
     """How the accelerator runs a scheme's formats ("native", "weight-only"), None where it does not."""
     how = "native"
-    for fmt in {chosen.linear.name, chosen.experts.name}:
-        if fmt.startswith("bits"):
+    for kind in {chosen.linear.kind, chosen.experts.kind}:
+        if kind is None:
             how = "weight-only"
             continue
-        support = accelerator.weight_support(fmt)
+        support = accelerator.weight_support(kind)
         if support.how is None:
             return None
         if support.how == "weight-only":
@@ -126,13 +147,13 @@ def runs(accelerator: Accelerator, chosen: QuantScheme) -> str | None:
 
 def check_weights(accelerator: Accelerator, chosen: QuantScheme) -> None:
     """Raise SizingError where the accelerator does not run a scheme, with the reason."""
-    for fmt in sorted({chosen.linear.name, chosen.experts.name}):
-        if fmt.startswith("bits"):
+    for fmt in dict.fromkeys((chosen.linear, chosen.experts)):
+        if fmt.kind is None:
             continue
-        support = accelerator.weight_support(fmt)
+        support = accelerator.weight_support(fmt.kind)
         if support.how is None:
             raise SizingError(
-                f"{accelerator.name} does not run {fmt} weights: {support.reason}",
+                f"{accelerator.name} does not run {fmt.name} weights: {support.reason}",
                 key="--weights",
                 hint="take one of " + ", ".join(sorted(k for k, v in accelerator.weights.items() if v.how)),
             )
@@ -145,6 +166,8 @@ def choose_kv(chosen: QuantScheme, kv_dtype: str | None) -> tuple[KVFormat, list
     stated = chosen.kv_cache_dtype
     if stated:
         return kv_format(stated), [f"KV cache {stated}: stated by the checkpoint"]
+    if chosen.linear.bits == 32:
+        return kv_format("fp32"), ["KV cache fp32: engines keep it in the dtype of float32 weights"]
     return kv_format("bf16"), ["KV cache bf16: the engine's default"]
 
 

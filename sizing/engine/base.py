@@ -79,7 +79,9 @@ class Load:
 #: Formats of checkpoints that engines run with the kernels of a format that they list.
 _SAME_KERNELS = {
     "int4": "int4_gptq", "fp8_wo": "fp8", "fp8_block_wo": "fp8_block", "nvfp4_wo": "nvfp4", "w4a8_nvfp4": "nvfp4",
-    "w4a8_mxfp4": "mxfp4",
+    "w4a8_mxfp4": "mxfp4", "int2_gptq": "int4_gptq", "int3_gptq": "int4_gptq", "int8_gptq": "int4_gptq",
+    "int8_awq": "int4_awq", "bnb_nf4": "bnb", "bnb_nf4_dq": "bnb", "bnb_fp4": "bnb", "bnb_fp4_dq": "bnb",
+    "bnb_int8": "bnb", "torchao_int4": "torchao", "torchao_int8": "torchao",
 }  # fmt: skip
 
 

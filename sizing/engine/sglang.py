@@ -36,7 +36,7 @@ class Sglang(Engine):
     block_tokens: int = 1
     weight_dtypes: tuple[str, ...] = (
         "bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int4_awq", "int4_gptq", "w4a8",
-        "mxfp4", "nvfp4",
+        "mxfp4", "nvfp4", "fp32", "mxfp8", "bnb", "torchao",
     )  # fmt: skip
     kv_dtypes: tuple[str, ...] = ("bf16", "fp8", "nvfp4")
     vendors: tuple[str, ...] = ("nvidia", "amd", "huawei", "intel", "google", "cpu")

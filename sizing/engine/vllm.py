@@ -43,7 +43,7 @@ class Vllm(Engine):
     caps_seqs_by_tokens: bool = True
     weight_dtypes: tuple[str, ...] = (
         "bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int8_wo", "int4_awq", "int4_gptq",
-        "w4a8", "mxfp4", "nvfp4",
+        "w4a8", "mxfp4", "nvfp4", "fp32", "mxfp8", "bnb", "torchao",
     )  # fmt: skip
     kv_dtypes: tuple[str, ...] = (
         "bf16", "fp8", "fp8_ds_mla", "nvfp4", "nvfp4_ds_mla", "fp8_per_token_head", "int8_per_token_head",

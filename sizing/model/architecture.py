@@ -97,7 +97,9 @@ class Architecture:
     hypothetical: bool = False
     notes: tuple[str, ...] = ()
     native_quantization: object | None = None  # a quantization.QuantScheme when the config states one
+    quantization_problem: str | None = None  # what of the checkpoint's format was not understood
     torch_dtype: str = "bfloat16"
+    dtype_stated: bool = True  # False: torch_dtype is assumed, the config states none
     rope_scaling_factor: float = 1.0
     original_max_position_embeddings: int | None = None
     dialect: dict[str, object] = field(default_factory=dict, compare=False)
@@ -170,8 +172,8 @@ class Architecture:
 
     @property
     def active_without_embeddings(self) -> int:
-        """``active`` less the input embedding and the head."""
-        return self.active - self.embedding - self.lm_head
+        """``active`` less the input embedding and the head (a classifier's own head too)."""
+        return self.active - self.embedding - self.components()[Component.LM_HEAD.value]
 
     @property
     def mtp(self) -> int:

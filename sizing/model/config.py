@@ -13,10 +13,13 @@ from sizing.files import check_values, read_text
 from sizing.model.architecture import Architecture, VisionTower
 from sizing.model.body import Body, group_layers
 from sizing.model.families.registry import BUILDERS, OUTER, TEXT_KEYS, Outer
+from sizing.model.heads import read_head
 from sizing.model.keys import Keys, describe
 from sizing.model.quantization import BF16, QuantScheme, from_quantization_config
 
-WITH_HEAD = ("LMHeadModel", "DoubleHeadsModel", "ChatModel", "ChatGLMModel")  # "Models" that do have a head
+PLAIN_DTYPES = {
+    "bfloat16": "bfloat16", "float16": "float16", "half": "float16", "float32": "float32", "float": "float32",
+}  # fmt: skip
 MAX_FILE_BYTES = 4 * 2**20
 MAX_DEPTH = 32
 MAX_KEYS = 200_000
@@ -105,6 +108,7 @@ def parse_config(
     body, text, tower = _bodies(top, model_type)
     groups, order = group_layers(body.layers)
     mtp_groups, _ = group_layers(body.mtp_layers, "mtp/")
+    keeps, head = read_head(config, body.hidden_size)
     context = _context(top, text, max_position_embeddings)
     factor, original = _rope(text)
     quant = config.get("quantization_config")
@@ -113,7 +117,13 @@ def parse_config(
         quant = text.data.get("quantization_config")
     if quant is not None and not isinstance(quant, Mapping):
         raise top.error("quantization_config", f"must be an object, not {describe(quant)}")
-    native = _native_quantization(quant, hf_quant_config, body, text)
+    if not quant and isinstance(config.get("quantization"), Mapping):
+        quant = config["quantization"]  # MLX writes it under this name alone
+    native, problem = _native_quantization(quant or None, hf_quant_config, body, text)
+    dtype = _dtype(top, text)
+    if native is None and problem is None and dtype not in (None, *PLAIN_DTYPES):
+        problem = f"torch_dtype {describe(dtype)} and no quantization_config"
+        body.notes.append(f"the checkpoint's format is not understood, give the weight format: {problem}")
     if native is not None and only_text:
         native = replace(native, vision=BF16)
     return Architecture(
@@ -125,8 +135,8 @@ def parse_config(
         groups=groups,
         tie_word_embeddings=_tied(top, text, body.tie_default, OUTER.get(model_type)),
         extra_vectors=body.final_vectors,
-        extra_linears=body.extra_linears,
-        has_lm_head=body.has_lm_head and not _headless(config),
+        extra_linears=(*body.extra_linears, *head),
+        has_lm_head=body.has_lm_head and keeps,
         lm_head_bias=body.lm_head_bias,
         embedding_params=body.embedding_params,
         vision=tower,
@@ -135,7 +145,9 @@ def parse_config(
         hypothetical=hypothetical,
         notes=tuple(body.notes),
         native_quantization=native,
-        torch_dtype=_dtype(top, text),
+        quantization_problem=problem,
+        torch_dtype=PLAIN_DTYPES.get(dtype or "", "bfloat16"),
+        dtype_stated=dtype is not None,
         rope_scaling_factor=factor,
         original_max_position_embeddings=original,
         layer_order=order,
@@ -145,8 +157,8 @@ def parse_config(
 
 def _native_quantization(
     quant: Mapping[str, object] | None, beside: Mapping[str, object] | None, body: Body, text: Keys
-) -> QuantScheme | None:
-    """The config's own scheme. One that is not understood leaves the counts as they are, and a note."""
+) -> tuple[QuantScheme | None, str | None]:
+    """The config's own scheme, or what of it is not understood: the counts stand, sizes need a named format."""
     where: dict[str, set[int]] = {}
     for index, layer in enumerate(body.layers):
         for linear in (*layer.mixer.linears, *layer.feed_forward.linears):
@@ -156,12 +168,13 @@ def _native_quantization(
     layers = {name: frozenset(indexes) for name, indexes in where.items()}
     expert_dtype = text.data.get("expert_dtype")
     try:
-        return from_quantization_config(
+        found = from_quantization_config(
             quant, beside, layers=layers, expert_dtype=expert_dtype if isinstance(expert_dtype, str) else None
         )
+        return found, None
     except ConfigError as error:
         body.notes.append(f"the checkpoint's quantisation is not understood, give the weight format: {error}")
-        return None
+        return None, str(error)
 
 
 def _bodies(top: Keys, model_type: str) -> tuple[Body, Keys, VisionTower | None]:
@@ -237,15 +250,6 @@ def _tied(top: Keys, text: Keys, default: bool, outer: Outer | None) -> bool:
     return top.boolean("tie_word_embeddings", default=inner)
 
 
-def _headless(config: Mapping[str, object]) -> bool:
-    """Embedding models name an architecture without a head ("Qwen3Model")."""
-    architectures = config.get("architectures")
-    if not isinstance(architectures, list) or not architectures:
-        return False
-    first = architectures[0]
-    return isinstance(first, str) and first.endswith("Model") and not first.endswith(WITH_HEAD)
-
-
 def _context(top: Keys, text: Keys, given: int | None) -> int:
     names = (
         "max_position_embeddings",
@@ -279,10 +283,11 @@ def _rope(text: Keys) -> tuple[float, int | None]:
     return value, scaling.optional_integer("original_max_position_embeddings")
 
 
-def _dtype(top: Keys, text: Keys) -> str:
+def _dtype(top: Keys, text: Keys) -> str | None:
+    """The dtype that the config states, without "torch.", None without one."""
     for keys in (top, text):
         for key in ("torch_dtype", "dtype"):
             value = keys.data.get(key)
-            if isinstance(value, str):
-                return value
-    return "bfloat16"
+            if isinstance(value, str) and value != "auto":
+                return value.removeprefix("torch.")
+    return None

@@ -11,24 +11,37 @@ from dataclasses import replace
 from sizing.errors import ConfigError
 from sizing.model.keys import describe
 from sizing.model.parts import Component
-from sizing.model.quant_names import KEY, MAX_PATTERNS, MODULES, Excluded, matches
+from sizing.model.quant_methods import (
+    NVFP4_WEIGHT_ONLY,
+    OTHER_METHODS,
+    group_format,
+    grouped_format,
+    listed,
+    mlx_format,
+    pair,
+)
+from sizing.model.quant_names import KEY, MODULES, Excluded, matches
 from sizing.model.quantization import (
     BF16,
+    BNB_FP4,
+    BNB_FP4_DOUBLE,
+    BNB_INT8,
+    BNB_NF4,
+    BNB_NF4_DOUBLE,
+    EETQ,
     FP8_BLOCK,
     FP8_CHANNEL,
     FP8_TENSOR,
     INT4_AWQ,
-    INT4_GPTQ,
     INT8_CHANNEL,
     INT8_WEIGHT_ONLY,
     MXFP4,
+    MXFP8,
     NVFP4,
     W4A8,
     QuantScheme,
     WeightFormat,
 )
-
-NVFP4_WEIGHT_ONLY = replace(NVFP4, name="nvfp4_wo", compute="bf16")
 
 
 def read_quantization(
@@ -52,6 +65,8 @@ def read_quantization(
     method = config.get("quant_method")
     if method is None and "quant_algo" in config:
         method = "modelopt"
+    if method is None and "bits" in config and "group_size" in config:
+        return read_mlx(config, layers)
     if not isinstance(method, str):
         raise ConfigError(f"must be a string, not {describe(method)}", key=f"{KEY}.quant_method")
     method = method.lower().replace("_", "-")
@@ -68,6 +83,11 @@ def read_quantization(
         return QuantScheme("mxfp4", linear=BF16, experts=fmt)
     if method == "bitsandbytes":
         return _bitsandbytes(config, layers)
+    if method == "eetq":
+        return _assemble("eetq", EETQ, Excluded(config.get("modules_to_not_convert"), layers), vision=BF16)
+    if method in OTHER_METHODS:
+        fmt, skipped = OTHER_METHODS[method](config)
+        return _assemble(fmt.name, fmt, Excluded(skipped, layers), vision=BF16)
     raise ConfigError(f"{describe(method)} is not supported", key=f"{KEY}.quant_method")
 
 
@@ -129,7 +149,7 @@ def _fp8(
     elif block is None:
         fmt = FP8_TENSOR
     else:
-        rows, columns = _pair(block)
+        rows, columns = pair(block)
         fmt = replace(FP8_BLOCK, block=(rows, columns))
     dtype = config.get("expert_dtype") or expert_dtype
     experts = None
@@ -141,46 +161,70 @@ def _fp8(
     return _assemble(fmt.name, fmt, excluded, experts=experts)
 
 
-def _pair(block: object) -> tuple[int, int]:
-    if (
-        not isinstance(block, list)
-        or len(block) != 2
-        or any(isinstance(side, bool) or not isinstance(side, int) or not 1 <= side <= 2**20 for side in block)
-    ):
-        raise ConfigError(f"must be two whole numbers, not {describe(block)}", key=f"{KEY}.weight_block_size")
-    return block[0], block[1]
-
-
 def _grouped_int(config: Mapping[str, object], layers: Mapping[str, frozenset[int]], *, gptq: bool) -> QuantScheme:
-    bits = _whole(config, ("bits", "w_bit"), 4)
-    group = _whole(config, ("group_size", "q_group_size"), 128, minimum=-1)
-    base = INT4_GPTQ if gptq else INT4_AWQ
-    symmetric_without_zeros = not gptq and config.get("zero_point") is False
-    fmt = WeightFormat(
-        base.name if bits == 4 else f"int{bits}_{'gptq' if gptq else 'awq'}",
-        bits,
-        block=(1, group if group > 0 else None),
-        scale_bytes=2,
-        zero_bits=0 if symmetric_without_zeros else bits,
-    )
-    patterns = list(_listed(config.get("modules_to_not_convert")))
-    dynamic = config.get("dynamic")
-    if isinstance(dynamic, Mapping):
-        patterns.extend(f"re:{key[2:]}" for key in dynamic if isinstance(key, str) and key.startswith("-:"))
-    extra = config.get("extra_config")
-    if isinstance(extra, Mapping):
-        patterns.extend(key for key, value in extra.items() if isinstance(value, Mapping) and value.get("bits") == 16)
-    head = fmt if config.get("lm_head") is True else BF16
-    return _assemble(fmt.name, fmt, Excluded(patterns, layers), lm_head=head, vision=BF16)
+    fmt = grouped_format(config, gptq=gptq)
+    patterns = list(listed(config.get("modules_to_not_convert")))
+    rules: dict[WeightFormat, list[str]] = {}
+    for key in ("dynamic", "extra_config"):
+        entries = config.get(key)
+        if not isinstance(entries, Mapping):
+            continue
+        for name, entry in entries.items():
+            pattern = f"re:{name[2:]}" if name.startswith(("-:", "+:")) else name
+            bits = entry.get("bits") if isinstance(entry, Mapping) else None
+            if name.startswith("-:") or bits == 16:
+                patterns.append(pattern)
+            elif isinstance(entry, Mapping):
+                rules.setdefault(grouped_format({**config, **entry}, gptq=gptq), []).append(pattern)
+    formats, head = _by_module(rules, layers, fmt if config.get("lm_head") is True else BF16)
+    return _assemble(fmt.name, fmt, Excluded(patterns, layers), formats=formats, lm_head=head, vision=BF16)
+
+
+def _by_module(
+    rules: Mapping[WeightFormat, list[str]], layers: Mapping[str, frozenset[int]], head: WeightFormat
+) -> tuple[dict[str, WeightFormat], WeightFormat]:
+    """The formats of matrices that rules of their own name, and the head's."""
+    formats: dict[str, WeightFormat] = {}
+    for fmt, modules in rules.items():
+        inside = Excluded(modules, layers)
+        formats.update({matrix: fmt for matrix in inside.names if inside.matrix(matrix)})
+        if inside.top("lm_head", "language_model.lm_head"):
+            head = fmt
+    return formats, head
+
+
+def read_mlx(config: Mapping[str, object], layers: Mapping[str, frozenset[int]]) -> QuantScheme:
+    """MLX's ``quantization``: one format for all matrices, head and embedding, and entries by module path."""
+    fmt = mlx_format(config)
+    rules: dict[WeightFormat, list[str]] = {}
+    left: list[str] = []
+    for name, entry in config.items():
+        if entry is False:
+            left.append(name)
+        elif isinstance(entry, Mapping):
+            rules.setdefault(mlx_format({**config, **entry}), []).append(name)
+    excluded = Excluded(left, layers)
+    formats, head = _by_module(rules, layers, BF16 if excluded.top("lm_head", "language_model.lm_head") else fmt)
+    embedding = BF16 if excluded.top("model.embed_tokens") else fmt
+    for other, modules in rules.items():
+        if Excluded(modules, layers).top("model.embed_tokens"):
+            embedding = other
+    experts = formats.pop("experts", fmt)
+    made = _assemble(fmt.name, fmt, excluded, experts=experts, formats=formats, lm_head=head, vision=BF16)
+    return replace(made, other=embedding)
 
 
 def _bitsandbytes(config: Mapping[str, object], layers: Mapping[str, frozenset[int]]) -> QuantScheme:
     excluded = Excluded(config.get("llm_int8_skip_modules"), layers)
     if config.get("load_in_4bit") is True:
         double = config.get("bnb_4bit_use_double_quant") is True
-        fmt = WeightFormat("bnb4", 4, block=(1, 64), scale_bytes=1.015625 if double else 4)
+        kind = config.get("bnb_4bit_quant_type", "fp4")
+        known = {"nf4": (BNB_NF4, BNB_NF4_DOUBLE), "fp4": (BNB_FP4, BNB_FP4_DOUBLE)}
+        if kind not in known:
+            raise ConfigError(f"{describe(kind)} is not supported", key=f"{KEY}.bnb_4bit_quant_type")
+        fmt = known[str(kind)][double]
     elif config.get("load_in_8bit") is True:
-        fmt = replace(INT8_WEIGHT_ONLY, name="bnb8", scale_bytes=4)
+        fmt = BNB_INT8
     else:
         raise ConfigError("states neither load_in_4bit nor load_in_8bit", key=KEY)
     return _assemble(fmt.name, fmt, excluded)
@@ -199,8 +243,8 @@ def _compressed_tensors(config: Mapping[str, object], layers: Mapping[str, froze
     for name, group in groups.items():
         if not isinstance(group, Mapping):
             raise ConfigError(f"must be an object, not {describe(group)}", key=f"{KEY}.config_groups.{name}")
-        fmt = _group_format(group, f"{KEY}.config_groups.{name}")
-        targets = _listed(group.get("targets")) or ["Linear"]
+        fmt = group_format(group, f"{KEY}.config_groups.{name}")
+        targets = listed(group.get("targets")) or ["Linear"]
         if "Linear" in targets:
             main = fmt
             continue
@@ -212,41 +256,11 @@ def _compressed_tensors(config: Mapping[str, object], layers: Mapping[str, froze
         main = experts or next(iter(formats.values()), None)
         if main is None:
             raise ConfigError("no group's targets are known", key=f"{KEY}.config_groups")
-    head = main if not excluded.top("lm_head", "language_model.lm_head") and main.bits == 16 else BF16
+    every = any("Linear" in listed(group.get("targets")) for group in groups.values() if isinstance(group, Mapping))
+    head = main if every and not excluded.top("lm_head", "language_model.lm_head") else BF16
     scheme = config.get("kv_cache_scheme")
     kv = "fp8" if isinstance(scheme, Mapping) and scheme.get("num_bits") == 8 else None
     return _assemble(main.name, main, excluded, experts=experts, formats=formats, lm_head=head, kv=kv)
-
-
-def _group_format(group: Mapping[str, object], key: str) -> WeightFormat:
-    weights = group.get("weights")
-    if not isinstance(weights, Mapping):
-        raise ConfigError("required key is missing", key=f"{key}.weights")
-    bits = _whole(weights, ("num_bits",), 8)
-    kind = weights.get("type", "int")
-    strategy = weights.get("strategy")
-    size = _whole(weights, ("group_size",), 0, minimum=-1)
-    inputs = group.get("input_activations")
-    activations = inputs if isinstance(inputs, Mapping) else None
-    structure = weights.get("block_structure")
-    if kind == "float" and bits == 8:
-        base = FP8_CHANNEL if strategy == "channel" else FP8_TENSOR
-        if strategy == "block" or isinstance(structure, list):
-            base = replace(FP8_BLOCK, block=_pair(structure))
-        return base if activations is not None else replace(base, name="fp8_wo", compute="bf16")
-    if kind == "float" and bits == 4:
-        if size == 32:
-            return MXFP4 if activations is None else replace(MXFP4, compute="fp4")
-        return NVFP4 if activations is not None else NVFP4_WEIGHT_ONLY
-    if kind == "int" and bits == 8:
-        return INT8_CHANNEL if activations is not None else INT8_WEIGHT_ONLY
-    if kind == "int" and bits == 4:
-        zero = 0 if weights.get("symmetric", True) else 4
-        block = (1, size if size > 0 else None)
-        if activations is not None:
-            return replace(W4A8, block=block, zero_bits=zero)
-        return WeightFormat("int4", 4, block=block, scale_bytes=2, zero_bits=zero)
-    raise ConfigError(f"weights of {bits} bits of type {describe(kind)} are not supported", key=key)
 
 
 # ---- ModelOpt ----
@@ -268,6 +282,7 @@ _ALGORITHMS: dict[str, WeightFormat] = {
     "INT8_SQ": INT8_CHANNEL,
     "W8A8_SQ_PER_CHANNEL": INT8_CHANNEL,
     "W8A16": INT8_WEIGHT_ONLY,
+    "MXFP8": MXFP8,
 }
 
 
@@ -278,20 +293,20 @@ def _algorithm(name: object) -> WeightFormat:
 
 
 def _modelopt(config: Mapping[str, object], layers: Mapping[str, frozenset[int]]) -> QuantScheme:
-    patterns = [*_listed(config.get("exclude_modules")), *_listed(config.get("ignore"))]
+    patterns = [*listed(config.get("exclude_modules")), *listed(config.get("ignore"))]
     excluded = Excluded(patterns, layers)
     algorithm = config.get("quant_algo")
     cache = config.get("kv_cache_quant_algo") or config.get("kv_cache_scheme")
     fp8_cache = (isinstance(cache, str) and "FP8" in cache.upper()) or (
         isinstance(cache, Mapping) and cache.get("num_bits") == 8
     )
-    kv = "fp8" if fp8_cache else None
-    listed = config.get("quantized_layers")
-    if not isinstance(listed, Mapping):
+    kv = "fp8" if fp8_cache else "nvfp4" if isinstance(cache, str) and "NVFP4" in cache.upper() else None
+    by_layer = config.get("quantized_layers")
+    if not isinstance(by_layer, Mapping):
         fmt = _algorithm(algorithm)
         head = fmt if patterns and not excluded.top("lm_head", "language_model.lm_head") else BF16
         return _assemble(fmt.name, fmt, excluded, lm_head=head, kv=kv)
-    return _mixed(config, listed, excluded, layers, kv)
+    return _mixed(config, by_layer, excluded, layers, kv)
 
 
 def _mixed(
@@ -309,35 +324,13 @@ def _mixed(
     formats: dict[str, WeightFormat] = {}
     head = BF16
     for name, modules in by_algorithm.items():
-        inside = Excluded(modules, layers)
-        fmt = _algorithm(name)
-        formats.update({matrix: fmt for matrix in inside.names if inside.matrix(matrix)})
-        if inside.top("lm_head", "language_model.lm_head"):
-            head = fmt
+        found, head = _by_module({_algorithm(name): modules}, layers, head)
+        formats.update(found)
     rest = BF16
     if config.get("quant_method") == "fp8":
         block = config.get("weight_block_size")
-        rest = FP8_TENSOR if block is None else replace(FP8_BLOCK, block=_pair(block))
+        rest = FP8_TENSOR if block is None else replace(FP8_BLOCK, block=pair(block))
         # In these checkpoints the exclusions keep their original FP8.
         excluded = Excluded([], layers)
     experts = formats.pop("experts", rest)
     return _assemble("mixed", rest, excluded, experts=experts, formats=formats, lm_head=head, vision=BF16, kv=kv)
-
-
-def _listed(value: object) -> list[str]:
-    if value is None:
-        return []
-    if not isinstance(value, list) or len(value) > MAX_PATTERNS or not all(isinstance(v, str) for v in value):
-        raise ConfigError(f"must be a list of names, not {describe(value)}", key=KEY)
-    return [str(item) for item in value]
-
-
-def _whole(config: Mapping[str, object], keys: tuple[str, ...], default: int, minimum: int = 1) -> int:
-    for key in keys:
-        value = config.get(key)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= 2**20:
-            raise ConfigError(f"must be a whole number, not {describe(value)}", key=f"{KEY}.{key}")
-        return value
-    return default

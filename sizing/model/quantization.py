@@ -23,7 +23,8 @@ class WeightFormat:
     place means the whole extent (``(1, None)`` is a scale per output channel, ``(None, None)`` one per
     tensor). scale_bytes: bytes of one scale, zero_bits: bits of one zero point (0: none), compute: the
     dtype of the multiplication ("bf16", "fp8", "int8", "fp4"): it picks the peak rate; weight-only formats
-    compute in bf16.
+    compute in bf16. kind: the hardware catalog's word for what must run ("int4", "fp8"); None: plain code
+    unpacks the weights to 16 bits anywhere.
     """
 
     name: str
@@ -32,6 +33,16 @@ class WeightFormat:
     block: tuple[int | None, int | None] | None = None
     scale_bytes: float = 0.0
     zero_bits: float = 0.0
+    kind: str | None = None
+
+    @property
+    def effective_bits(self) -> float:
+        """Bits of one weight, scales and zero points included, on a matrix that whole blocks fill."""
+        if self.block is None:
+            return self.bits
+        rows, columns = self.block
+        group = (rows or math.inf) * (columns or math.inf)
+        return self.bits + (8 * self.scale_bytes + self.zero_bits) / group
 
     def scales(self, out_features: int, in_features: int) -> int:
         """How many scales a matrix of this shape has."""
@@ -47,19 +58,54 @@ class WeightFormat:
         return out_features * in_features * self.bits / 8 + scales * (self.scale_bytes + self.zero_bits / 8)
 
 
-BF16 = WeightFormat("bf16", 16)
-FP16 = WeightFormat("fp16", 16)
-FP32 = WeightFormat("fp32", 32, compute="fp32")
-FP8_TENSOR = WeightFormat("fp8", 8, compute="fp8", block=(None, None), scale_bytes=4)
-FP8_CHANNEL = WeightFormat("fp8_channel", 8, compute="fp8", block=(1, None), scale_bytes=4)
-FP8_BLOCK = WeightFormat("fp8_block", 8, compute="fp8", block=(128, 128), scale_bytes=4)
-INT8_CHANNEL = WeightFormat("int8", 8, compute="int8", block=(1, None), scale_bytes=4)
-INT8_WEIGHT_ONLY = WeightFormat("int8_wo", 8, block=(1, None), scale_bytes=2)
-INT4_AWQ = WeightFormat("int4_awq", 4, block=(1, 128), scale_bytes=2, zero_bits=4)
-INT4_GPTQ = WeightFormat("int4_gptq", 4, block=(1, 128), scale_bytes=2, zero_bits=4)
-W4A8 = WeightFormat("w4a8", 4, compute="int8", block=(1, 128), scale_bytes=2)
-MXFP4 = WeightFormat("mxfp4", 4, block=(1, 32), scale_bytes=1)
-NVFP4 = WeightFormat("nvfp4", 4, compute="fp4", block=(1, 16), scale_bytes=1)
+BF16 = WeightFormat("bf16", 16, kind="bf16")
+FP16 = WeightFormat("fp16", 16, kind="fp16")
+FP32 = WeightFormat("fp32", 32, compute="fp32", kind="fp32")
+FP8_TENSOR = WeightFormat("fp8", 8, compute="fp8", block=(None, None), scale_bytes=4, kind="fp8")
+FP8_CHANNEL = replace(FP8_TENSOR, name="fp8_channel", block=(1, None))
+FP8_BLOCK = replace(FP8_TENSOR, name="fp8_block", block=(128, 128))
+MXFP8 = WeightFormat("mxfp8", 8, compute="fp8", block=(1, 32), scale_bytes=1, kind="mxfp8")
+INT8_CHANNEL = WeightFormat("int8", 8, compute="int8", block=(1, None), scale_bytes=4, kind="int8")
+INT8_WEIGHT_ONLY = WeightFormat("int8_wo", 8, block=(1, None), scale_bytes=2, kind="int8_wo")
+W4A8 = WeightFormat("w4a8", 4, compute="int8", block=(1, 128), scale_bytes=2, kind="w4a8")
+MXFP4 = WeightFormat("mxfp4", 4, block=(1, 32), scale_bytes=1, kind="mxfp4")
+NVFP4 = WeightFormat("nvfp4", 4, compute="fp4", block=(1, 16), scale_bytes=1, kind="nvfp4")
+
+GROUPED_BITS = (2, 3, 4, 5, 6, 7, 8)  # widths that the integer quantisers write
+
+
+def grouped_int(family: str, bits: int, group: int | None = 128, *, zeros: bool = True) -> WeightFormat:
+    """Integer weights in groups along the input, as GPTQ, AWQ and compressed-tensors store them: an FP16
+    scale a group, and a zero point of the weights' own width. ``group`` None: one a row; ``family`` "": the
+    bare name.
+    """
+    return WeightFormat(
+        f"int{bits}_{family}" if family else f"int{bits}",
+        bits,
+        block=(1, group),
+        scale_bytes=2,
+        zero_bits=bits if zeros else 0,
+        kind="int8_wo" if bits == 8 else "int4",
+    )
+
+
+INT4_AWQ = grouped_int("awq", 4)
+INT4_GPTQ = grouped_int("gptq", 4)
+# bitsandbytes: blocks of 64 with an FP32 maximum each; double quantisation keeps the maxima in 8 bits, 256 to an FP32.
+BNB_NF4 = WeightFormat("bnb_nf4", 4, block=(1, 64), scale_bytes=4, kind="int4")
+BNB_NF4_DOUBLE = replace(BNB_NF4, name="bnb_nf4_dq", scale_bytes=1 + 4 / 256)
+BNB_FP4 = replace(BNB_NF4, name="bnb_fp4")
+BNB_FP4_DOUBLE = replace(BNB_NF4_DOUBLE, name="bnb_fp4_dq")
+BNB_INT8 = replace(INT8_WEIGHT_ONLY, name="bnb_int8", scale_bytes=4)
+EETQ = replace(INT8_WEIGHT_ONLY, name="eetq")  # INT8, an FP16 scale a row
+TORCHAO_INT4 = WeightFormat("torchao_int4", 4, block=(1, 128), scale_bytes=2, zero_bits=16, kind="int4")
+TORCHAO_INT8 = replace(INT8_WEIGHT_ONLY, name="torchao_int8")
+HQQ_INT4 = WeightFormat("hqq_int4", 4, block=(1, 64), scale_bytes=2, zero_bits=16, kind="int4")
+
+
+def mlx(bits: int, group: int = 64) -> WeightFormat:
+    """MLX's affine format: a 16-bit scale and a 16-bit bias a group; 4 bits in groups of 64 are 4.5."""
+    return WeightFormat(f"mlx_{bits}bit", bits, block=(1, group), scale_bytes=2, zero_bits=16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,40 +138,61 @@ class QuantScheme:
         return self.linear
 
 
-def _uniform(name: str, fmt: WeightFormat) -> QuantScheme:
-    return QuantScheme(name, linear=fmt, experts=fmt)
+def _uniform(fmt: WeightFormat) -> QuantScheme:
+    return QuantScheme(fmt.name, linear=fmt, experts=fmt)
 
 
+def everywhere(fmt: WeightFormat) -> QuantScheme:
+    """Every matrix in one format: the head, the embedding and the towers too."""
+    return QuantScheme(fmt.name, linear=fmt, experts=fmt, other=fmt, lm_head=fmt, vision=fmt)
+
+
+_UNIFORM = (
+    BF16, FP16, FP8_TENSOR, FP8_CHANNEL, FP8_BLOCK, MXFP8, INT8_CHANNEL, INT8_WEIGHT_ONLY, NVFP4,
+    *(grouped_int("gptq", bits) for bits in (2, 3, 4, 8)), INT4_AWQ, grouped_int("awq", 8),
+    BNB_NF4, BNB_NF4_DOUBLE, BNB_FP4, BNB_FP4_DOUBLE, BNB_INT8, EETQ, TORCHAO_INT4, TORCHAO_INT8, HQQ_INT4,
+)  # fmt: skip
+
+# The table of weight formats: every name that people give resolves to one of these.
 SCHEMES: dict[str, QuantScheme] = {
-    "bf16": _uniform("bf16", BF16),
-    "fp16": _uniform("fp16", replace(FP16)),
-    "fp8": _uniform("fp8", FP8_TENSOR),
-    "fp8_channel": _uniform("fp8_channel", FP8_CHANNEL),
-    "fp8_block": _uniform("fp8_block", FP8_BLOCK),
-    "int8": _uniform("int8", INT8_CHANNEL),
-    "int8_wo": _uniform("int8_wo", INT8_WEIGHT_ONLY),
-    "int4_awq": _uniform("int4_awq", INT4_AWQ),
-    "int4_gptq": _uniform("int4_gptq", INT4_GPTQ),
+    **{fmt.name: _uniform(fmt) for fmt in _UNIFORM},
+    "fp32": everywhere(FP32),
     "w4a8": QuantScheme("w4a8", linear=INT8_CHANNEL, experts=W4A8),
     # gpt-oss style: experts in MXFP4, everything else in 16 bits.
     "mxfp4": QuantScheme("mxfp4", linear=BF16, experts=MXFP4),
-    "nvfp4": _uniform("nvfp4", NVFP4),
+    **{f"mlx_{bits}bit": everywhere(mlx(bits)) for bits in (2, 3, 4, 5, 6, 8)},
 }
 
-ALIASES: dict[str, str] = {
-    "bfloat16": "bf16",
-    "float16": "fp16",
-    "half": "fp16",
-    "fp8_e4m3": "fp8",
-    "fp8_tensor": "fp8",
-    "w8a8": "int8",
-    "w8a8_int8": "int8",
-    "awq": "int4_awq",
-    "gptq": "int4_gptq",
-    "int4": "int4_awq",
-    "w4a16": "int4_gptq",
-    "fp4": "nvfp4",
-}
+_SPELLINGS: dict[str, tuple[str, ...]] = {
+    "bf16": ("bfloat16",),
+    "fp16": ("float16", "half", "f16"),
+    "fp32": ("float32", "float", "f32"),
+    "fp8": ("fp8_e4m3", "fp8_tensor", "fp8_static", "w8a8_fp8", "float8", "fp8_per_tensor", "torchao_fp8", "fp8_wo"),
+    "fp8_channel": ("fp8_dynamic", "fp8_per_channel", "fbgemm_fp8", "ptpc_fp8"),
+    "fp8_block": ("fp8_blockwise", "deepseek_fp8"),
+    "mxfp8": ("mx_fp8",),
+    "int8": ("w8a8", "w8a8_int8", "int8_w8a8", "smoothquant"),
+    "int8_wo": ("w8a16", "int8_weight_only", "int8_w8a16"),
+    "int8_gptq": ("gptq_int8", "gptq_8bit", "gptq8", "gptq_8"),
+    "int4_gptq": ("gptq", "w4a16", "gptq_int4", "gptq_4bit", "gptq4", "gptq_4", "autoround", "gptq_marlin"),
+    "int3_gptq": ("gptq_int3", "gptq_3bit", "gptq3", "gptq_3", "w3a16"),
+    "int2_gptq": ("gptq_int2", "gptq_2bit", "gptq2", "gptq_2", "w2a16"),
+    "int4_awq": ("awq", "int4", "awq_int4", "awq_4bit", "w4a16_awq", "awq_marlin"),
+    "int8_awq": ("awq_int8", "awq_8bit"),
+    "nvfp4": ("fp4", "modelopt_fp4", "w4a4_nvfp4"),
+    "mxfp4": ("mx_fp4",),
+    "bnb_nf4": ("nf4", "bnb", "bnb4", "bnb_4bit", "bitsandbytes", "bitsandbytes_nf4", "bitsandbytes_4bit"),
+    "bnb_nf4_dq": ("nf4_dq", "nf4_double_quant", "bitsandbytes_nf4_double_quant"),
+    "bnb_fp4": ("bitsandbytes_fp4",),
+    "bnb_fp4_dq": ("fp4_dq",),
+    "bnb_int8": ("bnb8", "bnb_8bit", "llm_int8", "bitsandbytes_int8", "bitsandbytes_8bit"),
+    "torchao_int4": ("int4_weight_only", "int4wo"),
+    "torchao_int8": ("int8wo",),
+    "hqq_int4": ("hqq", "hqq4", "hqq_4bit"),
+    **{f"mlx_{bits}bit": (f"mlx{bits}", f"mlx_int{bits}") for bits in (2, 3, 4, 5, 6, 8)},
+}  # fmt: skip
+
+ALIASES: dict[str, str] = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
 
 
 def scheme(name: str) -> QuantScheme:
@@ -133,7 +200,7 @@ def scheme(name: str) -> QuantScheme:
 
     Raises UnknownNameError for any other name.
     """
-    key = name.strip().lower().replace("-", "_")
+    key = name.strip().lower().replace("-", "_").replace(" ", "_")
     key = ALIASES.get(key, key)
     if key in SCHEMES:
         return SCHEMES[key]
@@ -144,8 +211,7 @@ def scheme(name: str) -> QuantScheme:
         raise unknown_name("weight dtype", name, [*SCHEMES, *ALIASES], key="--weights") from None
     if not 1.0 <= bits <= 32.0:
         raise SizingError(f"{name!r} is not between 1 and 32 bits per weight", key="--weights")
-    fmt = WeightFormat(f"bits{bits:g}", bits)
-    return QuantScheme(fmt.name, linear=fmt, experts=fmt, other=fmt, lm_head=fmt, vision=fmt)
+    return everywhere(WeightFormat(f"bits{bits:g}", bits))
 
 
 def from_quantization_config(

@@ -211,7 +211,10 @@ def _variant(name: str, entry: CatalogModel, fmt: str | None) -> Architecture:
     if fmt is not None:
         notes.append(f"its weight format, {fmt}, is read from its name")
         native = None if fmt in ("bf16", "fp16") else _scheme_like(fmt, native)
-    return replace(architecture, name=name, notes=tuple(notes), native_quantization=native)
+    problem = architecture.quantization_problem if fmt is None else None
+    return replace(
+        architecture, name=name, notes=tuple(notes), native_quantization=native, quantization_problem=problem
+    )
 
 
 def _scheme_like(fmt: str, native: object) -> QuantScheme:
@@ -271,12 +274,26 @@ def with_stored_tensors(architecture: Architecture, folder: Path) -> Architectur
     dtypes: Counter[str] = Counter()
     for tensor in tensors:
         dtypes[tensor.dtype] += tensor.bytes
+    problem = architecture.quantization_problem
+    if architecture.native_quantization is None and problem is None:
+        problem = _packed(dtypes)
     return replace(
         architecture,
         notes=(*architecture.notes, describe_difference(architecture, found)),
+        quantization_problem=problem,
         stored_bytes=found["stored_bytes"],
         stored_dtypes=tuple(sorted(dtypes.items())),
     )
+
+
+def _packed(dtypes: Counter[str]) -> str | None:
+    """What says that stored tensors are quantised where no config does; None for plain floats."""
+    plain = ("F64", "F32", "F16", "BF16")
+    rest = {name: size for name, size in dtypes.items() if name not in plain and size > sum(dtypes.values()) / 10}
+    if not rest:
+        return None
+    held = " and ".join(f"{size} bytes in {name}" for name, size in sorted(rest.items()))
+    return f"no quantization_config, and {held} among its tensors"
 
 
 def _load_file(path: Path) -> Architecture:

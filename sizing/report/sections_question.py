@@ -122,7 +122,7 @@ def model_section(ctx: Context) -> Section:
     if arch.is_mla:
         kind += f", {m('model.mla')}"
     own = arch.native_quantization
-    native = own.name if isinstance(own, QuantScheme) else arch.torch_dtype
+    native = own.name if isinstance(own, QuantScheme) else arch.quantization_problem or arch.torch_dtype
     rows: list[Row] = [(m("model.kind"), kind, "", arch.model_type)]
     for key in ("total", "active", "active_without_input_embedding", "active_without_embeddings", "mtp"):
         value = cast(int, document[key])
