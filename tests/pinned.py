@@ -34,7 +34,7 @@ FIRST = 3  # plans of a study that are pinned in full
 #: Texts that are an answer. All others explain one, and may be put in better words.
 NAMES = {
     "accelerator", "binding", "bottleneck", "engine", "engine_version", "kind", "kv_dtype", "label", "mode", "model",
-    "role", "server", "unit", "weights",
+    "refused", "role", "server", "unit", "weights",
 }  # fmt: skip
 #: Explanations, the question itself, and what depends on the date of today.
 LEFT_OUT = {"assumptions", "confidence", "dated", "inputs", "json_version", "price", "stale", "study"}

@@ -82,12 +82,12 @@ def test_the_gate_sees_small_changes() -> None:
 
 def test_documents_become_flat_figures() -> None:
     document = {
-        "model": "M", "notes": "x", "price": {"usd": 1}, "bytes": 3.0, "share": 1 / 3,
+        "model": "M", "refused": "--tp", "notes": "x", "price": {"usd": 1}, "bytes": 3.0, "share": 1 / 3,
         "ledger": [{"name": "weights", "value": 2}, {"value": 5, "formula": "a"}],
         "pools": [{"role": "decode", "instances": 2}],
     }  # fmt: skip
     assert dict(pinned.leaves(document)) == {
-        "model": "M", "bytes": 3, "share": 0.3333333333, "ledger[weights].value": 2, "ledger[1].value": 5,
+        "model": "M", "refused": "--tp", "bytes": 3, "share": 0.3333333333, "ledger[weights].value": 2, "ledger[1].value": 5,
         "pools[decode].role": "decode", "pools[decode].instances": 2,
     }  # fmt: skip
 
