@@ -62,3 +62,25 @@ def test_no_price_no_break_even(answer):
 def test_unknown_list():
     with pytest.raises(SizingError, match="did you mean"):
         list_price("GPT-4 Trubo")
+
+
+def test_spares_carry_nothing():
+    """Capacity is what the replicas in use carry, every hour of a month of 730; the spares are paid for all the same."""
+    study = parse_study(
+        {
+            "model": "Qwen3-8B",
+            "workload": {"preset": "chat", "targets": {"ttft_p95_s": 2, "tpot_p95_s": 0.06, "spare_replicas": 2}},
+            "hardware": ["l40s"],
+        }
+    )
+    best = plan(study).best
+    assert best.spare_replicas == 2 and best.replicas > 2
+    assert best.usd_per_hour == pytest.approx(best.replicas * sum_of(best.placement) * best.usd_per_accelerator_hour)
+    carried = (best.replicas - 2) * best.max_rate_per_replica * 730 * 3600
+    for item in break_even(best, study):
+        assert item.capacity_requests_per_month == pytest.approx(carried)
+        assert item.usd_per_request_at_capacity == pytest.approx(best.usd_per_hour * 730 / carried)
+
+
+def sum_of(placement):
+    return placement["tp"] * placement["pp"] * placement["dp"]

@@ -10,6 +10,7 @@ from sizing.errors import PlacementError, SizingError
 from sizing.estimate import Interval, check_context, check_length, estimate, resolve_price, running_limit
 from sizing.evidence.intervals import Spread
 from sizing.model.sources import load_model
+from sizing.operations import StepShape
 from sizing.target import resolve_target
 
 LENGTHS = {"input_tokens": 2000, "output_tokens": 500}
@@ -115,7 +116,7 @@ def test_no_price_is_said_and_not_zero(dense) -> None:
 def test_ascend_has_a_derived_price_with_its_assumptions() -> None:
     usd, price, said = resolve_price(resolve_target("Qwen/Qwen3-32B", "ascend-910b"), None)
     assert usd and price is not None and price.derived
-    assert any("power" in text for text in said)
+    assert any("electricity" in text for text in said)
 
 
 def test_contexts() -> None:
@@ -171,3 +172,29 @@ def test_no_more_comes_out_than_is_sent() -> None:
 def most_of(model: str) -> float:
     found = estimate(model, "h100-sxm", Placement(tp=2), input_tokens=1000, output_tokens=500)
     return found.throughput["requests_per_s"].p50
+
+
+def test_verified_drafts_are_paid_for(dense) -> None:
+    """With 3 drafts each step works on 4 tokens a sequence, whatever is accepted of them; see the rows of the products."""
+    for held in (1, 128):
+        plain = run(dense, Placement(2), concurrency=held)
+        drafted = run(dense, Placement(2), concurrency=held, draft_tokens=3, acceptance_length=1.0)
+        for found, each in ((plain, 1), (drafted, 4)):
+            head = next(line.operation for line in found.decode_step if line.operation.name == "lm_head")
+            rows = float(found.steady.decoding) * each
+            assert float(head.flops) == pytest.approx(2 * rows * 151936 / 2 * 5120)
+        assert float(drafted.steady.decode_step_s) > float(plain.steady.decode_step_s)
+        assert drafted.latency["tpot_s"].p50 > plain.latency["tpot_s"].p50
+    # 4 x 127 rows take longer than the weights need to be read: what was memory-bound is bound by its products
+    assert float(drafted.steady.decode_step_s) > 1.4 * float(plain.steady.decode_step_s)
+
+
+def test_alone_a_token_takes_a_step_over_what_is_accepted(dense) -> None:
+    """One request on 2 accelerators: TPOT = step of 1 + drafts tokens at the mean context / tokens gained a step."""
+    for drafts, gained in ((0, 1.0), (3, 1.0), (3, 2.5)):
+        found = run(dense, Placement(2), concurrency=1, draft_tokens=drafts, acceptance_length=gained)
+        shape = StepShape(decode_seqs=1.0, decode_context=2000 + 500 / 2, tokens_per_decode=1.0 + drafts)
+        step = float(dense.step.seconds(shape, Placement(2)))
+        assert float(found.steady.decode_step_s) == pytest.approx(step, rel=1e-9)
+        assert sum(float(line.seconds) for line in found.decode_step) == pytest.approx(step, rel=1e-9)
+        assert found.latency["tpot_s"].p50 == pytest.approx(step / gained, rel=1e-9)

@@ -17,6 +17,8 @@ from sizing.memory import MemoryLedger, memory_ledger, memory_terms, resolve_loa
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.quantization import scheme
+from sizing.model.sources import load_model
+from sizing.operations import StepShape, list_operations
 
 H100 = 79.19 * GIB
 QWEN = parse_config(
@@ -112,3 +114,51 @@ def test_refusals() -> None:
         ledger(utilization=1.2)
     with pytest.raises(SizingError, match="--context"):
         ledger(context=-5)
+
+
+@pytest.mark.parametrize("version", ["0.19.0", "0.33.0"])
+def test_the_pool_by_hand(version: str) -> None:
+    """Qwen3-32B on 2 ranks keeps 64 layers x 4 KV heads x (128 + 128) x 2 bytes = 131,072 bytes a token and rank.
+
+    GiB are 2^30 bytes: the pool's GiB are what the memory fraction leaves (since vLLM 0.21 without the graphs), and hold
+    as many blocks of 16 tokens as fit.
+    """
+    engine = get_engine("vllm", version)
+    found = ledger(load_model("Qwen/Qwen3-32B"), Placement(2), engine=engine, context=8192, utilization=0.9)
+    document = found.to_dict()
+    parts = document["per_accelerator"]
+    assert parts["usable_gib"] == pytest.approx(79.19)
+    left = 0.9 * 79.19 - sum(parts[f"{name}_gib"] for name in ("weights", "activation", "runtime"))
+    left -= parts["graphs_gib"] if version == "0.33.0" else 0.0
+    assert parts["graphs_gib"] > 0.5
+    assert parts["kv_pool_gib"] == pytest.approx(left)
+    blocks = int(parts["kv_pool_gib"] * 2**30 // (16 * 131_072))
+    assert document["kv_pool_tokens"] == blocks * 16
+    assert document["max_concurrency"] == pytest.approx(blocks * 16 / 8192)
+    for name in ("weights", "activation", "runtime", "graphs", "kv_pool"):
+        assert parts[f"{name}_gib"] * 2**30 == pytest.approx(getattr(found, f"{name}_bytes"))
+
+
+def test_weights_of_a_rank_by_hand() -> None:
+    """Qwen3-32B in 16 bits on 2 ranks, by component [bytes]."""
+    found = ledger(load_model("Qwen/Qwen3-32B"), Placement(2), context=8192)
+    lines = {line.name: line.value for line in found.lines}
+    assert lines["weights: attention"] == 64 * 5120 * (8192 + 8192 + 1024 + 1024) / 2 * 2
+    assert lines["weights: dense_mlp"] == 64 * 3 * 5120 * 25600 / 2 * 2
+    assert lines["weights: norms"] == (64 * (2 * 5120 + 2 * 128) + 5120) * 2
+    assert lines["weights: embedding"] == lines["weights: lm_head"] == 151_936 * 5120 / 2 * 2
+
+
+@pytest.mark.parametrize(
+    ("place", "experts"),
+    [(Placement(tp=8), 128 / 8), (Placement(tp=8, ep=8), 16), (Placement(tp=2, dp=4, ep=8), 16), (Placement(4), 32)],
+)
+def test_the_step_reads_the_experts_that_the_ledger_holds(place: Placement, experts: float) -> None:
+    """Qwen3-235B-A22B, all experts reached: 94 layers x (whole experts' worth) x 3 x 4096 x 1536 x 2 bytes, both ways."""
+    arch = load_model("Qwen/Qwen3-235B-A22B")
+    held = ledger(arch, place, context=8192, usable=200 * GIB)
+    held_bytes = next(line.value for line in held.lines if line.name == "weights: routed_experts")
+    step = list_operations(arch, StepShape(prefill_tokens=1e5), place, scheme("bf16"))
+    read_bytes = sum(item.count * float(item.weight_bytes) for item in step if item.name == "experts")
+    assert held_bytes == 94 * experts * 3 * 4096 * 1536 * 2
+    assert read_bytes == pytest.approx(held_bytes, rel=1e-9)

@@ -125,3 +125,16 @@ def test_longer_sequences_never_need_less(first: int, second: int) -> None:
 def test_groups_of_a_stage(deepseek_v3: Architecture) -> None:
     groups = cache_groups(deepseek_v3, Placement(pp=2), kv_format("bf16"), stages(deepseek_v3, 2)[0])
     assert [(group.kind, group.layers) for group in groups] == [(CacheKind.MLA, 31)]
+
+
+@pytest.mark.parametrize(
+    ("kv_dtype", "row"),
+    [
+        ("bf16", 256 * 2), ("fp8", 256), ("nvfp4", 256 / 2 + 256 / 16), ("int8_per_token_head", 256 + 4 + 4),
+        ("fp8_per_token_head", 256 + 4 + 4), ("int4_per_token_head", 256 / 2 + 4 + 4),
+    ],
+)  # fmt: skip
+def test_scales_of_keys_and_of_values_are_kept(qwen3_235b: Architecture, kv_dtype: str, row: float) -> None:
+    """94 layers x KV heads of the rank x (128 + 128 elements, a scale of 4 bytes for K and one for V)."""
+    sizes = cache_bytes_per_token_per_rank(qwen3_235b, Placement(tp=np.array([1, 2, 8])), kv_dtype)
+    assert sizes.tolist() == [94 * heads * row for heads in (4, 2, 1)]
