@@ -70,6 +70,7 @@ class CatalogModel:
     note: str = ""
     max_position_embeddings: int | None = None
     hf_quant_config: str | None = None
+    weights_unknown: str | None = None  # why the published weight format is not known
 
 
 @lru_cache(maxsize=1)
@@ -92,6 +93,7 @@ def catalog_models() -> tuple[CatalogModel, ...]:
                 note=str(item.get("note", "")),
                 max_position_embeddings=cast("int | None", item.get("max_position_embeddings")),
                 hf_quant_config=cast("str | None", item.get("hf_quant_config")),
+                weights_unknown=cast("str | None", item.get("weights_unknown")),
             )
         )
     return tuple(sorted(entries, key=lambda entry: entry.name.lower()))
@@ -175,6 +177,9 @@ def find_in_catalog(name: str) -> tuple[CatalogModel, str | None] | None:
     Words that do not change a model's build are taken off the name's end one by one until an entry is found.
     """
     table = _names()
+    exact = next((text for text in _spellings(name) if text in table), None)
+    if exact is not None:
+        return table[exact], None
     for candidate in _spellings(name):
         fmt: str | None = None
         rest = candidate
@@ -242,7 +247,10 @@ def _load_entry(entry: CatalogModel) -> Architecture:
         notes.insert(0, f"the config is {entry.origin}, not as published")
     if entry.note:
         notes.insert(0, entry.note)
-    return replace(architecture, notes=tuple(notes))
+    if entry.weights_unknown:
+        notes.append(f"the checkpoint's format is not known, give the weight format: {entry.weights_unknown}")
+    problem = entry.weights_unknown or architecture.quantization_problem
+    return replace(architecture, notes=tuple(notes), quantization_problem=problem)
 
 
 def load_directory(folder: str | Path) -> Architecture:

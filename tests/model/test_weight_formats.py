@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from sizing.engine.placement import Placement
+from sizing.engine.sharding import stage_components, stages
 from sizing.errors import SizingError
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.quantization import ALIASES, SCHEMES, QuantScheme, scheme
-from sizing.model.sources import load_directory, load_model
-from sizing.target import resolve_target
+from sizing.model.sources import catalog_models, load_directory, load_model
+from sizing.target import native_scheme, resolve_target
 
 LLAMA: dict[str, Any] = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 256, "intermediate_size": 768,
@@ -174,3 +176,41 @@ def test_packed_tensors_without_a_config_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SizingError, match="196608 bytes in I8") as caught:
         resolve_target(load_directory(tmp_path), "h100-sxm")
     assert caught.value.key == "--weights"
+
+
+@pytest.mark.parametrize(
+    ("name", "fmt", "gigabytes"),
+    [  # published sizes: Kimi K3 1.56 TB; the others are FP8, one byte a weight and a little for scales and 16-bit parts
+        ("MiniMax-M2", "fp8_block", 230.0),
+        ("GLM-5.3-Flash", "fp8_block", 315.9),
+        ("Kimi-K3", "mxfp4", 1559.5),
+        ("GLM-4.7-FP8", "fp8_channel", 354.9),
+    ],
+)
+def test_catalog_entries_have_the_format_they_are_published_in(name: str, fmt: str, gigabytes: float) -> None:
+    arch = load_model(name)
+    made = native_scheme(arch)
+    assert made.name == fmt
+    sizes = stage_components(arch, made, Placement(), stages(arch, 1)[0])
+    assert sum(float(size) for size in sizes.values()) / 1e9 == pytest.approx(gigabytes, rel=1e-3)
+
+
+def test_a_catalog_entry_whose_format_was_not_found_is_refused() -> None:
+    with pytest.raises(SizingError, match="NVFP4") as caught:
+        resolve_target("NVIDIA-Nemotron-3.5-Lightning-30B-A3B-NVFP4", "b200-sxm")
+    assert caught.value.key == "--weights"
+    assert resolve_target("NVIDIA-Nemotron-3.5-Lightning-30B-A3B-NVFP4", "b200-sxm", weights="nvfp4")
+
+
+def test_no_catalog_name_of_a_quantised_checkpoint_is_sized_in_16_bits() -> None:
+    words = ("fp8", "fp4", "int4", "int8", "awq", "gptq", "w8a8", "w4a16")
+    for entry in catalog_models():
+        if any(word in entry.name.lower() for word in words) and "refused for now" not in entry.note:
+            arch = load_model(entry.name)
+            assert arch.native_quantization is not None or arch.quantization_problem is not None, entry.name
+
+
+def test_a_name_with_its_organisation_is_what_it_is_without() -> None:
+    assert native_scheme(load_model("zai-org/GLM-5.3")) == native_scheme(load_model("GLM-5.3"))
+    assert native_scheme(load_model("zai-org/GLM-5.3-BF16")).name == "bf16"
+    assert native_scheme(load_model("zai-org/GLM-5.3-Flash-BF16")).name == "bf16"
