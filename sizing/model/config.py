@@ -117,8 +117,9 @@ def parse_config(
         quant = text.data.get("quantization_config")
     if quant is not None and not isinstance(quant, Mapping):
         raise top.error("quantization_config", f"must be an object, not {describe(quant)}")
-    if not quant and isinstance(config.get("quantization"), Mapping):
-        quant = config["quantization"]  # MLX writes it under this name alone
+    elsewhere = config.get("quantization")  # MLX writes it under this name alone
+    if not quant and isinstance(elsewhere, Mapping):
+        quant = elsewhere
     native, problem = _native_quantization(quant or None, hf_quant_config, body, text)
     dtype = _dtype(top, text)
     if native is None and problem is None and dtype not in (None, *PLAIN_DTYPES):
