@@ -10,27 +10,34 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# From the ground up. A part may import those on lines before its own; parts of one line know nothing of each other.
+# From the ground up, every part of the package: a part may use those on lines before its own; parts of one line know
+# nothing of each other. The package's own __init__ names what is public, wherever it lies, and has no place here.
 LAYERS = (
     ("arrays", "errors", "normal", "units"),
-    ("dates", "files"),
-    ("model", "hardware", "kernels", "workload"),
+    ("dates", "files", "safe_yaml"),
+    ("hardware", "kernels", "model", "workload"),
     ("engine", "study"),
-    ("operations", "memory", "machine"),
+    ("machine", "memory", "money", "operations", "placements"),
     ("operation_times",),
     ("step",),
     ("serving",),
-    ("evidence",),
+    ("evidence", "simulate"),
     ("target",),
-    ("estimate",),
-    ("survey",),
-    ("search",),
-    ("layout_plans", "pool_plan"),
+    ("estimate", "rank_simulation"),
+    ("result", "survey"),
+    ("capacity", "disaggregate", "plan_money", "search"),
+    ("compare", "layout_plans", "pool_plan"),
     ("planner",),
-    ("report",),
+    ("breakeven", "deploy", "materials"),
+    ("deployment",),
+    ("claims", "report"),
     ("web",),
     ("cli",),
+    ("__main__",),
 )
+# (part, the part above it that it uses). These two read fitted coefficients out of evidence/*.yaml; they go when the
+# coefficients have a package of their own below both.
+KNOWN_UPWARD = {("engine", "evidence"), ("kernels", "evidence")}
 FACES = {"report", "web", "cli"}
 
 
@@ -60,23 +67,73 @@ def part(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
+def data_files() -> dict[str, set[str]]:
+    """The parts that have a data file of a name."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in (ROOT / "sizing").rglob("*.*"):
+        if path.is_file() and path.suffix not in (".py", ".pyc"):
+            found[path.name].add(path.relative_to(ROOT / "sizing").parts[0])
+    return found
+
+
+DATA = data_files()
+
+
+def named(name: str, text: str | None = None) -> set[str]:
+    """The parts that a module names in a string: a module of theirs (``resources.files``, ``import_module``), or a data
+    file that they have and the module's own part has not. Texts for people are longer, and are no names."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8") if text is None else text)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if node.value in MODULES:
+                found.add(part(node.value))
+            owners = DATA.get(node.value.rsplit("/", 1)[-1], set())
+            found |= set() if part(name) in owners else owners
+    return found - {part(name), ""}
+
+
 PARTS: dict[str, set[str]] = defaultdict(set)
+READS: dict[str, set[str]] = defaultdict(set)
 for _name in MODULES:
     PARTS[part(_name)] |= {part(other) for other in imported(_name)} - {part(_name)}
+    READS[part(_name)] |= named(_name)
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 
-def test_the_layers_are_parts_of_the_package() -> None:
-    assert set(RANK) <= set(PARTS) and PARTS["planner"] and PARTS["cli"]
+def upward(name: str) -> set[tuple[str, str]]:
+    """What a part uses, by import or as data, and may not: what stands beside or above it, or nowhere."""
+    return {(name, other) for other in PARTS[name] | READS[name] if RANK.get(other, len(LAYERS)) >= RANK[name]}
+
+
+def test_every_part_stands_in_the_list_once() -> None:
+    listed = [name for names in LAYERS for name in names]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == set(PARTS) - {""}
+    folders = {path.name for path in (ROOT / "sizing").iterdir() if path.is_dir() and any(path.rglob("*.py"))}
+    assert folders <= set(listed)
 
 
 @pytest.mark.parametrize("name", RANK)
-def test_a_part_imports_only_what_stands_below_it(name: str) -> None:
-    assert {other for other in PARTS[name] if RANK.get(other, -1) >= RANK[name]} == set()
+def test_a_part_uses_only_what_stands_below_it(name: str) -> None:
+    assert upward(name) == {pair for pair in KNOWN_UPWARD if pair[0] == name}
+
+
+def test_data_of_another_part_are_seen() -> None:
+    """Whether the package of a data file is named, or the file alone; one's own file is no use of another's."""
+    for text, parts in (
+        ('files("sizing.evidence").joinpath("serving.yaml")', {"evidence"}),
+        ('Path(root) / "evidence" / "serving.yaml"', {"evidence"}),
+        ('open("../web/messages.yaml")', {"web"}),
+        ('import_module("sizing.planner")', {"planner"}),
+        ('raise ValueError("see serving.yaml of sizing.evidence")', set()),
+        ('files("sizing.model").joinpath("catalog")', set()),
+    ):
+        assert named("sizing.model.config", text) == parts
+    assert "serving.yaml" in DATA and "messages.yaml" in DATA
 
 
 def test_nothing_imports_the_faces() -> None:
-    users = {name for name, found in PARTS.items() if found & FACES}
+    users = {name for name, found in PARTS.items() if name and found & FACES}
     assert users - FACES == {"__main__"}
 
 
