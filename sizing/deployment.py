@@ -61,7 +61,7 @@ def spec_of(
         context=demand.context,
         max_num_seqs=engine.max_num_seqs,
         max_num_batched_tokens=engine.max_num_batched_tokens,
-        utilization=engine.memory_utilization,
+        utilization=engine.memory_utilization or chosen.memory_utilization,
         speculative_tokens=chosen.speculative_tokens,
     )
     longest = max(demand.context, math.ceil(demand.input_tokens + demand.output_tokens))
@@ -179,8 +179,9 @@ def _pools(plan: Plan) -> Disaggregated | None:
     prefill = next(pool for pool in plan.pools if pool.role == "prefill")
     decode = next(pool for pool in plan.pools if pool.role == "decode")
     return Disaggregated(
-        Parallelism(**prefill.placement), Parallelism(**decode.placement), prefill.instances, decode.instances
-    )
+        Parallelism(**prefill.placement), Parallelism(**decode.placement), prefill.instances, decode.instances,
+        prefill.memory_utilization, decode.memory_utilization,
+    )  # fmt: skip
 
 
 def _workload(result: Result, plan: Plan, demand: Demand) -> Workload:

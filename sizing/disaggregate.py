@@ -20,6 +20,7 @@ import numpy as np
 
 from sizing.arrays import FloatArray, as_float
 from sizing.engine.placement import Placement
+from sizing.memory import why_not
 from sizing.model.counts import kv_bytes
 from sizing.operations import StepShape
 from sizing.placements import Space
@@ -125,7 +126,9 @@ def find_pools(
     if ground is None:
         return NoPools("no_placement", f"{target.engine.name} accepts no placement")
     if not ground.fits.any():
-        return NoPools("no_memory", f"no placement holds the weights and one request of {demand.context:,} tokens")
+        row = int(np.argmin(ground.terms.weights))
+        reason = why_not(target.engine, target.device, ground.terms, demand.context, row)
+        return NoPools("no_memory", f"no placement fits; {ground.placements[row].describe()}: {reason}")
     rate = demand.amount / (1.0 - targets.headroom)
     decode_rows = ground.fits & _only(ground, decode_only)
     batches, steps, decode_rate, tpot_95 = _decode_curve(ground)

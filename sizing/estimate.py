@@ -393,12 +393,9 @@ def width(target: Target, quantity: str, *, disaggregated: bool = False) -> Spre
 
 def does_not_fit(target: Target, place: Placement, memory: MemoryLedger) -> str:
     """Why a model does not fit, with the arithmetic."""
-    gib = 2.0**30
-    context = memory.load.context
     return (
         f"{target.arch.name} in {target.scheme.name} does not fit {place.describe()} on {target.accelerator.name}: "
-        f"weights {memory.weights_bytes / gib:.1f} GiB of {memory.usable_bytes / gib:.1f} GiB per accelerator leave "
-        f"{max(memory.kv_pool_bytes, 0) / gib:.1f} GiB for the cache, less than one request of {context:,} tokens needs"
+        f"{memory.shortage}"
     )
 
 

@@ -10,12 +10,14 @@ import numpy as np
 
 from sizing.estimate import Interval, bottlenecks, sent_spread, width
 from sizing.hardware.price_models import Price
+from sizing.memory import why_not
 from sizing.operations import StepShape
 from sizing.placements import as_arrays
 from sizing.plan_money import plan_money
 from sizing.result import Plan, Rejection
 from sizing.search import Candidates
 from sizing.study import Offer, Study
+from sizing.survey import fraction_notes, memory_gib
 from sizing.target import Target
 
 GIB = 2.0**30
@@ -68,15 +70,13 @@ def _reasons(study: Study, found: Candidates, total: Any, limit: float) -> Itera
     """One rejection for each reason why placements of this target fell."""
     targets = study.workload.targets
     name = target_label(found.target)
-    weights, usable = found.terms.weights / GIB, found.target.accelerator.usable_bytes / GIB
     no_fit = ~found.fits.astype(bool)
     if no_fit.any():
-        row = int(np.flatnonzero(no_fit)[np.argmin(weights[no_fit])])
+        row = int(np.flatnonzero(no_fit)[np.argmin(found.terms.weights[no_fit])])
         yield Rejection(
             f"{name} {found.placements[row].describe()}",
             "no_memory",
-            f"weights need {weights[row]:.1f} of {usable:.1f} GiB per accelerator; the cache pool, "
-            f"{max(found.terms.pool[row] / GIB, 0):.1f} GiB, holds no request of {found.demand.context:,} tokens",
+            why_not(found.target.engine, found.target.device, found.terms, found.demand.context, row),
             int(no_fit.sum()),
         )
     slow_first = ~no_fit & ~found.meets_ttft.astype(bool)
@@ -133,15 +133,8 @@ def _as_plan(study: Study, priced: PricedTarget, found: Candidates, row: int, na
         power_w=priced.power_w,
         throughput=widths["throughput"],
     )
-    memory = {
-        "usable": target.accelerator.usable_bytes / GIB,
-        "weights": float(found.terms.weights[row]) / GIB,
-        "activation": float(found.terms.activation[row]) / GIB,
-        "runtime": float(found.terms.runtime[row]) / GIB,
-        "graphs": float(np.broadcast_to(found.terms.graphs, found.terms.weights.shape)[row]) / GIB,
-        "kv_pool": float(found.terms.pool[row]) / GIB,
-    }
-    said = [*target.assumptions, *priced.said]
+    fraction = float(found.terms.utilization[row])
+    said = [*target.assumptions, *priced.said, *fraction_notes(study, target, place, fraction, demand.context)]
     if found.drafts:
         said.append(
             f"speculative decoding: {found.drafts} draft tokens, each accepted with probability "
@@ -180,7 +173,8 @@ def _as_plan(study: Study, priced: PricedTarget, found: Candidates, row: int, na
         max_concurrency_per_replica=float(found.limit[row]) * float(place.dp),
         batch_per_rank=curve["batch"],
         prefill_share=curve["prefill_share"],
-        memory_gib=memory,
+        memory_gib=memory_gib(target, found.terms, row),
+        memory_utilization=fraction,
         bottleneck=named,
         binding=_binding(study, found, row, working),
         energy_wh_per_million_tokens=money.energy_wh_per_million_tokens,

@@ -6,14 +6,14 @@ writes out what it gives for one placement. Sizes are bytes; reports are in GiB 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from sizing.engine.base import GIB, Device, Engine, Load
-from sizing.engine.cache import cache_groups
+from sizing.engine.cache import BlockPlan, cache_groups
 from sizing.engine.loading import load_extras
 from sizing.engine.placement import Placement, check
 from sizing.engine.sharding import (
@@ -24,6 +24,7 @@ from sizing.engine.sharding import (
     weight_bytes,
 )
 from sizing.errors import SizingError
+from sizing.memory_fit import ROUNDING, found_fraction, most_fraction, shortage
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.quantization import QuantScheme
@@ -50,7 +51,8 @@ class MemoryTerms:
 
     pool may be negative: then the rest does not fit. pool_tokens and max_concurrency are of one data
     parallel rank. stage is the deciding stage's index. concurrency_at_mean: requests that run at once at the mean
-    length that was asked for, on the same stage; 0 where none was.
+    length that was asked for, on the same stage; 0 where none was. left: bytes of the memory that no line takes; negative
+    where the lines are more than the memory. utilization: the memory fraction that the pool is computed with.
     """
 
     weights: Any
@@ -62,16 +64,23 @@ class MemoryTerms:
     max_concurrency: Any
     stage: Any
     concurrency_at_mean: Any = 0.0
+    left: Any = 0.0
+    utilization: Any = 0.0
 
     @property
     def fits(self) -> Any:
-        """Whether the pool holds one request of the full context, as engines demand at start-up."""
-        return np.asarray(self.max_concurrency) >= 1.0
+        """Whether the pool holds one request of the full context, as engines demand at start-up, and the memory
+        all the lines.
+        """
+        return (np.asarray(self.max_concurrency) >= 1.0) & (np.asarray(self.left) >= -ROUNDING)
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryLedger:
-    """The memory of one accelerator for one placement, with its working. Sizes in bytes."""
+    """The memory of one accelerator for one placement, with its working. Sizes in bytes.
+
+    shortage: why it does not fit, as a sum; None where it fits. load: its flags, the memory fraction used among them.
+    """
 
     lines: tuple[LedgerLine, ...]
     usable_bytes: float
@@ -86,6 +95,7 @@ class MemoryLedger:
     placement: Placement
     load: Load
     assumptions: tuple[str, ...] = ()
+    shortage: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``sizing memory --json``; GiB are 2^30 bytes. Tokens and concurrency are of one
@@ -105,6 +115,8 @@ class MemoryLedger:
             "kv_pool_tokens_replica": self.kv_pool_tokens * int(self.placement.dp),
             "max_concurrency_replica": self.max_concurrency * int(self.placement.dp),
             "fits": self.fits,
+            "shortage": self.shortage,
+            "memory_utilization": self.load.utilization,
             "ledger": [
                 {
                     "name": line.name,
@@ -146,16 +158,19 @@ def resolve_load(
         raise SizingError(f"must be above 0 and at most 1, not {utilization}", key="--memory-utilization")
     tokens = max_num_batched_tokens or engine.default_batched_tokens(device, length)
     seqs = max_num_seqs or engine.default_num_seqs(device)
+    fraction: Any = utilization
     if utilization is None:
-        utilization = engine.default_utilization(device, placement, arch)
+        fraction = engine.default_utilization(device, placement, arch)
+        fraction = float(fraction) if np.ndim(fraction) == 0 else fraction
     return Load(
-        utilization=utilization,
+        utilization=fraction,
         max_num_seqs=min(seqs, tokens) if engine.caps_seqs_by_tokens else seqs,
         max_num_batched_tokens=tokens,
         context=length,
         enforce_eager=enforce_eager,
         speculative_tokens=speculative_tokens,
         prefix_caching=prefix_caching,
+        automatic=utilization is None,
     )
 
 
@@ -189,7 +204,37 @@ def _known_weights(
     return rank_weights(arch, scheme, placement, stage, engine, speculative=speculative)
 
 
-def _stage_terms(
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """One pipeline stage's terms without its pool [bytes], and how a pool is cut; None where it caches nothing."""
+
+    index: int
+    weights: Any
+    activation: Any
+    runtime: Any
+    graphs: Any
+    blocks: BlockPlan | None
+
+    def most_fraction(self, engine: Engine, device: Device) -> Any:
+        """The highest memory fraction at which this stage goes into the memory."""
+        return most_fraction(engine, device, self.weights, self.activation, self.runtime, self.graphs)
+
+    def filled(self, engine: Engine, device: Device, load: Load, mean_context: int | None) -> MemoryTerms:
+        """The terms with the pool of this load's memory fraction."""
+        fixed = (self.weights, self.activation, self.runtime, self.graphs)
+        pool = engine.pool_bytes(device, *fixed, load.utilization)
+        if self.blocks is None:
+            tokens = concurrency = np.where(pool > 0, np.inf, 0.0)
+            at_mean: Any = tokens
+        else:
+            tokens = engine.pool_tokens(pool, self.blocks, load)
+            concurrency = engine.concurrency(pool, self.blocks, load, load.context)
+            at_mean = 0.0 if mean_context is None else engine.concurrency(pool, self.blocks, load, mean_context)
+        left = device.total_bytes - self.weights - self.activation - self.runtime - self.graphs - pool
+        return MemoryTerms(*fixed, pool, tokens, concurrency, self.index, at_mean, left, load.utilization)
+
+
+def _stage(
     arch: Architecture,
     device: Device,
     placement: Placement,
@@ -199,29 +244,59 @@ def _stage_terms(
     load: Load,
     stage: Stage,
     extra_weights: float,
-    mean_context: int | None,
-) -> MemoryTerms:
-    """The terms of one stage."""
+) -> _Stage:
+    """What does not depend on the memory fraction."""
     drafted = load.speculative_tokens
     own_module = bool(drafted and arch.mtp_groups)
     sizes = tuple(tuple(np.atleast_1d(size).tolist()) for size in (placement.tp, placement.dp, placement.ep))
     weights = _known_weights(arch, scheme, sizes, placement.pp, stage, engine, own_module) + extra_weights
-    activation = engine.activation_bytes(arch, scheme, placement, load, last_stage=stage.last)
-    runtime = engine.runtime_bytes(placement, device)
-    graphs = engine.graph_bytes(arch, placement, load)
-    pool = engine.pool_bytes(device, weights, activation, runtime, graphs, load.utilization)
     groups = cache_groups(
         arch, placement, fmt, stage, speculative_tokens=drafted, fp8_index_keys=engine.fp8_index_keys(device)
     )
-    if groups:
-        plan = engine.plan(groups)
-        tokens = engine.pool_tokens(pool, plan, load)
-        concurrency = engine.concurrency(pool, plan, load, load.context)
-        at_mean = 0.0 if mean_context is None else engine.concurrency(pool, plan, load, mean_context)
-    else:
-        tokens = np.where(pool > 0, np.inf, 0.0)
-        concurrency = at_mean = tokens
-    return MemoryTerms(weights, activation, runtime, graphs, pool, tokens, concurrency, stage.index, at_mean)
+    return _Stage(
+        stage.index,
+        weights,
+        engine.activation_bytes(arch, scheme, placement, load, last_stage=stage.last),
+        engine.runtime_bytes(placement, device),
+        engine.graph_bytes(arch, placement, load),
+        engine.plan(groups) if groups else None,
+    )
+
+
+def _deciding(stages: list[MemoryTerms], shape: tuple[int, ...]) -> dict[str, Any]:
+    """The terms of the stage that decides: one whose lines are more than the memory, else the least concurrency."""
+    best: dict[str, Any] | None = None
+    for terms in stages:
+        made = {name: np.broadcast_to(getattr(terms, name), shape) for name in MemoryTerms.__dataclass_fields__}
+        if best is None:
+            best = made
+            continue
+        over, known_over = made["left"] < -ROUNDING, best["left"] < -ROUNDING
+        worse = made["max_concurrency"] < best["max_concurrency"]
+        worse |= (made["max_concurrency"] == best["max_concurrency"]) & (made["pool"] < best["pool"])
+        worse = np.where(over == known_over, worse, over)
+        best = {name: np.where(worse, made[name], best[name]) for name in best}
+    assert best is not None
+    return best
+
+
+def _searched(
+    engine: Engine, device: Device, load: Load, stages: list[_Stage], mean_context: int | None, shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """The deciding stage's terms, and where the engine's default fraction cannot work those of one that can.
+
+    A higher fraction leaves a larger pool and less beside it: the highest at which everything goes in works, or none.
+    """
+    found = _deciding([stage.filled(engine, device, load, mean_context) for stage in stages], shape)
+    works = MemoryTerms(**found).fits
+    if not load.automatic or works.all():
+        return found
+    most = np.min([np.broadcast_to(stage.most_fraction(engine, device), shape) for stage in stages], axis=0)
+    another = ~works & (most > 0)
+    moved = replace(load, utilization=np.where(another, most, load.utilization))
+    other = _deciding([stage.filled(engine, device, moved, mean_context) for stage in stages], shape)
+    better = another & (MemoryTerms(**other).fits | (found["left"] < -ROUNDING))
+    return {name: np.where(better, other[name], found[name]) for name in found}
 
 
 def memory_terms(
@@ -240,29 +315,23 @@ def memory_terms(
 
     Of a pipeline the stage with the least concurrency decides, as engines take the least pool of all ranks.
     ``extra_weights`` are bytes of a draft model on every rank. ``mean_context``: also how many requests of this many
-    tokens run at once.
+    tokens run at once. Where ``load.automatic`` and the engine's default memory fraction cannot work, the highest one
+    that does is used: ``utilization`` of the answer.
     """
     fmt = kv_format(kv_dtype)
-    sizes = np.broadcast_arrays(placement.tp, placement.pp, placement.dp, placement.ep)
-    tp, pp, dp, ep = (np.atleast_1d(size) for size in sizes)
-    names = list(MemoryTerms.__dataclass_fields__)
-    result = {name: np.zeros(tp.shape) for name in names}
+    sizes = np.broadcast_arrays(placement.tp, placement.pp, placement.dp, placement.ep, load.utilization)
+    tp, pp, dp, ep, fraction = (np.atleast_1d(size) for size in sizes)
+    result = {name: np.zeros(tp.shape) for name in MemoryTerms.__dataclass_fields__}
     for stages_count in np.unique(pp):
         here = pp == stages_count
         part = Placement(tp[here], int(stages_count), dp[here], ep[here])
-        best: dict[str, Any] | None = None
-        for stage in distinct_stages(arch, int(stages_count)):
-            terms = _stage_terms(arch, device, part, engine, scheme, fmt, load, stage, extra_weights, mean_context)
-            made = {name: np.broadcast_to(getattr(terms, name), part.tp.shape) for name in names}
-            if best is None:
-                best = made
-                continue
-            worse = made["max_concurrency"] < best["max_concurrency"]
-            worse |= (made["max_concurrency"] == best["max_concurrency"]) & (made["pool"] < best["pool"])
-            best = {name: np.where(worse, made[name], best[name]) for name in names}
-        assert best is not None
-        for name in names:
-            result[name][here] = best[name]
+        flags = replace(load, utilization=fraction[here])
+        stages = [
+            _stage(arch, device, part, engine, scheme, fmt, flags, stage, extra_weights)
+            for stage in distinct_stages(arch, int(stages_count))
+        ]
+        for name, values in _searched(engine, device, flags, stages, mean_context, part.tp.shape).items():
+            result[name][here] = values
     shape = sizes[0].shape
     return MemoryTerms(**{name: value.reshape(shape) for name, value in result.items()})
 
@@ -312,7 +381,14 @@ def memory_ledger(
         enforce_eager=enforce_eager,
         prefix_caching=prefix_caching,
     )
-    given = {"utilization": utilization, "max_num_seqs": max_num_seqs,
+    terms = memory_terms(
+        arch, device, placement, engine, scheme, load, kv_dtype=kv_dtype, extra_weights=draft_weight_bytes
+    )
+    default, used = float(load.utilization), float(terms.utilization)
+    load = replace(load, utilization=used, automatic=False)
+    if used != default:
+        assumptions.append(found_fraction(engine, default, used, load.context))
+    given = {"utilization": utilization if used == default else used, "max_num_seqs": max_num_seqs,
              "max_num_batched_tokens": max_num_batched_tokens}  # fmt: skip
     assumptions.extend(
         f"{name} {getattr(load, name)}: the default of {engine.name} {engine.version_text} here"
@@ -321,9 +397,6 @@ def memory_ledger(
     )
     if speculative_tokens and not arch.mtp_groups and not draft_weight_bytes:
         assumptions.append("speculative decoding without a draft model's size: its weights and cache are not counted")
-    terms = memory_terms(
-        arch, device, placement, engine, scheme, load, kv_dtype=kv_dtype, extra_weights=draft_weight_bytes
-    )
     fmt = kv_format(kv_dtype)
     stage = next(item for item in distinct_stages(arch, placement.pp) if item.index == int(terms.stage))
     tokens = float(terms.pool_tokens)
@@ -341,7 +414,19 @@ def memory_ledger(
         placement=placement,
         load=load,
         assumptions=tuple(assumptions),
+        shortage=None if terms.fits else why_not(engine, device, terms, load.context),
     )
+
+
+def why_not(engine: Engine, device: Device, terms: MemoryTerms, context: int, row: int | None = None) -> str:
+    """Why terms that do not fit do not, as a sum; ``row``: of this placement of arrays of terms."""
+
+    def at(value: Any) -> float:
+        return float(value if row is None else np.broadcast_to(value, np.shape(terms.weights))[row])
+
+    fixed = (at(terms.weights), at(terms.activation), at(terms.runtime), at(terms.graphs))
+    most = float(most_fraction(engine, device, *fixed))
+    return shortage(float(device.total_bytes), fixed, at(terms.pool), at(terms.utilization), context, most)
 
 
 @lru_cache(maxsize=1024)
@@ -399,6 +484,7 @@ def _lines(
     lines.append(LedgerLine("runtime", float(terms.runtime), "bytes", "context, communicators, workspaces (fitted)"))
     lines.append(LedgerLine("graphs", float(terms.graphs), "bytes", "captured graphs (fitted)"))
     lines.append(LedgerLine("cache pool", float(terms.pool), "bytes", engine.pool_formula(), flags))
+    lines.append(LedgerLine("kept free", float(terms.left), "bytes", "total memory - the lines above"))
     groups = cache_groups(
         arch,
         placement,

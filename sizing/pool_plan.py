@@ -15,10 +15,9 @@ from sizing.plan_money import plan_money
 from sizing.result import Plan, PoolPlan, Rejection
 from sizing.step import time_by_kind
 from sizing.study import Study
-from sizing.survey import Demand, Ground, space_of
+from sizing.survey import Demand, Ground, fraction_notes, memory_gib, space_of
 from sizing.target import Target
 
-GIB = 2.0**30
 KIND_TEXT = {
     "gemm": "matrix products",
     "moe": "experts",
@@ -95,10 +94,13 @@ def _as_plan(
         power_w=power_w,
         throughput=widths["throughput"],
     )
-    row = next(i for i, place in enumerate(found.ground.placements) if place is decode.placement)
+    row = _row(found, decode)
+    fractions = {pool.role: float(found.ground.terms.utilization[_row(found, pool)]) for pool in (prefill, decode)}
     notes = [
         *target.assumptions,
         *said,
+        *fraction_notes(study, target, prefill.placement, fractions["prefill"], demand.context),
+        *fraction_notes(study, target, decode.placement, fractions["decode"], demand.context),
         f"separate pools: {prefill.instances} x {prefill.placement.describe()} for prefill at a load of "
         f"{prefill.load:.0%}, {decode.instances} x {decode.placement.describe()} for decode",
         f"a prompt's cache travels in {found.transfer_s * 1e3:.1f} ms over the network cards",
@@ -136,11 +138,13 @@ def _as_plan(
         max_concurrency_per_replica=float(found.ground.limit[row]) * float(decode.placement.dp),
         batch_per_rank=decode.load,
         prefill_share=share,
-        memory_gib=_memory(found, row, target),
+        memory_gib=memory_gib(target, found.ground.terms, row),
+        memory_utilization=fractions["decode"],
         bottleneck=_bottleneck(target, demand, decode, found),
         binding=_binding(study, found, decode, prefill),
         pools=tuple(
-            PoolPlan(pool.role, _sizes(pool.placement), pool.instances, pool.accelerators) for pool in (prefill, decode)
+            PoolPlan(pool.role, _sizes(pool.placement), pool.instances, pool.accelerators, fractions[pool.role])
+            for pool in (prefill, decode)
         ),
         energy_wh_per_million_tokens=money.energy_wh_per_million_tokens,
         carbon_g_per_million_tokens=money.carbon_g_per_million_tokens,
@@ -151,19 +155,6 @@ def _as_plan(
 
 def _sizes(place: Placement) -> dict[str, int]:
     return {axis: int(getattr(place, axis)) for axis in ("tp", "pp", "dp", "ep")}
-
-
-def _memory(found: Pools, row: int, target: Target) -> dict[str, float]:
-    """GiB on one accelerator of the decode pool."""
-    terms = found.ground.terms
-    return {
-        "usable": target.accelerator.usable_bytes / GIB,
-        "weights": float(terms.weights[row]) / GIB,
-        "activation": float(terms.activation[row]) / GIB,
-        "runtime": float(terms.runtime[row]) / GIB,
-        "graphs": float(terms.graphs[row]) / GIB,
-        "kv_pool": float(terms.pool[row]) / GIB,
-    }
 
 
 def _bottleneck(target: Target, demand: Demand, decode: Pool, found: Pools) -> str:
@@ -194,8 +185,12 @@ def _binding(study: Study, found: Pools, decode: Pool, prefill: Pool) -> str:
 
 
 def _limit(found: Pools) -> float:
-    row = next(i for i, place in enumerate(found.ground.placements) if place is found.decode.placement)
-    return float(found.ground.limit[row])
+    return float(found.ground.limit[_row(found, found.decode)])
+
+
+def _row(found: Pools, pool: Pool) -> int:
+    """The row of a pool's placement in the survey."""
+    return next(i for i, place in enumerate(found.ground.placements) if place is pool.placement)
 
 
 def sustained(study: Study, target: Target, demand: Demand, winner: Plan) -> float:

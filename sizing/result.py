@@ -18,6 +18,7 @@ class PoolPlan:
     placement: dict[str, int]
     instances: int
     accelerators: int
+    memory_utilization: float | None = None
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Plan:
     rate_per_replica is what each carries, max_rate_per_replica what it could within the targets. A disaggregated plan
     has both its ``pools``; placement, replicas, memory and batch are then those of the decode pool. ``price``: the
     catalog's, of an hour or (owned) of a purchase, that the money rests on; None where it was given, or there is none.
+    memory_utilization: the engine's memory fraction that the memory was computed with, as the launch files set it.
     """
 
     accelerator: str
@@ -70,6 +72,7 @@ class Plan:
     assumptions: tuple[str, ...] = ()
     confidence: tuple[str, ...] = ()
     price: Price | None = None
+    memory_utilization: float | None = None
 
     @property
     def label(self) -> str:
@@ -84,8 +87,8 @@ class Plan:
             "weights", "kv_dtype", "engine", "engine_version", "mode", "speculative_tokens", "usd_per_hour",
             "usd_per_accelerator_hour", "usd_per_month", "ttft_p95_s", "tpot_p95_s", "end_to_end_s", "requests_per_s",
             "rate_per_replica", "max_rate_per_replica", "utilization", "concurrency_per_replica",
-            "max_concurrency_per_replica", "batch_per_rank", "prefill_share", "memory_gib", "bottleneck", "binding",
-            "energy_wh_per_million_tokens", "carbon_g_per_million_tokens", "sensitivities",
+            "max_concurrency_per_replica", "batch_per_rank", "prefill_share", "memory_gib", "memory_utilization",
+            "bottleneck", "binding", "energy_wh_per_million_tokens", "carbon_g_per_million_tokens", "sensitivities",
         )  # fmt: skip
         data: dict[str, Any] = {name: getattr(self, name) for name in names}
         data["ttft_s"] = self.ttft_s.p50
@@ -97,7 +100,13 @@ class Plan:
             data[name] = value.p50
             data[f"{name}_interval"] = value.to_dict()
         data["pools"] = [
-            {"role": p.role, "placement": p.placement, "instances": p.instances, "accelerators": p.accelerators}
+            {
+                "role": p.role,
+                "placement": p.placement,
+                "instances": p.instances,
+                "accelerators": p.accelerators,
+                "memory_utilization": p.memory_utilization,
+            }
             for p in self.pools
         ]
         data["assumptions"] = list(self.assumptions)

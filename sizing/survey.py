@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sizing.arrays import FloatArray, as_float
+from sizing.engine.base import GIB
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
 from sizing.estimate import batching_of, mean_held_tokens
 from sizing.memory import MemoryTerms, memory_terms, resolve_load
+from sizing.memory_fit import found_fraction
 from sizing.placements import Space, as_arrays, legal_placements
 from sizing.serving import Batching, Load, LoadCurve
 from sizing.study import EngineChoice, Study
@@ -157,6 +159,7 @@ def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *
         kv_dtype=target.kv,
         mean_context=max(1, int(np.ceil(held))),
     )
+    found = replace(flags, utilization=terms.utilization, automatic=False)
     fits = np.asarray(terms.fits)
     limit = np.where(fits, np.minimum(as_float(terms.concurrency_at_mean), float(flags.max_num_seqs)), 1.0)
     return Ground(
@@ -165,7 +168,7 @@ def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *
         placements=legal,
         flat=flat,
         terms=terms,
-        engine_load=flags,
+        engine_load=found,
         limit=np.maximum(limit, 1.0),
         fits=fits,
         load=Load(
@@ -180,3 +183,19 @@ def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *
         fallen=fallen,
         drafts=drafts,
     )
+
+
+def memory_gib(target: Target, terms: MemoryTerms, row: int) -> dict[str, float]:
+    """What one accelerator of a placement holds, part by part [GiB]."""
+    parts = {"weights": "weights", "activation": "activation", "runtime": "runtime", "graphs": "graphs",
+             "kv_pool": "pool"}  # fmt: skip
+    usable = {"usable": target.accelerator.usable_bytes / GIB}
+    return usable | {name: float(getattr(terms, term)[row]) / GIB for name, term in parts.items()}
+
+
+def fraction_notes(study: Study, target: Target, place: Placement, used: float, context: int) -> list[str]:
+    """What to say of the memory fraction: nothing where it is the engine's default, or was given."""
+    if study.engine.memory_utilization is not None:
+        return []
+    default = float(target.engine.default_utilization(target.device, place, target.arch))
+    return [] if used == default else [found_fraction(target.engine, default, used, context)]

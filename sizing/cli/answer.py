@@ -104,6 +104,8 @@ def memory(
         f"{verdict}: {ledger.kv_pool_tokens:,} cache tokens, "
         f"{digits(ledger.max_concurrency)} requests of {ledger.load.context:,} tokens at once per data-parallel rank"
     )
+    if ledger.shortage:
+        line(ledger.shortage)
     _assumptions(document["assumptions"])
 
 

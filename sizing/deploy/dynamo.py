@@ -35,8 +35,8 @@ def dynamo_files(spec: DeploymentSpec, commands: Sequence[Command]) -> dict[str,
         workers = [(spec, "serve", spec.replicas)]
     else:
         workers = [
-            (spec.with_layout(pools.prefill), "prefill", pools.prefill_replicas),
-            (spec.with_layout(pools.decode), "decode", pools.decode_replicas),
+            (spec.of_pool("prefill"), "prefill", pools.prefill_replicas),
+            (spec.of_pool("decode"), "decode", pools.decode_replicas),
         ]
     if any(part.parallelism.dp > 1 and part.nodes(part.parallelism) > 1 for part, _, _ in workers):
         raise SizingError("data parallelism over nodes is not written for Dynamo", key="kind", hint="lws or llm-d")

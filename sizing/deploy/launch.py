@@ -32,12 +32,9 @@ def launch_commands(spec: DeploymentSpec) -> list[Command]:
 
 def pool_commands(spec: DeploymentSpec, role: str) -> list[Command]:
     """The commands of one replica of the ``prefill`` or the ``decode`` pool."""
-    pools = spec.disaggregated
-    if pools is None:
-        raise SizingError("the plan has no separate prefill and decode pools", key="disaggregated")
+    pool = spec.of_pool(role)
     if spec.engine not in ("vllm", "sglang"):
         raise SizingError(f"pools are written for vllm and sglang, not {spec.engine}", key="disaggregated")
-    pool = spec.with_layout(pools.prefill if role == "prefill" else pools.decode)
     return ENGINE_COMMANDS[spec.engine](pool, role)
 
 

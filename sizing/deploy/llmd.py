@@ -25,14 +25,11 @@ def llmd_files(spec: DeploymentSpec, commands: Sequence[Command]) -> dict[str, s
         objects.append(_pool(spec, list(commands), "serve", spec.replicas))
     else:
         pools = spec.disaggregated
-        for role, layout, count in (
-            ("prefill", pools.prefill, pools.prefill_replicas),
-            ("decode", pools.decode, pools.decode_replicas),
-        ):
+        for role, count in (("prefill", pools.prefill_replicas), ("decode", pools.decode_replicas)):
             mine = [item for item in commands if item.role == role]
             if role == "decode":
                 mine = [_moved(item) for item in mine]
-            objects.append(_pool(spec.with_layout(layout), mine, role, count))
+            objects.append(_pool(spec.of_pool(role), mine, role, count))
     objects.append(inference_pool(spec))
     notes = (
         kubernetes.STORAGE_NOTE,

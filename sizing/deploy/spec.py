@@ -145,15 +145,22 @@ class Speculative:
 
 @dataclass(frozen=True)
 class Disaggregated:
-    """Separate prefill and decode pools; the spec's own ``parallelism`` and ``replicas`` are not used."""
+    """Separate prefill and decode pools; the spec's own ``parallelism`` and ``replicas`` are not used.
+
+    The memory fractions are those of each pool's layout; None: the spec's own.
+    """
 
     prefill: Parallelism
     decode: Parallelism
     prefill_replicas: int = 1
     decode_replicas: int = 1
+    prefill_memory_utilization: float | None = None
+    decode_memory_utilization: float | None = None
 
     def __post_init__(self) -> None:
         _at_least(1, prefill_replicas=self.prefill_replicas, decode_replicas=self.decode_replicas)
+        for key in ("prefill_memory_utilization", "decode_memory_utilization"):
+            _fraction(key, getattr(self, key))
 
 
 @dataclass(frozen=True)
@@ -235,8 +242,7 @@ class DeploymentSpec:
             "accelerators_per_node",
         ):  # fmt: skip
             _at_least(1, **{key: getattr(self, key)})
-        if not 0 < self.memory_utilization <= 1:
-            raise SizingError("must be above 0 and at most 1", key="memory_utilization")
+        _fraction("memory_utilization", self.memory_utilization)
         if self.port is not None and not 1024 <= self.port <= 60000:
             raise SizingError("must be from 1024 to 60000", key="port")
         if self.quantize_online and self.weights not in ("fp8",):
@@ -319,15 +325,28 @@ class DeploymentSpec:
         """Accelerators of one replica on each of its nodes."""
         return min(layout.accelerators, self.accelerators_per_node)
 
-    def with_layout(self, layout: Parallelism) -> DeploymentSpec:
-        """This spec with another layout and no pools, for one pool of a disaggregated plan."""
-        return replace(self, parallelism=layout, disaggregated=None)
+    def of_pool(self, role: str) -> DeploymentSpec:
+        """The spec of the ``prefill`` or the ``decode`` pool alone: its layout, its memory fraction, no pools."""
+        pools = self.disaggregated
+        if pools is None:
+            raise SizingError("the plan has no separate prefill and decode pools", key="disaggregated")
+        layout, fraction = pools.prefill, pools.prefill_memory_utilization
+        if role == "decode":
+            layout, fraction = pools.decode, pools.decode_memory_utilization
+        return replace(
+            self, parallelism=layout, disaggregated=None, memory_utilization=fraction or self.memory_utilization
+        )
 
 
 def _at_least(least: int, **values: int) -> None:
     for key, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
             raise SizingError(f"must be a whole number of at least {least}, not {value!r}"[:200], key=key)
+
+
+def _fraction(key: str, value: float | None) -> None:
+    if value is not None and not 0 < value <= 1:
+        raise SizingError("must be above 0 and at most 1", key=key)
 
 
 def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:

@@ -65,15 +65,20 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The flags that memory depends on, defaults filled in."""
+    """The flags that memory depends on, defaults filled in.
 
-    utilization: float
+    utilization: the engine's memory fraction, a number or one for each placement. automatic: nobody gave it, so that
+    where the engine's default cannot work another one is looked for (``sizing.memory.memory_terms``).
+    """
+
+    utilization: Any
     max_num_seqs: int
     max_num_batched_tokens: int
     context: int
     enforce_eager: bool = False
     speculative_tokens: int = 0
     prefix_caching: bool = True
+    automatic: bool = False
 
 
 #: Formats of checkpoints that engines run with the kernels of a format that they list.
@@ -129,9 +134,13 @@ class Engine:
         return None
 
     # -- defaults ----------------------------------------------------------------------------------
-    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
-        """The engine's own memory fraction when none is given."""
+    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> Any:
+        """The engine's own memory fraction when none is given, above 0 and below 1."""
         raise NotImplementedError
+
+    def most_utilization(self) -> float:
+        """The highest memory fraction that its guides set: where a search for one that works ends."""
+        return constant("most_utilization", self.name)
 
     def default_batched_tokens(self, device: Device, context: int) -> int:
         """Tokens of the largest step when not given [tokens]."""

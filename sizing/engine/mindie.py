@@ -28,7 +28,7 @@ class MindIE(Engine):
     vendors: tuple[str, ...] = ("huawei",)
     reserves_max_output: bool = True
 
-    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
+    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> Any:
         """NPU_MEMORY_FRACTION of MindIE-LLM; its guides use 0.92 to 0.96 for DeepSeek."""
         return 0.8
 

@@ -24,6 +24,7 @@ LARGEST = (16384, 512, 512)
 OLD_FRACTIONS = ((16, 0.79), (8, 0.81), (4, 0.85), (2, 0.87), (1, 0.88))
 NODE_RANKS = 16  # the most ranks of one node (Atlas A3); beyond, exchange buffers of several nodes
 SWA_RATIO = 0.8  # tokens of the window pool per token of the full pool
+LEAST_FRACTION = 0.001  # SGLang rounds to three places
 STATE_RATIO = 0.9  # bytes of the state pool per byte of the token pool
 
 
@@ -45,29 +46,34 @@ class Sglang(Engine):
         total = float(np.max(device.total_gib))
         return next((row[1:] for row in BY_MEMORY if total < row[0]), LARGEST)
 
-    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
+    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> Any:
         """mem_fraction_static: (device - reserved) / device, the reserve by chunk, ranks and graphs (0.5.5
         on); a table of tensor parallel sizes before. Vision-language models take off 5 % and more.
+
+        One for each placement. SGLang's own figure may be 0 or less (wide data-parallel attention, small cards), and
+        it then refuses to start: here it is LEAST_FRACTION, which holds no model either.
         """
-        ranks = int(np.max(placement.tp)) * int(np.max(placement.dp))
+        attn_dp = np.asarray(placement.dp)
+        ranks = np.asarray(placement.tp) * attn_dp
         if not self.at_least(0, 5, 5):
-            return next(fraction for least, fraction in OLD_FRACTIONS if ranks >= least)
+            least, fractions = zip(*OLD_FRACTIONS, strict=True)
+            return np.select([ranks >= size for size in least], fractions)
         chunk, few, many = self._by_memory(device)
-        graphs = few if ranks < 4 else many
-        attn_dp = int(np.max(placement.dp))
+        graphs = np.where(ranks < 4, few, many)
         mib = float(np.max(device.total_bytes)) / MIB
-        reserved = 512 + 1.5 * max(chunk // attn_dp, 2048) + 1024 * ranks * int(np.max(placement.pp)) / 8 + 2 * graphs
-        if attn_dp > 1:
-            reserved += 3 * graphs * attn_dp + (1.5 * graphs * attn_dp if graphs > 300 else 0)
+        reserved = 512 + 1.5 * np.maximum(chunk // attn_dp, 2048) + 1024 * ranks * np.asarray(placement.pp) / 8
+        reserved = reserved + 2 * graphs
+        wide = 3 * graphs * attn_dp + np.where(graphs > 300, 1.5 * graphs * attn_dp, 0)
+        reserved = reserved + np.where(attn_dp > 1, wide, 0)
         if self.at_least(0, 5, 10):
-            reserved += 1536 if arch.is_mla else 8 * (74 if chunk > 8192 else 58)
+            reserved = reserved + (1536 if arch.is_mla else 8 * (74 if chunk > 8192 else 58))
         if mib > 60 * 1024:
-            reserved = max(reserved, 10240)
-        fraction = round((mib - reserved) / mib, 3)
+            reserved = np.maximum(reserved, 10240)
+        fraction = np.round((mib - reserved) / mib, 3)
         if arch.vision is not None:
             weight = arch.vision.layers * arch.vision.hidden_size**2 / (24 * 1024**2)
-            fraction *= 0.95 * min(max(1 - 0.1 * (weight - 1), 0.8), 1.05)
-        return float(fraction)
+            fraction = fraction * 0.95 * min(max(1 - 0.1 * (weight - 1), 0.8), 1.05)
+        return np.clip(fraction, LEAST_FRACTION, 1 - LEAST_FRACTION)
 
     def default_batched_tokens(self, device: Device, context: int) -> int:
         """chunked_prefill_size by device memory [tokens]."""

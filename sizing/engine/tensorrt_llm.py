@@ -32,7 +32,7 @@ class TensorRTLLM(Engine):
     vendors: tuple[str, ...] = ("nvidia",)
     reserves_max_output: bool = True  # GUARANTEED_NO_EVICT
 
-    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
+    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> Any:
         """free_gpu_memory_fraction."""
         return 0.9
 

@@ -51,7 +51,7 @@ class Vllm(Engine):
     )  # fmt: skip
     vendors: tuple[str, ...] = ("nvidia", "amd", "intel", "google", "cpu")
 
-    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> float:
+    def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> Any:
         """0.90 up to 0.20; 0.92 since 0.21, when the graph estimate began to be subtracted."""
         return 0.92 if self.at_least(0, 21) else 0.90
 

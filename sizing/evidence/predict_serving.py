@@ -241,7 +241,7 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
     decode_at, prefill_at = _stack(cases, "decode"), _stack(cases, "prefill")
     inputs, outputs = _array(cases, "input_tokens"), _array(cases, "output_tokens")
     apart = _array(cases, "disaggregated") > 0
-    flags = resolve_load(engine, device, arch, cases[0].decode)
+    flags = replace(resolve_load(engine, device, arch, cases[0].decode), automatic=False)  # as the engine starts
     terms = memory_terms(arch, device, decode_at, engine, quant, flags, kv_dtype=kv_name)
     held = held_tokens(inputs, outputs, reserves=engine.reserves_max_output)
     limit = as_float(terms.pool_tokens) / held

@@ -315,6 +315,7 @@ class CaseBook:
                 utilization=fraction if fraction and fraction <= 1 else None,
             )  # fmt: skip
             fmt: str | KVFormat = s.kv
+            load = replace(load, automatic=False)  # as the engine starts by itself
             terms = memory_terms(s.arch, device, placement, engine, s.scheme, load, kv_dtype=fmt)
             pool = float(terms.max_concurrency) * context  # windows and states counted at a long context
             taken = float(np.asarray(terms.activation + terms.runtime)) * load.utilization
