@@ -17,6 +17,7 @@ LAYERS = (
     ("dates", "files", "safe_yaml"),
     ("hardware", "kernels", "model", "workload"),
     ("engine", "study"),
+    ("memory_fit",),
     ("machine", "memory", "money", "operations", "placements"),
     ("operation_times",),
     ("step",),
