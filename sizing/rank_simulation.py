@@ -1,6 +1,6 @@
 """A planned replica in the simulator: one data-parallel rank under random arrivals, on the step model itself.
 
-The planner's closed form (``sizing.serving.open_loop``) says what means and 95th percentiles a load gives; the discrete-event simulation
+The closed form (``sizing.serving.open_loop``) says what means and 95th percentiles a load gives; the discrete-event simulation
 serves request after request with the same step times, scheduler limits and cache, and so shows how far the closed form's
 queueing is to be trusted for this very workload.
 """
