@@ -438,7 +438,7 @@ def _per_rank_concurrency(
             hint=f"plan for {int(np.ceil(rate / best))} or more replicas",
         )
     rising = np.maximum.accumulate(carried)
-    return float(np.interp(rate, rising, grid)) if rate > rising[0] else float(grid[0] * max(rate / rising[0], 1e-3))
+    return float(np.interp(rate, rising, grid)) if rate > rising[0] else float(grid[0] * rate / rising[0])
 
 
 def bottleneck(

@@ -128,6 +128,18 @@ def _replicas(row: ServingRow) -> ServingRow | None:
     return _noted(replace(row, replicas=int(ratio)), "replicas", text)
 
 
+def _experts_beyond(row: ServingRow) -> ServingRow | None:
+    place = row.placement
+    if place is None or not place.moe_stated or row.mode != "agg":
+        return None
+    ranks = place.tp * place.dp
+    if place.moe_tp * place.moe_ep <= ranks:
+        return None
+    new = replace(place, moe_tp=ranks, moe_ep=1) if place.moe_ep == 1 else replace(place, moe_tp=1, moe_ep=ranks)
+    text = f"experts over {place.moe_tp}x{place.moe_ep} ranks, of which there are {ranks}: taken as split over these"
+    return _noted(replace(row, placement=new), "experts-beyond", text)
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "squared",
@@ -162,6 +174,12 @@ RULES: tuple[Rule, ...] = (
         "replicas",
         "stated concurrency is k times batch * dp: k replicas of the placement share the load",
         _replicas,
+    ),
+    Rule(
+        "experts-beyond",
+        "one pool, experts split over more ranks than tp * dp: one of the two is wrong; the accelerators are taken "
+        "as stated and the experts as split over them",
+        _experts_beyond,
     ),
 )
 

@@ -22,9 +22,14 @@ def prompt_room(token_budget: Num, beside: Num) -> FloatArray:
     return np.maximum(as_float(token_budget) - beside, np.minimum(token_budget, MIN_CHUNK))
 
 
-def split_prompt(tokens: Num, room: Num) -> tuple[FloatArray, FloatArray]:
-    """``(number, tokens each)`` of the equal chunks that ``tokens`` prompt tokens take in steps with this room."""
-    number = np.ceil(as_float(tokens) / room)
+def split_prompt(tokens: Num, room: Num, most_room: Num | None = None) -> tuple[FloatArray, FloatArray]:
+    """``(number, tokens each)`` of the equal chunks that ``tokens`` prompt tokens take in steps with this room.
+
+    most_room: that of a step with one sequence beside. What more sequences push out of a step shares the next one with
+    other prompts: it counts as the part of a step that it takes, not as one step more.
+    """
+    number = np.ceil(as_float(tokens) / (room if most_room is None else most_room))
+    number = np.maximum(number, as_float(tokens) / room)
     return number, as_float(tokens) / number
 
 
@@ -102,19 +107,44 @@ class Chunks:
         )
 
 
-def chunk_shape(load: Load, batching: Batching, decoding: Num) -> Chunks:
-    """The chunks of one prompt beside ``decoding`` sequences.
+def chunk_shape(load: Load, batching: Batching, decoding: Num, in_flight: Num | None = None) -> Chunks:
+    """The chunks of one prompt beside ``decoding`` sequences (of ``in_flight`` requests; None: all of them decode).
 
-    Of ``decoding`` sequences that each take S steps, decoding / S end in every step, and as many prompts take their
-    places: short outputs at a large batch bring several prompts into one step, up to the token budget.
+    Of N requests in flight that each take S steps, N / S end in every step, and as many prompts take their places: short
+    outputs at a large batch bring several prompts into one step, up to the token budget.
     """
-    new = np.maximum(as_float(load.input_tokens) - load.cached_tokens, 1.0)
+    new = new_tokens(load)
     beside = as_float(decoding) * load.verified_tokens if batching.mixed else as_float(0.0)
+    beside = np.where(decode_steps(load) > 0, beside, 0.0)
     budget = prompt_room(batching.token_budget, beside)
-    chunks, each = split_prompt(new, budget)
+    chunks, each = split_prompt(new, budget, prompt_room(batching.token_budget, np.minimum(beside, load.verified_tokens)))
     steps = np.maximum(as_float(load.output_tokens) - 1.0, 1.0) / load.tokens_per_step
-    together = np.maximum(np.minimum(as_float(decoding) / steps, budget / new), 1.0)
+    entering = as_float(decoding if in_flight is None else in_flight) / steps
+    together = np.maximum(np.minimum(entering, budget / new), 1.0)
     return Chunks(chunks, each, as_float(load.cached_tokens) + (new - each) / 2, together)
+
+
+def new_tokens(load: Load) -> FloatArray:
+    """Prompt tokens that a request has to compute: all but the cached ones, at least one."""
+    return np.maximum(as_float(load.input_tokens) - load.cached_tokens, 1.0)
+
+
+def decode_steps(load: Load) -> FloatArray:
+    """Decode steps of a request: its output but the first token, which prefill makes, over the tokens of a step."""
+    return np.maximum(as_float(load.output_tokens) - 1.0, 0.0) / load.tokens_per_step
+
+
+def decode_cap(load: Load, batching: Batching) -> FloatArray:
+    """Sequences that can decode in one (micro-)batch, however many wait: where prompts ride in decode steps, at most
+    ``k = room / prompt`` enter in a step and each stays for S steps, so ``B <= S k`` with ``room = budget - B v``.
+
+    Binds for short outputs of long prompts: more requests in flight then wait for their prefill and do not decode.
+    """
+    if not batching.mixed:
+        return as_float(np.inf)
+    steps = decode_steps(load)
+    most = steps * batching.token_budget / (new_tokens(load) + as_float(load.verified_tokens) * steps)
+    return np.maximum(most, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +154,20 @@ class PrefillTimes:
     alone_s: FloatArray
     marginal_s: FloatArray
     in_batch_s: FloatArray  # time that passes from its first chunk to its first token, decode riding along
+    together: Num = 1.0  # prompts that share a step
 
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
     """What ``settle`` needs of the step model, per rank. Seconds of a pass.
 
-    decode_s, decode_half_s: a decode step of all running requests, and of half of them.
+    decode_s, decode_half_s: a decode step of ``batch`` requests, and of half of them. batch: per rank; None: all that run.
     """
 
     decode_s: FloatArray
     decode_half_s: FloatArray
     prefill: PrefillTimes
+    batch: FloatArray | None = None
 
 
 def prefill_times(
@@ -145,19 +177,28 @@ def prefill_times(
     batching: Batching,
     decoding: Num,
     decode_s: FloatArray,
+    in_flight: Num | None = None,
 ) -> PrefillTimes:
     """Prefill of one prompt of ``load`` in chunks, beside ``decoding`` sequences whose own step takes ``decode_s``."""
-    chunks = chunk_shape(load, batching, decoding)
+    chunks = chunk_shape(load, batching, decoding, in_flight)
     one = replace(chunks, together=as_float(1.0))
     single = chunks.number * model.seconds(one.shape(), placement)
     several = single
     if np.any(chunks.together > 1.0):
         several = chunks.number * model.seconds(chunks.shape(), placement)
-    if not batching.mixed:
-        return PrefillTimes(single, several / chunks.together, several)
+    apart = PrefillTimes(single, several / chunks.together, several, chunks.together)
+    decodes = decode_steps(load) > 0
+    if not (batching.mixed and np.any(decodes)):
+        return apart
     context = as_float(load.input_tokens) + as_float(load.output_tokens) / 2
     mixed = model.seconds(chunks.shape(decoding, context, load.verified_tokens), placement)
-    return replace(mixed_prefill(batching, chunks, several, mixed, decode_s), alone_s=single)
+    riding = mixed_prefill(batching, chunks, several, mixed, decode_s)
+    return PrefillTimes(
+        single,
+        np.where(decodes, riding.marginal_s, apart.marginal_s),
+        np.where(decodes, riding.in_batch_s, apart.in_batch_s),
+        chunks.together,
+    )
 
 
 def mixed_prefill(
@@ -166,4 +207,4 @@ def mixed_prefill(
     """The three times from those of a mixed step and of the same prompts without decode."""
     added = np.maximum(chunks.number * (mixed_s - decode_s), 0.0)
     whole = batching.marginal * added + (1.0 - batching.marginal) * alone_s
-    return PrefillTimes(alone_s, whole / chunks.together, chunks.number * decode_s + whole)
+    return PrefillTimes(alone_s, whole / chunks.together, chunks.number * decode_s + whole, chunks.together)

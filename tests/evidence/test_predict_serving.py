@@ -66,7 +66,7 @@ def test_accuracy_is_no_worse_than_recorded() -> None:
     made = predict_rows(rows)
     assert np.isfinite(made.tpot_p50).all() and np.isfinite(made.ttft_p50).all()
     agg = np.array([row.mode == "agg" for row in rows])
-    for name, recorded in serving_document()["accuracy"]["in_sample"].items():
+    for name, recorded in serving_document()["accuracy"]["file_2026_11_29"].items():
         measured = [getattr(row, f"{name}_s") or np.nan for row in rows]
         bands = [getattr(made, f"{name}_{part}") for part in ("p50", "p10", "p90")]
         found = errors(Predictions.of(measured, *bands), where=agg)
