@@ -42,7 +42,6 @@ from sizing.serving.terms import (
 )
 from sizing.step import StepModel
 
-
 DecodeTable = Callable[[FloatArray, FloatArray], FloatArray]
 SHORT_OUTPUT = 64.0  # tokens; below, prompts enter steps in groups
 LOADS = 2.0 ** (np.arange(21) / 2)
@@ -163,8 +162,8 @@ def _conserved(
 
     The fit is of decode phases that are long beside a prompt. As they shrink, prompts fall into nobody's decode, and the
     weighted wait shows only a part of them. Two floors of a cycle, which long outputs never touch: (1) prompts follow each
-    other, ``N slot_s``; what is missing goes to decode by the share that overlaps, else to the wait. (2) Requests with so few
-    steps move together: ``k = min(N, room / prompt)`` prompts are read at once, and the others wait; it counts by the share
+    other, ``N slot_s``; what is missing goes to decode by the share that overlaps, else to the wait. (2) Requests with so
+    few steps move together: ``k = min(N, room / prompt)`` prompts are read at once, and the others wait; it counts by the share
     that does not overlap.
     """
     steps = decode_steps(load)

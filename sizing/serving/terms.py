@@ -117,7 +117,9 @@ def chunk_shape(load: Load, batching: Batching, decoding: Num, in_flight: Num | 
     beside = as_float(decoding) * load.verified_tokens if batching.mixed else as_float(0.0)
     beside = np.where(decode_steps(load) > 0, beside, 0.0)
     budget = prompt_room(batching.token_budget, beside)
-    chunks, each = split_prompt(new, budget, prompt_room(batching.token_budget, np.minimum(beside, load.verified_tokens)))
+    chunks, each = split_prompt(
+        new, budget, prompt_room(batching.token_budget, np.minimum(beside, load.verified_tokens))
+    )
     steps = np.maximum(as_float(load.output_tokens) - 1.0, 1.0) / load.tokens_per_step
     entering = as_float(decoding if in_flight is None else in_flight) / steps
     together = np.maximum(np.minimum(entering, budget / new), 1.0)
