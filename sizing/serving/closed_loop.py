@@ -160,11 +160,11 @@ def _conserved(
 ) -> Interleaved:
     """Short outputs: the work of all requests must find its place in a cycle.
 
-    The fit is of decode phases that are long beside a prompt. As they shrink, prompts fall into nobody's decode, and the
-    weighted wait shows only a part of them. Two floors of a cycle, which long outputs never touch: (1) prompts follow each
-    other, ``N slot_s``; what is missing goes to decode by the share that overlaps, else to the wait. (2) Requests with so
-    few steps move together: ``k = min(N, room / prompt)`` prompts are read at once, and the others wait; it counts by the share
-    that does not overlap.
+    The fit is of decode phases that are long beside a prompt. As they shrink, prompts fall into nobody's decode, and
+    the weighted wait shows only a part of them. Two floors of a cycle, which long outputs never touch: (1) prompts
+    follow each other, ``N slot_s``; what is missing goes to decode by the share that overlaps, else to the wait. (2)
+    Requests with so few steps move together: ``k = min(N, room / prompt)`` prompts are read at once, and the others
+    wait; it counts by the share that does not overlap.
     """
     steps = decode_steps(load)
     duration = steps * mix.decode_s
