@@ -257,7 +257,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     ((*ESTIMATE, "--price", "=1"), "--price"),
     ((*ESTIMATE, "--price", "h999=1"), "h999"),
     ((*ESTIMATE, "--catalog", "/nonexistent/here"), "/nonexistent/here"),
-    (("estimate", "Qwen/Qwen3-32B", *ON, "--tp", "1", *LENGTHS, "--weights", "fp32"), "--weights"),
+    (("estimate", "Qwen/Qwen3-32B", *ON, "--tp", "1", *LENGTHS, "--weights", "fp3"), "--weights"),
     (("estimate", "Qwen/Qwen3-235B-A22B", *ON, "--tp", "4", *LENGTHS), "does not fit"),
     (("estimate", "Qwen/Qwen3-32B", *ON, "--tp", "3", *LENGTHS), "64 attention heads"),
     (("estimate", "Qwen/Qwen3-32B", *ON, "--tp", "2", "--ep", "2", *LENGTHS), "--ep"),
