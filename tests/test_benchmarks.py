@@ -32,7 +32,7 @@ def test_the_commands_of_before_are_those_of_now() -> None:
 
 def test_a_command_is_timed_and_one_that_fails_stops_it(tmp_path: Path) -> None:
     seconds = run.cold("kv qwen3-8b", str(tmp_path), None, runs=1)
-    assert seconds is not None and 0.05 < seconds < 30
+    assert seconds is not None and seconds > 0
     assert run.cold("validate {rows}/x.csv", str(tmp_path), None) is None
     with pytest.raises(SystemExit, match="sizing kv nonsense"):
         run.cold("kv nonsense", str(tmp_path), None, runs=1)

@@ -81,7 +81,7 @@ def test_every_key_of_a_study_is_on_the_page(pages: dict[str, str]) -> None:
         section = re.split(r"^## ", text.split(f"\n## {name}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
         for key in part.get("properties", {}):
             assert f"| `{key}` |" in section, (name, key)
-    assert "| `years` | number, at most 30, above 0 | `4.0` |" in text
+    assert "| `years` | number, at most 30, above 0 | none |" in text
     headings = {name.lower() for name in re.findall(r"^## (\w+)$", text, flags=re.MULTILINE)}
     assert set(re.findall(r"\]\(#(\w+)\)", text)) <= headings
 
