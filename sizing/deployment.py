@@ -6,7 +6,10 @@ import math
 
 from sizing.dates import today
 from sizing.deploy import DeploymentSpec, Disaggregated, Expected, Parallelism, Rope, Speculative, Workload
+from sizing.deploy.launch import takes_served_name
+from sizing.deploy.parsers import has_parser
 from sizing.deploy.spec import Interval as ExpectedInterval
+from sizing.engine.base import Engine
 from sizing.engine.placement import Placement
 from sizing.errors import SizingError
 from sizing.estimate import Interval
@@ -87,12 +90,12 @@ def spec_of(
         moe=arch.is_moe,
         moe_intermediate_size=_expert_width(arch),
         rope=_rope(arch, longest),
-        speculative=Speculative("mtp", chosen.speculative_tokens) if chosen.speculative_tokens else None,
-        reasoning_parser=_reasoning(name, chosen.engine),
+        speculative=_speculative(arch, chosen),
+        reasoning_parser=_reasoning(name, target.engine),
         disaggregated=_pools(chosen),
         workload=_workload(result, chosen, demand),
         expected=_expected(chosen),
-        served_model_name=name.lower(),
+        served_model_name=name.lower() if takes_served_name(chosen.engine) else None,
     )
 
 
@@ -138,8 +141,31 @@ def _plan_text(name: str, plan: Plan) -> str:
 
 
 def _vendor(target: Target) -> str:
+    """The maker as the launch files know it: a maker's images and resources are its own."""
+    if target.accelerator.family.startswith("ascend"):
+        return "ascend"
     vendor = target.accelerator.vendor.lower()
-    return "ascend" if target.accelerator.family.startswith("ascend") else "amd" if "amd" in vendor else "nvidia"
+    known = next((name for name in ("nvidia", "amd") if name in vendor), None)
+    if known is None:
+        raise SizingError(
+            f"no launch files are written for accelerators of {target.accelerator.vendor}",
+            key="accelerator",
+            hint="NVIDIA, AMD or Huawei",
+        )
+    return known
+
+
+def _speculative(arch: Architecture, plan: Plan) -> Speculative | None:
+    """Drafts by the model's own MTP module; another drafter is not named by the plan."""
+    if not plan.speculative_tokens:
+        return None
+    if not arch.mtp_groups:
+        raise SizingError(
+            f"{arch.name} has no MTP module, and the plan names no draft model",
+            key="engine.speculative",
+            hint="off, or try",
+        )
+    return Speculative("mtp", plan.speculative_tokens)
 
 
 def _kv(kv_dtype: str, arch: Architecture) -> str:
@@ -167,10 +193,10 @@ def _rope(arch: Architecture, longest: int) -> Rope | None:
     return None
 
 
-def _reasoning(name: str, engine: str) -> str | None:
-    if engine == "mindie":
-        return None
-    return next((parser for start, parser in REASONING if name.lower().startswith(start)), None)
+def _reasoning(name: str, engine: Engine) -> str | None:
+    """The family of the model's reasoning format, where this version of the engine has a parser of it."""
+    family = next((parser for start, parser in REASONING if name.lower().startswith(start)), None)
+    return family if has_parser(engine.name, engine.version_text, "reasoning", family) else None
 
 
 def _pools(plan: Plan) -> Disaggregated | None:

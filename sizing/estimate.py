@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sizing.arrays import FloatArray, Num, as_float, scalar
+from sizing.checked import flag, one_of, public, real, required, text, whole
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
 from sizing.errors import SizingError
@@ -197,6 +198,13 @@ def check_context(arch: Architecture, tokens: float, key: str = "--input") -> li
     )
 
 
+def _price_given(value: Any, key: str) -> Any:
+    """A price per accelerator-hour, or prices by accelerator."""
+    if isinstance(value, Mapping):
+        return {required(text)(name, key): required(real)(item, key) for name, item in value.items()}
+    return real(value, key)
+
+
 def resolve_price(
     target: Target, price: float | Mapping[str, float] | None, term: str = "on-demand"
 ) -> tuple[float | None, Price | None, list[str]]:
@@ -227,6 +235,31 @@ def batching_of(target: Target, token_budget: float) -> Batching:
     return replace(target.coefficients.batching, token_budget=float(token_budget))
 
 
+@public(
+    flag,
+    model=required(one_of(str, Path, Architecture)),
+    accelerator=required(one_of(str, Accelerator)),
+    placement=one_of(Placement),
+    input_tokens=real,
+    output_tokens=real,
+    concurrency=real,
+    rate=real,
+    engine=text,
+    engine_version=text,
+    weights=text,
+    kv_dtype=text,
+    context=whole,
+    max_num_seqs=whole,
+    max_num_batched_tokens=whole,
+    utilization=real,
+    cached_fraction=required(real),
+    acceptance_length=required(real),
+    draft_tokens=required(whole),
+    price=_price_given,
+    catalog=one_of(Catalog, what="sizing.load_catalog()"),
+    calibration=one_of(Calibration),
+    target=one_of(Target),
+)
 def estimate(
     model: str | Path | Architecture,
     accelerator: str | Accelerator,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sizing.checked import amount, flag, one_of, public, real, required, switch, text, whole
 from sizing.engine.base import GIB, Device, Engine, Load
 from sizing.engine.cache import BlockPlan, cache_groups
 from sizing.engine.loading import load_extras
@@ -336,6 +337,30 @@ def memory_terms(
     return MemoryTerms(**{name: value.reshape(shape) for name, value in result.items()})
 
 
+def _memory_of(value: Any, key: str) -> Any:
+    """A device, or the bytes that its driver shows."""
+    return value if isinstance(value, Device) else amount(value, key)
+
+
+@public(
+    flag,
+    usable_bytes=_memory_of,
+    device_name=required(text),
+    enforce_eager=switch,
+    prefix_caching=switch,
+    strict=switch,
+    arch=required(one_of(Architecture, what="sizing.load_model(NAME)")),
+    placement=required(one_of(Placement)),
+    engine=required(one_of(Engine, what="sizing.engine.registry.get_engine(NAME)")),
+    scheme=required(one_of(QuantScheme, what="sizing.model.quantization.scheme(NAME)")),
+    kv_dtype=required(one_of(str, KVFormat)),
+    context=whole,
+    max_num_seqs=whole,
+    max_num_batched_tokens=whole,
+    utilization=real,
+    speculative_tokens=required(whole),
+    draft_weight_bytes=amount,
+)
 def memory_ledger(
     arch: Architecture,
     usable_bytes: float | Device,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from sizing.checked import one_of, public, required, shown
 from sizing.engine.placement import Placement
 from sizing.errors import PlacementError, SizingError, UnknownNameError
 from sizing.estimate import check_context, resolve_price
@@ -56,6 +57,19 @@ class _Answer:
     evaluated: int
 
 
+def _maps_work(value: Any, key: str) -> Any:
+    """An executor, or None."""
+    if value is not None and not callable(getattr(value, "map", None)):
+        raise SizingError(f"must have a method map, as executors do, not {shown(value)}", key=key)
+    return value
+
+
+@public(
+    study=required(one_of(Study, what="sizing.quick_study(...), sizing.load_study(FILE) or sizing.Study(...)")),
+    catalog=one_of(Catalog, what="sizing.load_catalog()"),
+    calibration=one_of(Calibration),
+    executor=_maps_work,
+)
 def plan(
     study: Study,
     catalog: Catalog | None = None,
@@ -113,6 +127,10 @@ def _answer(study: Study, priced: PricedTarget, demand: Demand, draft_choices: l
     rejected: list[Rejection] = []
     evaluated = 0
     for drafts in draft_choices:
+        refused = priced.target.engine.drafts_refused(priced.target.scheme, drafts) if drafts else None
+        if refused is not None:
+            rejected.append(Rejection(f"{target_label(priced.target)} {drafts} drafted", "does_not_run", refused))
+            continue
         try:
             ground = survey(priced.target, demand, space_of(study, priced.target), study.engine, drafts=drafts)
             if study.engine.disaggregated != "on":

@@ -23,15 +23,16 @@ from pydantic import (
 )
 
 from sizing import safe_yaml
+from sizing.checked import Checked, one_of, plain, public, real, required, validation_message, whole
 from sizing.errors import SizingError, nearest
 from sizing.files import read_text
-from sizing.workload import LengthDistribution, RateArrival, Workload, preset
+from sizing.workload import Workload, preset
 
 STUDY_VERSION = 1
 MAX_STUDY_BYTES = safe_yaml.MAX_BYTES
 
 
-class _Part(BaseModel):
+class _Part(BaseModel, metaclass=Checked):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -194,39 +195,12 @@ class Study(_Part):
 def parse_study(data: Any, name: str = "study") -> Study:
     """A Study from plain data; raises SizingError with one line that names the key."""
     try:
-        return Study.model_validate(data)
+        return Study.model_validate(plain(data))
     except ValidationError as error:
-        raise validation_message(error, name) from None
+        raise validation_message(error, name, Study) from None
 
 
-def validation_message(error: ValidationError, name: str) -> SizingError:
-    """The first problem of a pydantic error as one line: key, what is wrong, what would be right."""
-    first = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in first["loc"]) or name
-    message = first["msg"].removeprefix("Value error, ")
-    hint = None
-    if first["type"] == "extra_forbidden":
-        message = "unknown key"
-        close = nearest(str(first["loc"][-1]), _all_keys(Study))
-        hint = f"did you mean {' or '.join(close)}?" if close else None
-    elif first["type"] == "model_type":
-        message = f"must be a mapping of keys, not {first.get('input')!r:.80}"
-        lengths = first.get("ctx", {}).get("class_name") == LengthDistribution.__name__
-        hint = "such as {kind: fixed, value: 1000}" if lengths else None
-    elif first["type"] != "missing" and not isinstance(first.get("input"), (dict, list)):
-        shown = repr(first.get("input"))
-        message = f"{message}, not {shown[:80]}"
-    return SizingError(message, key=path, hint=hint)
-
-
-def _all_keys(model: type[BaseModel]) -> list[str]:
-    found: list[str] = []
-    schema = model.model_json_schema()
-    for part in [schema, *schema.get("$defs", {}).values()]:
-        found += list(part.get("properties", {}))
-    return sorted(set(found))
-
-
+@public(path=required(one_of(str, Path)))
 def load_study(path: str | Path) -> Study:
     """Read a Study from a YAML or JSON file. No YAML tags, no aliases, limited in size."""
     file = Path(path)
@@ -238,6 +212,7 @@ def parse_yaml(text: str, name: str = "study") -> Any:
     return safe_yaml.parse(text, name)
 
 
+@public(input_tokens=required(whole), output_tokens=required(whole), rate=required(real))
 def quick_study(
     model: str,
     *,
@@ -247,13 +222,26 @@ def quick_study(
     on: list[str] | tuple[str, ...],
     **parts: Any,
 ) -> Study:
-    """The Study behind ``sizing plan MODEL --input N --output N --rate R --on A,B``."""
-    workload = Workload(
-        name=f"{input_tokens} in, {output_tokens} out",
-        input=LengthDistribution.fixed(input_tokens),
-        output=LengthDistribution.fixed(output_tokens),
-        arrival=RateArrival(requests_per_s=rate),
-        **parts.pop("workload", {}),
-    )
-    data = {"model": model, "workload": workload, "hardware": list(on), **parts}
-    return parse_study(data)
+    """The Study behind ``sizing plan MODEL --input N --output N --rate R --on A,B``.
+
+    ``parts`` are further parts of the Study. Raises SizingError with one line that names the key.
+    """
+    known = [name for name in Study.model_fields if name not in ("model", "hardware")]
+    for name in parts:
+        if name not in known:
+            close = nearest(name, [*known, "model", "input_tokens", "output_tokens", "rate", "on"])
+            hint = f"did you mean {' or '.join(close)}?" if close else None
+            raise SizingError(f"takes no argument {name[:80]!r}", key="quick_study", hint=hint)
+    if isinstance(on, str) or not isinstance(on, list | tuple):
+        raise SizingError("must be a list of accelerators", key="on", hint="such as ['h100-sxm']")
+    more = parts.pop("workload", {})
+    if not isinstance(more, dict):
+        raise SizingError("must be a mapping of further keys, such as targets", key="workload")
+    workload = {
+        "name": f"{input_tokens} in, {output_tokens} out",
+        "input": {"kind": "fixed", "value": input_tokens},
+        "output": {"kind": "fixed", "value": output_tokens},
+        "arrival": {"kind": "rate", "requests_per_s": rate},
+        **more,
+    }
+    return parse_study({"model": model, "workload": workload, "hardware": list(on), **parts})

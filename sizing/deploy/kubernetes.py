@@ -44,7 +44,7 @@ def deployment(spec: DeploymentSpec, command: Command, role: str = "serve", repl
 
 def lws_files(spec: DeploymentSpec, commands: Sequence[Command]) -> dict[str, str]:
     """``lws.yaml``: a LeaderWorkerSet whose groups are replicas of several nodes, and a Service."""
-    if spec.engine == "mindie":
+    if spec.engine == "mindie" and commands[0].nodes > 1:
         raise SizingError(
             "MindIE over several nodes wants a rank table of fixed addresses",
             key="kind",

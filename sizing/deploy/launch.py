@@ -20,6 +20,11 @@ ENGINE_COMMANDS: Mapping[str, Callable[[DeploymentSpec, str], list[Command]]] = 
 }
 
 
+def takes_served_name(engine: str) -> bool:
+    """Whether an engine can serve a model under another name than its own."""
+    return engine != "tensorrt-llm"
+
+
 def launch_commands(spec: DeploymentSpec) -> list[Command]:
     """The command of each node of one replica; of a disaggregated plan, those of one replica of each pool.
 
@@ -34,7 +39,9 @@ def pool_commands(spec: DeploymentSpec, role: str) -> list[Command]:
     """The commands of one replica of the ``prefill`` or the ``decode`` pool."""
     pool = spec.of_pool(role)
     if spec.engine not in ("vllm", "sglang"):
-        raise SizingError(f"pools are written for vllm and sglang, not {spec.engine}", key="disaggregated")
+        raise SizingError(
+            f"pools are written for vllm and sglang, not {spec.engine}", key="disaggregated", hint="plan with it off"
+        )
     return ENGINE_COMMANDS[spec.engine](pool, role)
 
 

@@ -43,11 +43,23 @@ def parser(engine: str, version: str, kind: str, family: str | None) -> str | No
     known = REASONING if kind == "reasoning" else TOOLS
     if family not in known:
         raise unknown_name(f"{kind} parser", family, known, key=f"{kind}_parser")
-    name = known[family][_COLUMN[engine]] if engine in _COLUMN else None
-    if name is None or not flags.has(engine, version, name, f"{kind}_parsers"):
+    name = _name(engine, version, kind, family)
+    if name is None:
         raise SizingError(
             f"{engine} {version} has no known {kind} parser for {family}",
             key=f"{kind}_parser",
             hint="leave it out, or use a newer version",
         )
     return name
+
+
+def has_parser(engine: str, version: str | None, kind: str, family: str | None) -> bool:
+    """Whether this version of an engine (None: its latest) has a parser of ``kind`` for a known family."""
+    known = REASONING if kind == "reasoning" else TOOLS
+    return family in known and _name(engine, flags.resolve(engine, version), kind, str(family)) is not None
+
+
+def _name(engine: str, version: str, kind: str, family: str) -> str | None:
+    known = REASONING if kind == "reasoning" else TOOLS
+    name = known[family][_COLUMN[engine]] if engine in _COLUMN else None
+    return name if name and flags.has(engine, version, name, f"{kind}_parsers") else None

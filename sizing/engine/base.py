@@ -94,7 +94,9 @@ _SAME_KERNELS = {
 class Engine:
     """An engine at a version. Subclasses override the policy; all sizes are bytes.
 
-    caps_seqs_by_tokens: running requests are at most the tokens of a step.
+    caps_seqs_by_tokens: running requests are at most the tokens of a step. pipelines: it cuts models into stages.
+    attention_dp_with_tp: data-parallel attention may be tensor-parallel besides. partial_expert_parallel: experts may be
+    spread over fewer than all tp x dp ranks.
     reserves_max_output: a request is admitted only when its whole prompt and longest output fit. How an engine's steps
     mix prompts and decode, and what its host costs, is fitted: ``evidence.serving_curves``.
     """
@@ -110,6 +112,9 @@ class Engine:
     vendors: tuple[str, ...] = ()
     reserves_max_output: bool = False
     caps_seqs_by_tokens: bool = False
+    pipelines: bool = True
+    attention_dp_with_tp: bool = True
+    partial_expert_parallel: bool = True
     flags: dict[str, object] = field(default_factory=dict, compare=False)
 
     @property
@@ -131,6 +136,10 @@ class Engine:
             return f"{self.name} has no kernels for {scheme.name} weights"
         if kv_dtype not in ("auto", *self.kv_dtypes):
             return f"{self.name} has no {kv_dtype} cache"
+        return None
+
+    def drafts_refused(self, scheme: QuantScheme, drafts: int) -> str | None:
+        """Why this engine would refuse to draft so many tokens with a model's own MTP module; None when it takes them."""
         return None
 
     # -- defaults ----------------------------------------------------------------------------------

@@ -12,8 +12,11 @@ from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
 from sizing.engine.sharding import Layout
 from sizing.model.architecture import Architecture
+from sizing.model.quantization import QuantScheme
 
 LATEST = (2, 3, 0)
+MTP_WEIGHTS = ("int8", "w4a8")
+MAX_DRAFTS = 2
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,13 @@ class MindIE(Engine):
     kv_dtypes: tuple[str, ...] = ("bf16", "int8")
     vendors: tuple[str, ...] = ("huawei",)
     reserves_max_output: bool = True
+    pipelines: bool = False
+
+    def drafts_refused(self, scheme: QuantScheme, drafts: int) -> str | None:
+        """MTP with W8A8 and W4A8 weights only, 1 or 2 tokens."""
+        if scheme.linear.name not in MTP_WEIGHTS and scheme.experts.name not in MTP_WEIGHTS:
+            return f"{self.name} drafts with MTP only where the weights are W8A8 or W4A8, not {scheme.name}"
+        return None if drafts <= MAX_DRAFTS else f"{self.name} drafts at most {MAX_DRAFTS} tokens"
 
     def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> Any:
         """NPU_MEMORY_FRACTION of MindIE-LLM; its guides use 0.92 to 0.96 for DeepSeek."""

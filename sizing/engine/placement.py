@@ -15,23 +15,38 @@ from typing import Any
 
 import numpy as np
 
-from sizing.errors import PlacementError
+from sizing.checked import Named, shown, whole
+from sizing.errors import PlacementError, SizingError
 from sizing.model.architecture import Architecture
 from sizing.model.parts import Component, CoreKind, Sharding
 from sizing.model.quantization import QuantScheme, WeightFormat
 
 # Marlin kernels (GPTQ, AWQ) work on tiles of so many rows of a partition.
 MARLIN_ROWS = 64
+MOST_RANKS = 1_000_000  # of one group; more is a mistake
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """Sizes of the parallel groups of one replica: whole numbers, or NumPy arrays that broadcast."""
+class Placement(metaclass=Named):
+    """Sizes of the parallel groups of one replica: whole numbers, or NumPy arrays that broadcast.
+
+    A single number of NumPy's becomes Python's own. What is no size at all is refused where the placement is used.
+    """
 
     tp: Any = 1
     pp: Any = 1
     dp: Any = 1
     ep: Any = 1
+
+    def __post_init__(self) -> None:
+        for axis in ("tp", "pp", "dp", "ep"):
+            size = getattr(self, axis)
+            if type(size) is int or (isinstance(size, np.ndarray) and size.ndim):
+                continue
+            try:
+                object.__setattr__(self, axis, whole(size, f"--{axis}"))
+            except SizingError:
+                continue
 
     @property
     def accelerators(self) -> Any:
@@ -65,6 +80,8 @@ def problems(arch: Architecture, placement: Placement, scheme: QuantScheme, engi
     if found:
         return found
     found.extend(_pipeline(arch, placement))
+    if engine is not None:
+        found.extend(_groups(placement, engine))
     found.extend(_heads(arch, placement))
     found.extend(_widths(arch, placement, scheme))
     found.extend(_experts(arch, placement, scheme, engine))
@@ -78,8 +95,13 @@ def _refuse(rule: str, message: str, key: str, hint: str | None = None) -> Place
 def _sizes(placement: Placement) -> Iterator[PlacementError]:
     for name in ("tp", "pp", "dp", "ep"):
         size = getattr(placement, name)
-        if size != int(size) or size < 1:
-            yield _refuse("size_not_positive", f"must be a whole number of at least 1, not {size}", f"--{name}")
+        try:
+            known = whole(size, f"--{name}") or 0
+        except SizingError:
+            known = 0
+        if not 1 <= known <= MOST_RANKS:
+            message = f"must be a whole number from 1 to {MOST_RANKS:,}, not {shown(size)}"
+            yield _refuse("size_not_positive", message, f"--{name}")
             return
     ranks = placement.tp * placement.dp
     if ranks % placement.ep:
@@ -94,6 +116,27 @@ def _sizes(placement: Placement) -> Iterator[PlacementError]:
 def _pipeline(arch: Architecture, placement: Placement) -> Iterator[PlacementError]:
     if placement.pp > arch.num_layers:
         yield _refuse("more_stages_than_layers", f"{placement.pp} stages for {arch.num_layers} layers", "--pp")
+
+
+def _groups(placement: Placement, engine: Any) -> Iterator[PlacementError]:
+    """Combinations of groups that the engine's own options cannot say."""
+    ranks = placement.tp * placement.dp
+    if placement.pp > 1 and not engine.pipelines:
+        yield _refuse("pp_unsupported", f"{engine.name} has no pipeline parallelism", "--pp", "use --tp, --dp or --ep")
+    if placement.dp > 1 and placement.tp > 1 and not engine.attention_dp_with_tp:
+        yield _refuse(
+            "attention_dp_with_tp",
+            f"attention of {engine.name} is either tensor-parallel or data-parallel over all ranks",
+            "--dp",
+            "use --tp 1 with --dp, or --dp 1",
+        )
+    if 1 < placement.ep < ranks and not engine.partial_expert_parallel:
+        yield _refuse(
+            "ep_not_all_ranks",
+            f"{engine.name} spreads experts over all tp * dp = {ranks} ranks or over none, not over {placement.ep}",
+            "--ep",
+            f"use 1 or {ranks}",
+        )
 
 
 def _heads(arch: Architecture, placement: Placement) -> Iterator[PlacementError]:

@@ -31,6 +31,7 @@ class TensorRTLLM(Engine):
     kv_dtypes: tuple[str, ...] = ("bf16", "fp8", "int8", "nvfp4")
     vendors: tuple[str, ...] = ("nvidia",)
     reserves_max_output: bool = True  # GUARANTEED_NO_EVICT
+    attention_dp_with_tp: bool = False
 
     def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> Any:
         """free_gpu_memory_fraction."""

@@ -40,6 +40,7 @@ class Vllm(Engine):
     name: str = "vllm"
     layout: Layout = VLLM_LAYOUT
     uneven_experts: bool = True
+    partial_expert_parallel: bool = False
     caps_seqs_by_tokens: bool = True
     weight_dtypes: tuple[str, ...] = (
         "bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int8_wo", "int4_awq", "int4_gptq",
@@ -50,6 +51,10 @@ class Vllm(Engine):
         "int4_per_token_head",
     )  # fmt: skip
     vendors: tuple[str, ...] = ("nvidia", "amd", "intel", "google", "cpu")
+
+    def drafts_refused(self, scheme: QuantScheme, drafts: int) -> str | None:
+        """MTP came with 0.11."""
+        return None if self.at_least(0, 11) else f"drafting with MTP needs {self.name} 0.11 or newer"
 
     def default_utilization(self, device: Device, placement: Placement, arch: Architecture) -> Any:
         """0.90 up to 0.20; 0.92 since 0.21, when the graph estimate began to be subtracted."""

@@ -13,8 +13,10 @@ from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
 from sizing.engine.sharding import Layout
 from sizing.engine.vllm import Vllm
+from sizing.model.quantization import QuantScheme
 
 LATEST = (0, 23, 0)
+MAX_VERIFIED_TOKENS = 16
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,12 @@ class VllmAscend(Vllm):
     weight_dtypes: tuple[str, ...] = ("bf16", "fp16", "int8", "w4a8")
     kv_dtypes: tuple[str, ...] = ("bf16", "int8")
     vendors: tuple[str, ...] = ("huawei",)
+
+    def drafts_refused(self, scheme: QuantScheme, drafts: int) -> str | None:
+        """At most 16 tokens of a request are verified in a step."""
+        if drafts + 1 > MAX_VERIFIED_TOKENS:
+            return f"{self.name} drafts at most {MAX_VERIFIED_TOKENS - 1} tokens"
+        return Vllm.drafts_refused(self, scheme, drafts)
 
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:
         """Growth outside the allocator, HCCL buffers among it."""

@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from sizing.checked import one_of, public, required, text
 from sizing.errors import SizingError, unknown_name
 from sizing.hardware import yaml_files
 from sizing.hardware.models import Accelerator, Entry, Fabric, Family, Server, Slice
@@ -69,6 +70,20 @@ class Catalog:
         self.directory = directory
         self.extra_files = extra
         self.known_prices: dict[tuple[str, str], Price] = {}  # (accelerator, term), worked out once
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same entries: copies do."""
+        if self is other or not isinstance(other, Catalog):
+            return self is other
+        if (self.directory, self.extra_files) != (other.directory, other.extra_files):
+            return False
+        try:
+            return self._extra == other._extra
+        except SizingError:  # a file that cannot be read is like no other
+            return False
+
+    def __hash__(self) -> int:
+        return hash((self.directory, self.extra_files))
 
     @classmethod
     def with_data(cls, directory: Path, path: Path, data: dict[str, Any]) -> Catalog:
@@ -325,6 +340,7 @@ def _catalog(directory: Path, extra: tuple[tuple[Path, int, int], ...]) -> Catal
     return Catalog(directory, tuple(path for path, _, _ in extra))
 
 
+@public(extra_dir=one_of(str, Path))
 def load_catalog(extra_dir: Path | None = None) -> Catalog:
     """The built-in catalog, with the YAML files of ``extra_dir`` (or that one file) merged over it by id.
 
@@ -335,11 +351,14 @@ def load_catalog(extra_dir: Path | None = None) -> Catalog:
     paths: list[Path] = []
     if extra_dir is not None:
         extra_dir = Path(extra_dir)
-        if extra_dir.is_dir():
-            paths = sorted(p for p in extra_dir.iterdir() if p.suffix in (".yaml", ".yml") and p.is_file())
-        elif extra_dir.is_file():
-            paths = [extra_dir]
-        else:
+        try:
+            if extra_dir.is_dir():
+                paths = sorted(p for p in extra_dir.iterdir() if p.suffix in (".yaml", ".yml") and p.is_file())
+            elif extra_dir.is_file():
+                paths = [extra_dir]
+        except (OSError, ValueError):
+            paths = []
+        if not paths and not extra_dir.is_dir():
             raise SizingError("no such file or directory", key=str(extra_dir))
     stamped = tuple((p.resolve(), p.stat().st_mtime_ns, p.stat().st_size) for p in paths)
     return _catalog(catalog_dir(), stamped)
@@ -357,6 +376,7 @@ def resolve_accelerator(name: str, catalog: Catalog | None = None) -> tuple[Acce
     return (catalog or load_catalog()).resolve(name)
 
 
+@public(name=required(text), catalog=one_of(Catalog, what="sizing.load_catalog()"))
 def load_accelerator(name: str, catalog: Catalog | None = None) -> Accelerator:
     """The accelerator that a name or alias means; ``resolve_accelerator`` tells the assumptions too."""
     return resolve_accelerator(name, catalog)[0]

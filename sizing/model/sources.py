@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import cast
 
+from sizing.checked import one_of, public, required, switch
 from sizing.errors import ConfigError, SizingError, unknown_name
 from sizing.files import load_yaml
 from sizing.model import access, hub
@@ -121,6 +122,7 @@ def _names() -> dict[str, CatalogModel]:
     return table
 
 
+@public(name_or_path=required(one_of(str, Path)), allow_hub=switch)
 def load_model(name_or_path: str | Path, *, allow_hub: bool = True, allow_paths: bool | None = None) -> Architecture:
     """The Architecture of a catalog name or alias, a config.json, a model directory, or a Hub id
     (``org/name``).

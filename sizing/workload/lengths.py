@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sizing.checked import Checked, public
 from sizing.errors import SizingError
 from sizing.files import bounded_lines
 from sizing.normal import normal_cdf, normal_quantile
@@ -52,7 +53,7 @@ def _lognormal_parameters(
     return math.log(mean) - sigma * sigma / 2, sigma
 
 
-class LengthDistribution(BaseModel):
+class LengthDistribution(BaseModel, metaclass=Checked):
     """A distribution of lengths in tokens (whole numbers of at least 1).
 
     ``fixed``: ``value``. ``lognormal``: ``mean`` or ``median``, and ``p95`` or ``sigma`` (of the natural
@@ -115,11 +116,13 @@ class LengthDistribution(BaseModel):
         return self
 
     @classmethod
+    @public()
     def fixed(cls, value: int) -> LengthDistribution:
         """Always ``value`` tokens."""
         return cls(kind="fixed", value=value)
 
     @classmethod
+    @public()
     def lognormal(cls, *, mean: float | None = None, median: float | None = None, p95: float | None = None,
                   sigma: float | None = None, minimum: int = 1,
                   maximum: int = MAX_TOKENS) -> LengthDistribution:  # fmt: skip
@@ -127,16 +130,21 @@ class LengthDistribution(BaseModel):
         return cls(kind="lognormal", mean=mean, median=median, p95=p95, sigma=sigma, minimum=minimum, maximum=maximum)
 
     @classmethod
+    @public()
     def uniform(cls, low: int, high: int) -> LengthDistribution:
         """Whole numbers from ``low`` to ``high`` tokens, both included."""
         return cls(kind="uniform", low=low, high=high)
 
     @classmethod
+    @public()
     def empirical(cls, values: Sequence[int] | IntArray, weights: Sequence[float] | None = None) -> LengthDistribution:
         """The values seen (repeats are counted together), or a histogram with weights."""
-        points = np.asarray(values, dtype=np.int64)
-        shares = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=np.float64)
-        if len(points) == 0 or len(shares) != len(points):
+        try:
+            points = np.atleast_1d(np.asarray(values, dtype=np.int64))
+            shares = np.ones(len(points)) if weights is None else np.atleast_1d(np.asarray(weights, dtype=np.float64))
+        except (TypeError, ValueError, OverflowError):
+            raise SizingError("must be whole numbers, the weights numbers", key="values") from None
+        if points.ndim != 1 or len(points) == 0 or shares.shape != points.shape:
             raise SizingError("an empirical distribution needs values, and one weight for each if any", key="values")
         unique, index = np.unique(points, return_inverse=True)
         summed = np.bincount(index, weights=shares)
@@ -210,7 +218,7 @@ class LengthDistribution(BaseModel):
         return float(np.rint(self.at(percent / 100)))
 
 
-class JointLengths(BaseModel):
+class JointLengths(BaseModel, metaclass=Checked):
     """Pairs (input, output) seen together, in tokens: keeps the correlation of a trace. Equally likely."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sizing.checked import public, required, text
 from sizing.errors import unknown_name
 from sizing.workload.lengths import LengthDistribution
 from sizing.workload.workload import BatchArrival, Images, RateArrival, Targets, Workload
@@ -81,6 +82,7 @@ PRESETS: dict[str, Workload] = {
 }  # fmt: skip
 
 
+@public(name=required(text))
 def preset(name: str) -> Workload:
     """The preset of that name (case and underscores don't matter), or UnknownNameError."""
     found = PRESETS.get(name.strip().lower().replace("_", "-"))

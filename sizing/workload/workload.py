@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sizing.checked import Checked
 from sizing.errors import SizingError
 from sizing.workload.lengths import IntArray, JointLengths, LengthDistribution
 from sizing.workload.requests import MAX_REQUESTS, Requests
@@ -16,7 +17,7 @@ from sizing.workload.requests import MAX_REQUESTS, Requests
 ImageTokens = Callable[[int, int], int]  # (width, height) in pixels -> tokens
 
 
-class _Frozen(BaseModel):
+class _Frozen(BaseModel, metaclass=Checked):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 

@@ -49,9 +49,10 @@ money: {mode: own, own: {years: 3, pue: 1.2}}
 
 @cache
 def _study_keys() -> tuple[str, ...]:
-    from sizing.study import Study, _all_keys
+    from sizing.checked import all_keys
+    from sizing.study import Study
 
-    return tuple(_all_keys(Study))
+    return tuple(all_keys(Study))
 
 
 def mutate_study(rng: random.Random, data: bytes) -> bytes:

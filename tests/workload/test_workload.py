@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from sizing.errors import SizingError, UnknownNameError
 from sizing.workload import (
@@ -59,7 +58,7 @@ def test_daily_curve():
     workload = fixed(arrival=RateArrival(requests_per_s=6), daily=curve)
     assert workload.mean_requests_per_s == pytest.approx(4)
     for bad in ((1.0,) * 23, (0.0,) * 24, (-1.0,) + (1.0,) * 23):
-        with pytest.raises(ValidationError):
+        with pytest.raises(SizingError):
             DailyCurve(weights=bad)
 
 
@@ -101,7 +100,7 @@ def test_joint_lengths_keep_pairs():
 def test_bad_workloads_are_refused():
     for bad in ({"prefix_cache_hit_rate": 1.5}, {"thinking_output_multiplier": 0.5}, {"colour": 1},
                 {"arrival": {"kind": "rate", "requests_per_s": 0}}):  # fmt: skip
-        with pytest.raises(ValidationError):
+        with pytest.raises(SizingError):
             fixed(**bad)
     with pytest.raises(SizingError):
         fixed().generate(0)
