@@ -11,12 +11,17 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import wraps
 from numbers import Real
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from sizing.errors import SizingError, nearest
+
+if TYPE_CHECKING:  # pydantic keeps the metaclass to itself; at run time it is asked for
+    from pydantic._internal._model_construction import ModelMetaclass as _ModelMeta
+else:
+    _ModelMeta = type(BaseModel)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -190,7 +195,7 @@ class Named(type):
         try:
             return super().__call__(*args, **kwargs)
         except TypeError:
-            signature = inspect.signature(cls.__init__)
+            signature = inspect.signature(type.__getattribute__(cls, "__init__"))
             try:
                 signature.bind(None, *args, **kwargs)
             except TypeError:
@@ -198,19 +203,16 @@ class Named(type):
             raise
 
 
-class Checked(type(BaseModel)):  # type: ignore[misc]
+class Checked(_ModelMeta):
     """Metaclass of pydantic models that raise ``SizingError`` where they are built from bad values."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if args:
-            raise SizingError("takes its values by name", key=cls.__name__, hint=f"such as {cls._example()}")
+            raise SizingError("takes its values by name", key=cls.__name__, hint=f"such as {cls.__name__}(key=...)")
         try:
             return super().__call__(**plain(kwargs))
         except ValidationError as error:
             raise validation_message(error, cls.__name__, cls) from None
-
-    def _example(cls) -> str:
-        return f"{cls.__name__}({next(iter(cls.model_fields), '')}=...)"
 
 
 def validation_message(error: ValidationError, name: str, model: Any) -> SizingError:
