@@ -10,6 +10,7 @@ from sizing.estimate import estimate
 from sizing.planner import pareto_front, plan
 from sizing.report.text import Messages
 from sizing.study import Study, parse_study, quick_study
+from sizing.survey import acceptance_length
 
 
 def study(rate: float = 2.0, on: tuple[str, ...] = ("h100-sxm",), model: str = "Qwen/Qwen3-32B", **parts) -> Study:
@@ -190,3 +191,44 @@ def test_a_plan_with_images_says_what_they_add() -> None:
     )
     # patches of 14 pixels, merged two by two: 36 x 36 tokens an image
     assert any(text.startswith("images add 2,592 tokens") for text in plan(study).assumptions)
+
+
+def test_tokens_of_a_step_with_drafts() -> None:
+    """1 + p + p^2 + ... + p^k: each draft counts only where those before it were accepted."""
+    for rate, drafts, gained in (
+        (0.8, 0, 1.0),
+        (0.5, 2, 1.75),
+        (0.7, 1, 1.7),
+        (0.0, 3, 1.0),
+        (1.0, 3, 4.0),
+        (1.0, 1, 2.0),
+    ):
+        assert acceptance_length(rate, drafts) == pytest.approx(gained)
+
+
+def test_what_the_day_pays() -> None:
+    """A day of 12 busy and 12 idle hours: half the requests pay for the same hours, and each takes twice the energy."""
+    data = study().model_dump()
+    flat = plan(parse_study(data)).best
+    data["workload"]["daily"] = {"weights": [1.0] * 12 + [0.0] * 12}
+    half = plan(parse_study(data)).best
+    assert flat is not None and half is not None and half.usd_per_hour == flat.usd_per_hour
+    for item, share in ((flat, 1.0), (half, 0.5)):
+        requests = item.requests_per_s * share * 3600
+        assert item.cost["usd_per_request"].p50 * requests == pytest.approx(item.usd_per_hour)
+        assert item.cost["usd_per_million_tokens"].p50 * requests * 2500 / 1e6 == pytest.approx(item.usd_per_hour)
+        assert item.usd_per_month == pytest.approx(item.usd_per_hour * 730)
+        drawn = item.energy_wh_per_million_tokens * requests * 2500 / 1e6  # Wh an hour: the watts at the meter
+        assert 300 < drawn / item.accelerators < 1500
+        assert item.carbon_g_per_million_tokens == pytest.approx(item.energy_wh_per_million_tokens * 0.4)
+    assert half.energy_wh_per_million_tokens == pytest.approx(2 * flat.energy_wh_per_million_tokens)
+
+
+def test_users_carried_and_at_most() -> None:
+    """Each replica has its share of the users; at most it carries as many requests more as it could have more users."""
+    data = study().model_dump()
+    data["workload"]["arrival"] = {"kind": "users", "users": 100, "think_s": 20}
+    for item in plan(parse_study(data)).plans:
+        assert item.requests_per_s == pytest.approx(item.rate_per_replica * (item.replicas - item.spare_replicas))
+        assert item.max_rate_per_replica * item.utilization == pytest.approx(item.rate_per_replica)
+        assert item.requests_per_s * (20 + item.end_to_end_s) == pytest.approx(100, rel=0.05)
