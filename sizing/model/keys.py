@@ -8,6 +8,7 @@ refused, never wrong.
 from __future__ import annotations
 
 import math
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 
 from sizing.errors import ConfigError
@@ -251,7 +252,7 @@ class Keys:
                 raise self.error(key, f"must be a layer number from 0 to {count - 1}")
             if not isinstance(overrides, dict) or set(overrides) - known:
                 raise self.error(key, f"must be an object with none but {', '.join(sorted(known))}")
-            layer = Keys({**self.data, **overrides}, f"{self.path}per_layer_config.{name}.")
+            layer = Keys(ChainMap(overrides, self.data), f"{self.path}per_layer_config.{name}.")
             layer.read = self.read
             layers[int(name)] = layer
         return layers
