@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sizing.arrays import FloatArray, as_float
+from sizing.budget import spend
 from sizing.engine.placement import Placement
 from sizing.errors import SizingError
 from sizing.placements import Space
@@ -128,6 +129,7 @@ def capacity(
             f"{name}: not even {nodes} servers hold the weights and one request of {demand.context:,} tokens",
             key="--context",
         )
+    spend(len(ground.placements) * points)
     grid = batch_grid(ground.limit, points)
     curve = load_curve(target.step, ground.rows(slice(None)), ground.load, ground.batching, grid)
     chips = np.broadcast_to(as_float(ground.flat.accelerators), ground.limit.shape)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sizing.arrays import scalar
+from sizing.budget import BudgetError
 from sizing.capacity import Capacity, OperatingPoint, capacity
 from sizing.errors import SizingError
 from sizing.estimate import Interval, check_length, price_dict, resolve_price, width
@@ -138,6 +139,8 @@ def compare(
             try:
                 target = resolve_target(arch, chip, weights=weights, kv_dtype=kv_dtype, catalog=catalog)
                 found = capacity(target, input_tokens, output_tokens, context=context)
+            except BudgetError:
+                raise
             except SizingError as error:
                 rows.append(_with(base, reason=str(error)))
                 continue

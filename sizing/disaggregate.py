@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from sizing.arrays import FloatArray, as_float
+from sizing.budget import spend
 from sizing.engine.placement import Placement
 from sizing.memory import why_not
 from sizing.model.counts import kv_bytes
@@ -131,6 +132,7 @@ def find_pools(
         return NoPools("no_memory", f"no placement fits; {ground.placements[row].describe()}: {reason}")
     rate = demand.amount / (1.0 - targets.headroom)
     decode_rows = ground.fits & _only(ground, decode_only)
+    spend(len(ground.placements) * ((NODES - 1) * POINTS_PER_NODE + 1 + len(LOADS)))
     batches, steps, decode_rate, tpot_95 = _decode_curve(ground)
     meets = decode_rows[:, None] & _at_most(tpot_95, targets.tpot_p95_s) & _at_most(steps, targets.tpot_p50_s)
     evaluated = int(steps.size)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sizing.budget import spend
 from sizing.engine.base import Engine
 from sizing.engine.placement import Placement, problems
 from sizing.errors import PlacementError
@@ -47,7 +48,9 @@ def enumerate_placements(arch: Architecture, space: Space) -> list[Placement]:
     pps = [size for size in pps if size <= max(space.max_nodes * 2, 4) and (size in POWERS or size <= MOST_STAGES)]
     found: list[Placement] = []
     for tp in _kept(tps, space.tensor_parallel, most):
+        spend()
         for dp in _kept(_data_parallel_sizes(arch, space, tp), space.data_parallel, most):
+            spend()
             for pp in _kept(pps, space.pipeline_parallel, most):
                 ranks = tp * dp
                 whole = ranks * pp
@@ -71,8 +74,8 @@ def _data_parallel_sizes(arch: Architecture, space: Space, tp: int) -> list[int]
 
 
 def _kept(sizes: list[int], wanted: tuple[int, ...], most: int) -> list[int]:
-    """The sizes asked for, or all."""
-    return [size for size in wanted if size <= most] if wanted else sizes
+    """The sizes asked for, each once, or all."""
+    return [size for size in dict.fromkeys(wanted) if size <= most] if wanted else sizes
 
 
 def legal_placements(
@@ -82,6 +85,7 @@ def legal_placements(
     legal: list[Placement] = []
     fallen: dict[str, list[str]] = {}
     for placement in enumerate_placements(arch, space):
+        spend(1)
         found = problems(arch, placement, scheme, engine)
         if not found:
             legal.append(placement)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from sizing.budget import BudgetError, spend
 from sizing.checked import one_of, public, required, shown
 from sizing.engine.placement import Placement
 from sizing.errors import PlacementError, SizingError, UnknownNameError
@@ -104,6 +105,7 @@ def plan(
             found += answer.plans
             rejected += answer.rejected
             evaluated += answer.evaluated
+            spend(0 if executor is None else answer.evaluated)  # workers have counted against no budget
     ranked = sorted(found, key=_rank)
     kept = _distinct(ranked, study.constraints.max_plans)
     rejected += _dearer(ranked, kept)
@@ -154,6 +156,8 @@ def _answer(study: Study, priced: PricedTarget, demand: Demand, draft_choices: l
                 )
                 evaluated += count
                 (plans if isinstance(pooled, Plan) else rejected).append(pooled)  # type: ignore[arg-type]
+        except BudgetError:
+            raise
         except SizingError as error:
             rejected.append(Rejection(target_label(priced.target), "not_evaluated", str(error)))
     return _Answer(plans, rejected, evaluated)
@@ -206,6 +210,7 @@ def _targets(
             for weights in _once(_weight_choices(study, arch, accelerator)):
                 for kv_dtype in _once(study.model.kv_dtype) or (None,):
                     tried += 1
+                    spend()
                     if tried > MOST_TARGETS:
                         raise SizingError(
                             f"more than {MOST_TARGETS:,} combinations of offers, engines and formats",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sizing.arrays import FloatArray
+from sizing.budget import spend
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
 from sizing.memory import MemoryTerms
@@ -88,6 +89,7 @@ def evaluate(
         _, fallen = legal_placements(target.arch, target.scheme, target.engine, space_of(study, target))
         return _nothing(target, demand, fallen)
     fitting = np.flatnonzero(ground.fits)
+    spend(len(fitting) * ((NODES - 1) * points_per_node + 1))
     scan = _scan(ground, fitting, study.workload.targets, points_per_node)
     points = {name: np.full((len(ground.placements), 1), np.nan) for name in LoadCurve.__dataclass_fields__}
     if len(fitting):
@@ -136,6 +138,7 @@ def _scan(ground: Ground, chosen: Any, targets: Targets, points_per_node: int) -
     scan = _Scan()
     rows = max(1, CHUNK_POINTS // (NODES * points_per_node))
     for start in range(0, len(chosen), rows):
+        spend()
         _scan_rows(ground, chosen[start : start + rows], targets, points_per_node, scan)
     return scan
 

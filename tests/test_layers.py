@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # nothing of each other. The package's own __init__ names what is public, wherever it lies, and has no place here.
 LAYERS = (
     ("arrays", "errors", "normal", "units"),
-    ("checked", "dates", "files", "safe_yaml"),
+    ("budget", "checked", "dates", "files", "safe_yaml"),
     ("hardware", "kernels", "model", "workload"),
     ("engine", "study"),
     ("memory_fit",),

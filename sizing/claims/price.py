@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sizing.arrays import scalar
+from sizing.budget import BudgetError
 from sizing.capacity import Capacity, OperatingPoint, TokenKind, capacity
 from sizing.claims.claim import Claim, Finding, Verdict
 from sizing.errors import SizingError
@@ -122,6 +123,8 @@ def _fastest(targets: list[Target], claim: Claim, kind: TokenKind, said: list[st
     for target in targets:
         try:
             found = capacity(target, claim.input_tokens, claim.output_tokens, context=claim.context)
+        except BudgetError:
+            raise
         except SizingError as error:
             said.append(str(error))
             continue

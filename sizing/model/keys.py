@@ -8,7 +8,9 @@ refused, never wrong.
 from __future__ import annotations
 
 import math
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 from sizing.errors import ConfigError
 
@@ -251,7 +253,9 @@ class Keys:
                 raise self.error(key, f"must be a layer number from 0 to {count - 1}")
             if not isinstance(overrides, dict) or set(overrides) - known:
                 raise self.error(key, f"must be an object with none but {', '.join(sorted(known))}")
-            layer = Keys({**self.data, **overrides}, f"{self.path}per_layer_config.{name}.")
+            layer = Keys(
+                ChainMap(overrides, cast("dict[str, object]", self.data)), f"{self.path}per_layer_config.{name}."
+            )
             layer.read = self.read
             layers[int(name)] = layer
         return layers

@@ -20,7 +20,7 @@ from sizing.model.quant_methods import (
     mlx_format,
     pair,
 )
-from sizing.model.quant_names import KEY, MODULES, Excluded, matches
+from sizing.model.quant_names import KEY, MAX_EXPRESSIONS, MODULES, Excluded, Patterns
 from sizing.model.quantization import (
     BF16,
     BNB_FP4,
@@ -237,6 +237,8 @@ def _compressed_tensors(config: Mapping[str, object], layers: Mapping[str, froze
     groups = config.get("config_groups")
     if not isinstance(groups, Mapping) or not groups:
         raise ConfigError("required key is missing", key=f"{KEY}.config_groups")
+    if len(groups) > MAX_EXPRESSIONS:
+        raise ConfigError(f"has more than {MAX_EXPRESSIONS:,} groups", key=f"{KEY}.config_groups")
     excluded = Excluded(config.get("ignore"), layers)
     formats: dict[str, WeightFormat] = {}
     main: WeightFormat | None = None
@@ -248,8 +250,9 @@ def _compressed_tensors(config: Mapping[str, object], layers: Mapping[str, froze
         if "Linear" in targets:
             main = fmt
             continue
+        patterns = Patterns(targets)
         for matrix, modules in MODULES.items():
-            if any(matches(target, module, below_layer=True) for target in targets for module in modules):
+            if any(patterns.naming(modules)):
                 formats[matrix] = fmt
     experts = formats.pop("experts", main)
     if main is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,6 +18,7 @@ from sizing.model.keys import describe
 KEY = "quantization_config"
 MAX_PATTERNS = 100_000
 MAX_PATTERN = 300
+MAX_EXPRESSIONS = 1000  # distinct globs and regular expressions of one list: each is held against every name
 MAX_REPEATS = 5
 
 # Public module names, below the layer, of the matrices that this package names.
@@ -138,6 +139,41 @@ def matches(pattern: str, name: str, *, below_layer: bool) -> bool:
     return f".{pattern}." in f".{name}."
 
 
+def is_expression(pattern: str) -> bool:
+    """Whether a pattern is a glob or a regular expression, and no plain name."""
+    return pattern.startswith("re:") or "*" in pattern or "?" in pattern
+
+
+@lru_cache(maxsize=1024)
+def _parts(name: str) -> frozenset[str]:
+    """Every plain pattern that names this module or one that holds it: its runs of whole words."""
+    words = name.split(".")
+    return frozenset(
+        ".".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, len(words) + 1)
+    )
+
+
+class Patterns:
+    """A list of patterns that is asked which of them name a module. Plain names, however many, cost nothing to ask.
+
+    Raises ConfigError for more globs and regular expressions than any checkpoint has.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._known = frozenset(patterns)
+        self._expressions = sorted(pattern for pattern in self._known if is_expression(pattern))
+        if len(self._expressions) > MAX_EXPRESSIONS:
+            raise ConfigError(f"more than {MAX_EXPRESSIONS:,} globs and regular expressions", key=KEY)
+
+    def naming(self, modules: Iterable[str], *, below_layer: bool = True) -> Iterator[str]:
+        """The patterns that name one of these modules, or one that holds it (see ``matches``)."""
+        modules = tuple(modules)
+        yield from sorted({part for module in modules for part in _parts(module) if part in self._known})
+        for pattern in self._expressions:
+            if any(matches(pattern, module, below_layer=below_layer) for module in modules):
+                yield pattern
+
+
 class Excluded:
     """Answers whether a matrix is left unquantized."""
 
@@ -152,6 +188,7 @@ class Excluded:
                 if known is not None:
                     known.add(rule.layer)
         self.by_pattern = by_pattern
+        self._patterns = Patterns(by_pattern)
         beside = layers.get("experts", frozenset()) & layers.get("up_proj", frozenset())
         self.modules = {**MODULES, "experts": _BESIDE_DENSE} if beside else MODULES
         self.names = [name for name in MODULES if not layers or name in layers]
@@ -160,22 +197,18 @@ class Excluded:
         """Whether a matrix stays unquantised in at least half of the layers that hold it."""
         holders = self.layers.get(name, frozenset())
         hit: set[int] = set()
-        for pattern, layers in self.by_pattern.items():
-            if any(matches(pattern, module, below_layer=True) for module in self.modules[name]):
-                if layers is None:
-                    return True
-                hit |= layers
+        for pattern in self._patterns.naming(self.modules[name]):
+            layers = self.by_pattern[pattern]
+            if layers is None:
+                return True
+            hit |= layers
         if not holders:
             return bool(hit)
         return 2 * len(hit & holders) >= len(holders)
 
     def top(self, *names: str) -> bool:
         """Whether a module outside the layers (head, embedding, tower) is left out under any of its names."""
-        return any(
-            layers is None and matches(pattern, name, below_layer=False)
-            for pattern, layers in self.by_pattern.items()
-            for name in names
-        )
+        return any(self.by_pattern[pattern] is None for pattern in self._patterns.naming(names, below_layer=False))
 
     def towers(self) -> bool:
         """Whether the vision tower is left out, by name or matrix by matrix."""

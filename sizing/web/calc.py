@@ -12,6 +12,7 @@ import streamlit as st
 
 from sizing.arrays import FloatArray
 from sizing.breakeven import BreakEven, break_even
+from sizing.budget import spend
 from sizing.claims import Examination, examine, parse_claim
 from sizing.compare import Comparison, compare
 from sizing.engine.placement import Placement
@@ -29,7 +30,7 @@ from sizing.serving import Load, LoadCurve, batch_grid, load_curve
 from sizing.simulate.result import Metric
 from sizing.study import Study, parse_study
 from sizing.target import Target, resolve_target
-from sizing.web import own
+from sizing.web import limits, own
 from sizing.web.document import json_of
 
 CURVE_POINTS = 40
@@ -41,27 +42,29 @@ METRICS: tuple[Metric, ...] = ("ttft_s", "tpot_s", "e2e_s")
 
 
 def _key(study: Study) -> str:
-    """What an answer depends on: the Study, and the catalog file that the session has brought."""
-    return json.dumps([json_of(study), own.text()])
+    """What an answer depends on: the Study, and the catalog file that the session has brought (JSON holds no NUL)."""
+    return json_of(study) + "\0" + own.text()
 
 
 def study_of(text: str) -> Study:
     """The Study behind a cache key."""
-    return parse_study(json.loads(json.loads(text)[0]))
+    return parse_study(json.loads(text.partition("\0")[0]))
 
 
 def _catalog(text: str) -> Catalog:
-    return own.catalog_of(json.loads(text)[1])
+    return own.catalog_of(text.partition("\0")[2])
 
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _result(text: str) -> Result:
-    return plan(study_of(text), _catalog(text))
+    study, catalog = study_of(text), _catalog(text)
+    with limits.searching():
+        return plan(study, catalog)
 
 
 def result_of(study: Study) -> Result:
     """The answer to a Study: ``sizing.plan``."""
-    return _result(_key(study))
+    return limits.asked(_result, _key(study))
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,8 @@ class Replica:
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _replica(text: str, row: int) -> Replica:
-    study = study_of(text)
-    item = _result(text).plans[row]
+    result = _result(text)
+    study, item = result.study, result.plans[row]
     target = resolve_target(
         study_model(study),
         item.accelerator,
@@ -227,22 +230,21 @@ def _priced_as(text: str, row: int, mode: str) -> Plan | None:
     same = (one for one in study.hardware if catalog.resolve(one.accelerator)[0].id == item.accelerator)
     offer = next(same, study.hardware[0])
     only = {f"{name}_parallel": (item.placement[axis],) for name, axis in PARALLEL.items()}
-    found = plan(
-        study.model_copy(
-            update={
-                "hardware": (offer if mode == "rent" else offer.model_copy(update={"usd_per_hour": None}),),
-                "model": study.model.model_copy(
-                    update={
-                        "weights": (item.weights,) if item.weights in SCHEMES else (),
-                        "kv_dtype": (item.kv_dtype,),
-                    }
-                ),
-                "money": study.money.model_copy(update={"mode": mode}),
-                "constraints": study.constraints.model_copy(update=only),
-            }
-        ),
-        catalog,
+    alone = study.model_copy(
+        update={
+            "hardware": (offer if mode == "rent" else offer.model_copy(update={"usd_per_hour": None}),),
+            "model": study.model.model_copy(
+                update={
+                    "weights": (item.weights,) if item.weights in SCHEMES else (),
+                    "kv_dtype": (item.kv_dtype,),
+                }
+            ),
+            "money": study.money.model_copy(update={"mode": mode}),
+            "constraints": study.constraints.model_copy(update=only),
+        }
     )
+    with limits.searching():
+        found = plan(alone, catalog)
     return next((one for one in found.plans if one.placement == item.placement and one.mode == item.mode), None)
 
 
@@ -285,18 +287,19 @@ def _simulation(text: str, row: int) -> Simulated:
     one, ledger = _replica(text, row), _ledger(text, row, None)
     batching = batching_of(one.target, ledger.load.max_num_batched_tokens)
     rate = one.plan.rate_per_replica / one.placement.dp
-    late = time.monotonic() + SIMULATED_SECONDS
-    found = simulate_rank(
-        one.target,
-        one.placement,
-        ledger.load,
-        batching,
-        ledger.kv_pool_tokens,
-        one.study.workload,
-        rate,
-        requests=SIMULATED_REQUESTS,
-        should_stop=lambda: time.monotonic() > late,
-    )
+    with limits.searching():
+        late = time.monotonic() + SIMULATED_SECONDS
+        found = simulate_rank(
+            one.target,
+            one.placement,
+            ledger.load,
+            batching,
+            ledger.kv_pool_tokens,
+            one.study.workload,
+            rate,
+            requests=SIMULATED_REQUESTS,
+            should_stop=lambda: _late(late),
+        )
     # The engine's own time before a first token is no part of the scheduler's, and the closed form has it.
     fixed = {"ttft_s": batching.fixed_ttft_s, "tpot_s": 0.0, "e2e_s": batching.fixed_ttft_s}
     percents = tuple(100 * share for share in SHARES)
@@ -313,6 +316,11 @@ def _simulation(text: str, row: int) -> Simulated:
         preemptions=found.preemptions,
         stopped=found.stopped,
     )
+
+
+def _late(until: float) -> bool:
+    spend()  # a run that nobody waits for ends here
+    return time.monotonic() > until
 
 
 def simulation_of(study: Study, row: int) -> Simulated:
@@ -334,14 +342,16 @@ def _comparison(
     most_tpot_s: float,
     content: str,
 ) -> Comparison:
-    return compare(
-        models,
-        accelerators,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        most_tpot_s=most_tpot_s,
-        catalog=own.catalog_of(content),
-    )
+    catalog = own.catalog_of(content)
+    with limits.searching():
+        return compare(
+            models,
+            accelerators,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            most_tpot_s=most_tpot_s,
+            catalog=catalog,
+        )
 
 
 def comparison_of(
@@ -352,13 +362,18 @@ def comparison_of(
     most_tpot_s: float,
 ) -> Comparison:
     """Models and machines side by side: ``compare``."""
-    return _comparison(models, accelerators, input_tokens, output_tokens, most_tpot_s, own.text())
+    return limits.asked(_comparison, models, accelerators, input_tokens, output_tokens, most_tpot_s, own.text())
 
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False)
+def _examination(text: str) -> Examination:
+    with limits.searching():
+        return examine(parse_claim(text))
+
+
 def examination_of(text: str) -> Examination:
     """A claim examined: ``examine(parse_claim(text))``."""
-    return examine(parse_claim(text))
+    return limits.asked(_examination, text)
 
 
 def accelerator_id(name: str) -> str:

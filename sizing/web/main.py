@@ -11,7 +11,7 @@ import streamlit as st
 from sizing.errors import SizingError
 from sizing.model import access
 from sizing.study import Study
-from sizing.web import collect, inputs, state
+from sizing.web import collect, inputs, limits, state
 from sizing.web.messages import plain, t
 from sizing.web.pages import catalog, claim, compare, cost, evidence, memory, plan, speed
 
@@ -79,7 +79,8 @@ def _shown(entry: Entry, study: Study | None, problem: str) -> Callable[[], None
         try:
             entry.module.show(study)
         except SizingError as error:
-            st.error(t("error.input", reason=plain(str(error))), icon=":material/error:")
+            if not limits.explain(error):
+                st.error(t("error.input", reason=plain(str(error))), icon=":material/error:")
 
     return draw
 

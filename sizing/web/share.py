@@ -9,16 +9,19 @@ import zlib
 
 from sizing.errors import SizingError
 from sizing.study import Study, parse_study
-from sizing.web.document import json_of
+from sizing.web.document import json_of, once
 
 LINK_VERSION = "1"
 MAX_LINK = 400_000  # characters; browsers and proxies end long before
+LONG = 100_000  # bytes; beyond, packing takes longer than it saves
 MAX_PLAIN = 1_000_000  # bytes after inflating
 
 
+@once
 def encode(study: Study) -> str:
     """``1.<data>``: everything that the answer depends on, defaults left out."""
-    packed = zlib.compress(json_of(study).encode(), 9)
+    plain = json_of(study).encode()
+    packed = zlib.compress(plain, 9 if len(plain) < LONG else 6)
     return f"{LINK_VERSION}." + base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 

@@ -14,7 +14,7 @@ from sizing.result import Result
 from sizing.study import Study
 from sizing.web import own
 from sizing.web import share as links
-from sizing.web.document import data_of, yaml_of
+from sizing.web.document import data_of, json_of, yaml_of
 from sizing.web.messages import t
 
 REPORTS = {
@@ -24,6 +24,7 @@ REPORTS = {
     "md": "text/markdown",
     "json": "application/json",
 }
+MOST_SHOWN = 100_000  # characters of a study; a longer one is downloaded
 COMMAND = "sizing plan study.yaml --json"
 
 
@@ -47,7 +48,7 @@ def share(study: Study, result: Result) -> None:
     with one:
         st.download_button(
             t("share.yaml"),
-            yaml_of(study),
+            partial(yaml_of, study),
             "study.yaml",
             "application/yaml",
             key="download_study",
@@ -58,7 +59,7 @@ def share(study: Study, result: Result) -> None:
     with two:
         st.download_button(
             t("share.python"),
-            python_snippet(study),
+            partial(python_snippet, study),
             "sizing_study.py",
             "text/x-python",
             key="download_python",
@@ -66,6 +67,13 @@ def share(study: Study, result: Result) -> None:
             icon=":material/code:",
             width="stretch",
         )
+    if len(json_of(study)) <= MOST_SHOWN:
+        _code(study)
+    _reports(study, result)
+
+
+def _code(study: Study) -> None:
+    """The texts themselves, to read and to copy."""
     with st.expander(t("share.code")):
         st.markdown(t("share.cli"))
         st.code(COMMAND, language="bash")
@@ -73,7 +81,6 @@ def share(study: Study, result: Result) -> None:
         st.code(python_snippet(study), language="python")
         st.markdown("`study.yaml`")
         st.code(yaml_of(study), language="yaml")
-    _reports(study, result)
 
 
 def _maker() -> Callable[..., bytes] | None:

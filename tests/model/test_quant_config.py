@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sizing.errors import ConfigError
+from sizing.model import quant_names
 from sizing.model.parts import Component, Linear
 from sizing.model.quantization import QuantScheme, from_quantization_config
 from sizing.model.sources import load_model
@@ -131,3 +132,32 @@ def test_a_hostile_pattern_is_refused_at_once(pattern: str) -> None:
     group = {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float"}, "input_activations": {}}
     with pytest.raises(ConfigError):
         read(quant_method="compressed-tensors", ignore=[pattern], config_groups={"group_0": group})
+
+
+@pytest.mark.parametrize("make", ["name_{}.x", "model.layers.{}.other_{}"])
+def test_many_plain_exclusions_are_looked_up_and_not_gone_through(make: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    usual = quant_names.matches
+    monkeypatch.setattr(
+        quant_names, "matches", lambda pattern, *rest, **more: asked.append(pattern) or usual(pattern, *rest, **more)
+    )
+    layers = {"q_proj": frozenset(range(4)), "down_proj": frozenset(range(4))}
+    found = quant_names.Excluded([make.format(n, n) for n in range(60_000)] + ["self_attn", "lm_head"], layers)
+    assert found.matrix("q_proj") and not found.matrix("down_proj") and found.top("lm_head") and not found.towers()
+    assert not asked
+
+
+def test_plain_patterns_name_what_they_always_did() -> None:
+    names = [module for modules in quant_names.MODULES.values() for module in modules]
+    patterns = {part for name in names for part in (*name.split("."), name, f"{name}.weight", name[1:], f".{name}", "")}
+    found = quant_names.Patterns(patterns)
+    for name in names:
+        assert set(found.naming([name])) == {
+            one for one in patterns if quant_names.matches(one, name, below_layer=True)
+        }
+
+
+@pytest.mark.parametrize("make", ["re:.*x{}", "*x{}", "x{}?"])
+def test_more_expressions_than_any_checkpoint_has_are_refused(make: str) -> None:
+    with pytest.raises(ConfigError, match="globs and regular expressions"):
+        quant_names.Excluded([make.format(n) for n in range(1001)], {})

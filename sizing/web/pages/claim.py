@@ -6,7 +6,7 @@ import streamlit as st
 
 from sizing.errors import SizingError
 from sizing.study import Study
-from sizing.web import calc, fields
+from sizing.web import calc, fields, limits
 from sizing.web import show as ui
 from sizing.web.messages import known, plain, t
 
@@ -45,6 +45,8 @@ def show(study: Study) -> None:
     try:
         found = calc.examination_of(text)
     except SizingError as error:
+        if limits.explain(error):
+            return
         st.error(t("error.input", reason=plain(str(error))), icon=":material/error:")
         return
     box = BOXES.get(found.verdict, st.error)

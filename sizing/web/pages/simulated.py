@@ -5,11 +5,12 @@ from __future__ import annotations
 import plotly.graph_objects as go
 import streamlit as st
 
+from sizing.budget import BudgetError
 from sizing.errors import SizingError
 from sizing.result import Plan
 from sizing.study import Study
 from sizing.units import digits
-from sizing.web import calc, style
+from sizing.web import calc, limits, style
 from sizing.web import show as ui
 from sizing.web.messages import plain, t
 
@@ -33,6 +34,8 @@ def show(study: Study, row: int, item: Plan) -> None:
     try:
         with st.spinner(t("simulate.running")):
             found = calc.simulation_of(study, row)
+    except (BudgetError, limits.BusyError):
+        raise
     except SizingError as error:
         st.warning(plain(str(error)), icon=":material/block:")
         return
