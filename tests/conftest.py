@@ -11,6 +11,8 @@ from hypothesis import settings
 from sizing.model import access
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# A busy machine may take its time over an answer of the page; a test of the bound sets its own.
+os.environ.setdefault("SIZING_PAGE_SECONDS", "100000")
 
 # Machines that run the tests are shared: an example that waits for a core is no failure.
 settings.register_profile("untimed", deadline=None)
