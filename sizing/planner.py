@@ -276,7 +276,7 @@ def _weight_choices(study: Study, arch: Architecture, accelerator: Any) -> list[
 def _price(study: Study, offer: Offer, target: Target) -> PricedTarget:
     """The hour of one accelerator: given, rented or owned."""
     terms = ownership_terms(target.catalog, study.money.own)
-    power = average_watts(target.accelerator, target.server, target.catalog, terms) or 0.0
+    power = average_watts(target.accelerator, target.server, target.catalog, terms)[0] or 0.0
     if study.money.mode == "own" and offer.usd_per_hour is None:
         try:
             hour = own_hour(study, target)

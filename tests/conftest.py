@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from sizing.hardware.loader import Catalog, load_catalog
 from sizing.model import access
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -24,3 +26,18 @@ def _own_user() -> Iterator[None]:
     """A page that ran in this process closed it for visitors; the next test is its own user again."""
     yield
     access.set_access(access.OWN_USER)
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    return load_catalog()
+
+
+@pytest.fixture
+def own_file(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write

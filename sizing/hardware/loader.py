@@ -15,7 +15,7 @@ from sizing.checked import one_of, public, required, text
 from sizing.errors import SizingError, unknown_name
 from sizing.hardware import yaml_files
 from sizing.hardware.models import Accelerator, Entry, Fabric, Family, Server, Slice
-from sizing.hardware.price_models import ApiPrice, Price, PriceAssumptions, PurchaseQuote, RentalQuote
+from sizing.hardware.price_models import ApiPrice, Price, PriceAssumptions, PurchaseQuote, RentalQuote, RentMargin
 from sizing.hardware.slices import as_accelerator
 
 # Which top-level keys each built-in file may hold; a user's file may hold them all.
@@ -70,6 +70,7 @@ class Catalog:
         self.directory = directory
         self.extra_files = extra
         self.known_prices: dict[tuple[str, str], Price] = {}  # (accelerator, term), worked out once
+        self.known_margins: dict[str, RentMargin | None] = {}  # by term, likewise
 
     def __eq__(self, other: object) -> bool:
         """Whether both hold the same entries: copies do."""

@@ -183,7 +183,17 @@ class Price:
     purchase_usd: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RentMargin:
+    """Rent over the cost of owning, over the parts whose rent and price are both known: deciles and median [1]."""
+
+    low: float
+    median: float
+    high: float
+    parts: tuple[str, ...]
+
+
 __all__ = [
     "ApiPrice", "Assumption", "Basis", "ExchangeRate", "Fraction", "Owning", "Price", "PriceAssumptions", "PurchaseQuote",
-    "RentalQuote", "Sibling", "Term", "first_day",
+    "RentMargin", "RentalQuote", "Sibling", "Term", "first_day",
 ]  # fmt: skip

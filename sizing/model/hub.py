@@ -27,11 +27,16 @@ def is_id(name: str) -> bool:
 
 def how_asked(name: str) -> str:
     """Whether the Hub was asked for ``org/name`` with a token, in words."""
-    from huggingface_hub import get_token
-
-    if access.current().sends_token(name) and get_token():
+    if _token(name):
         return "the model's config comes from the Hub, asked with this machine's token"
     return "the model's config comes from the Hub, asked without a token"
+
+
+def _token(name: str) -> str | None:
+    """The client's token, where it may go out for ``org/name`` and there is one."""
+    from huggingface_hub import get_token
+
+    return get_token() if access.current().sends_token(name) else None
 
 
 def _offline() -> bool:
@@ -47,7 +52,7 @@ def fetch_json(name: str, what: str, near: str | None = None, *, needed: bool = 
     """
     beside = f"; {near}" if near else ""
     try:
-        from huggingface_hub import get_session, get_token, hf_hub_url
+        from huggingface_hub import get_session, hf_hub_url
     except ImportError:
         raise UnknownNameError(
             f"{name!r} is not in the catalog, and asking the Hub needs the extra 'hub'{beside}",
@@ -60,7 +65,7 @@ def fetch_json(name: str, what: str, near: str | None = None, *, needed: bool = 
     raw: bytes | int | str
     try:
         url = hf_hub_url(name, what, endpoint=os.environ.get("HF_ENDPOINT") or None)
-        token = get_token() if access.current().sends_token(name) else None
+        token = _token(name)
         headers = {"user-agent": "llm-sizing", **({"authorization": f"Bearer {token}"} if token else {})}
         raw = _get(get_session(), url, headers)
     except ConfigError:

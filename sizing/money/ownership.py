@@ -149,10 +149,13 @@ def server_kilowatts(accelerator: Accelerator, server: Server, catalog: Catalog)
     return count * accelerator.tdp_w / 1000 * (1 + share), said, True
 
 
-def average_watts(accelerator: Accelerator, server: Server, catalog: Catalog, terms: OwnershipTerms) -> float | None:
-    """Average draw of one accelerator with its share of the host [W]; None where its power is not known."""
-    most, _, _ = server_kilowatts(accelerator, server, catalog)
-    return None if most is None else most * 1000.0 / server.accelerator_count * terms.average_power_fraction
+def average_watts(
+    accelerator: Accelerator, server: Server, catalog: Catalog, terms: OwnershipTerms
+) -> tuple[float | None, str]:
+    """Average draw of one accelerator with its share of the host [W], and where it is from; None where it is not known."""
+    most, where, _ = server_kilowatts(accelerator, server, catalog)
+    each = None if most is None else most * 1000.0 / server.accelerator_count * terms.average_power_fraction
+    return each, where
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,7 @@ def owned_hour(
     beside it by ``server_share``). Raises SizingError where neither a price nor its power is known.
     """
     server = server or default_server(accelerator.id, catalog)
-    power = average_watts(accelerator, server, catalog, terms)
+    power, where = average_watts(accelerator, server, catalog, terms)
     if power is None:
         hint = f"set tdp_w in a file of your own, or give --price {accelerator.id}=USD_PER_HOUR"
         raise NoPriceError("its power is not known, so no price can be derived", key=accelerator.id, hint=hint)
@@ -203,7 +206,6 @@ def owned_hour(
         said += list(bought.assumptions)
         if bought.term == "card":
             said.append(f"the server's host and chassis add {share.value:g} {share.unit} ({share.why})")
-    _, where, _ = server_kilowatts(accelerator, server, catalog)
     lines = ownership_lines(capital, power, terms)
     said.append(f"{power / 1000:.3g} kW an accelerator on average, host included ({where})")
     said += [f"owning, {line.name}: ${line.usd_per_year:,.0f} a year ({line.formula})" for line in lines]

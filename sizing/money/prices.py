@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from sizing.hardware.loader import Catalog, load_catalog
 from sizing.hardware.models import Accelerator
-from sizing.hardware.price_models import Price
+from sizing.hardware.price_models import Price, RentMargin
 from sizing.money.ownership import OwnedHour, owned_hour, ownership_terms
 from sizing.money.quotes import NoPriceError, no_price, purchase_price, rental_price, share_of
 
@@ -47,21 +47,17 @@ def own_price(accelerator: Accelerator, hour: OwnedHour) -> Price:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RentMargin:
-    """Rent over the cost of owning, over the parts whose rent and price are both known: deciles and median [1]."""
-
-    low: float
-    median: float
-    high: float
-    parts: tuple[str, ...]
-
-
 def rent_margin(catalog: Catalog, term: str = "on-demand") -> RentMargin | None:
     """How much more a rented hour costs than an owned one, over all parts; None with too few parts to tell.
 
     Parts count that have quotes of that term and a purchase price of their own (no sibling's).
     """
+    if term not in catalog.known_margins:
+        catalog.known_margins[term] = _margin(catalog, term)
+    return catalog.known_margins[term]
+
+
+def _margin(catalog: Catalog, term: str) -> RentMargin | None:
     ratios: dict[str, float] = {}
     for accelerator in catalog.accelerators.values():
         if accelerator.parent:

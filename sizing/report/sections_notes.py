@@ -101,10 +101,9 @@ def _prices(ctx: Context) -> Table:
         kind = m("word.derived") if price.derived else m("word.quoted")
         rows.append((plan.accelerator, price.usd, price.low, price.high, price.quotes, price.newest, age,
                      f"{kind}: {m.phrase(price.rule)}", "; ".join(price.sources)))  # fmt: skip
-    unit = "usd_h"
     columns = [
-        column(m, "accelerator"), column(m, "price", "money", unit), column(m, "low", "money", unit),
-        column(m, "high", "money", unit), column(m, "quotes", "number"), column(m, "newest"), column(m, "age"),
+        column(m, "accelerator"), column(m, "price", "money", "usd_h"), column(m, "low", "money", "usd_h"),
+        column(m, "high", "money", "usd_h"), column(m, "quotes", "number"), column(m, "newest"), column(m, "age"),
         column(m, "basis"), column(m, "source"),
     ]  # fmt: skip
     return table(m, "prices", columns, rows, note=m("source.note"))
