@@ -10,6 +10,7 @@ import os
 import re
 import time
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from sizing.errors import ConfigError, UnknownNameError
 from sizing.model import access
@@ -39,6 +40,15 @@ def _token(name: str) -> str | None:
     return get_token() if access.current().sends_token(name) else None
 
 
+def _endpoint(name: str) -> str | None:
+    """HF_ENDPOINT; a login written into it is the operator's, and goes out where the token may."""
+    given = os.environ.get("HF_ENDPOINT") or None
+    if given is None or access.current().sends_token(name):
+        return given
+    parts = urlsplit(given)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 def _offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
 
@@ -46,9 +56,9 @@ def _offline() -> bool:
 def fetch_json(name: str, what: str, near: str | None = None, *, needed: bool = True) -> dict[str, object] | None:
     """The JSON object in the file ``what`` of the repository ``name``; None where it is not there and not ``needed``.
 
-    Needs the extra ``hub``; honours HF_ENDPOINT, HF_HUB_OFFLINE and, where ``access`` lets it
-    go out, the client's token. ``near``: a hint on names of the
-    catalog for the error. Raises UnknownNameError for what does not come, ConfigError for what is no such file.
+    Needs the extra ``hub``; honours HF_ENDPOINT, HF_HUB_OFFLINE and, where ``access`` lets them go out, the client's token
+    and a login in HF_ENDPOINT. ``near``: a hint on names of the catalog for the error. Raises UnknownNameError for what does
+    not come, ConfigError for what is no such file.
     """
     beside = f"; {near}" if near else ""
     try:
@@ -64,7 +74,7 @@ def fetch_json(name: str, what: str, near: str | None = None, *, needed: bool = 
     logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # its retries; our own line says what failed
     raw: bytes | int | str
     try:
-        url = hf_hub_url(name, what, endpoint=os.environ.get("HF_ENDPOINT") or None)
+        url = hf_hub_url(name, what, endpoint=_endpoint(name))
         token = _token(name)
         headers = {"user-agent": "llm-sizing", **({"authorization": f"Bearer {token}"} if token else {})}
         raw = _get(get_session(), url, headers)

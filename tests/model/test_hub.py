@@ -120,6 +120,17 @@ def test_visitors_ask_without_the_token(server: str, monkeypatch: pytest.MonkeyP
     assert {sent for _, sent in seen} == {"Bearer hf_secret"}
 
 
+def test_visitors_ask_without_the_login_of_the_endpoint(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", f"{server.replace('://', '://operator:secret@')}/plain")
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    load_model("someone/some-model")
+    assert all(sent is not None and sent.startswith("Basic ") for _, sent in seen)
+    seen.clear()
+    access.serve_visitors()
+    load_model("someone/some-model")
+    assert {sent for _, sent in seen} == {None}
+
+
 def test_a_model_by_its_config(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", f"{server}/plain")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
