@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sizing.answers import Answer, amount
 from sizing.arrays import scalar
 from sizing.budget import BudgetError
 from sizing.capacity import Capacity, OperatingPoint, capacity
@@ -32,8 +33,8 @@ RATIOS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class ComparisonRow:
+@dataclass(frozen=True, repr=False)
+class ComparisonRow(Answer):
     """One model on one kind of accelerator, at its cheapest operating point within the TPOT asked for.
 
     Sizes in parameters, GiB and bytes; times in seconds; None where the model doesn't run there (``reason`` says why).
@@ -70,6 +71,21 @@ class ComparisonRow:
         """Cache of one sequence of 131,072 tokens [GiB]."""
         return self.kv_gib[131_072]
 
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """The pair, and one sentence."""
+        return [(f"{self.model} on {self.accelerator}", self._sentence())]
+
+    def _sentence(self) -> str:
+        if self.reason or self.output_tokens_per_s_per_accelerator is None:
+            return self.reason or "cannot run"
+        price = self.usd_per_million_output_tokens
+        money = "" if price is None else f", ${amount(price)} per million output tokens"
+        missed = "" if self.meets_tpot else " (above the limit)"
+        return (
+            f"{self.accelerators} accelerators, {self.weights}, {amount(self.output_tokens_per_s_per_accelerator)} "
+            f"tokens/s each, TPOT {amount(self.tpot_s, 's')}{missed}{money}"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         data = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -80,14 +96,22 @@ class ComparisonRow:
         return data
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Answer):
     """All rows, the first of which the ratios are to."""
 
     rows: tuple[ComparisonRow, ...]
     input_tokens: float
     output_tokens: float
     most_tpot_s: float
+
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """One line a row."""
+        return [pair for row in self.rows for pair in row.summary_lines()]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One flat row for each pair of model and accelerator."""
+        return [row.to_row() for row in self.rows]
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``sizing compare --json``."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sizing.answers import Answer, amount, span
 from sizing.arrays import FloatArray, Num, as_float, scalar
 from sizing.checked import flag, one_of, public, real, required, text, whole
 from sizing.engine.base import Load as EngineLoad
@@ -56,8 +57,41 @@ class Interval:
         return {"p10": self.p10, "p50": self.p50, "p90": self.p90}
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Throughput(dict[str, Interval]):
+    """Rates of one replica, by key as in the JSON document and by attribute."""
+
+    @property
+    def output_tokens_per_s(self) -> Interval:
+        """Output tokens [tokens/s]."""
+        return self["output_tokens_per_s"]
+
+    @property
+    def total_tokens_per_s(self) -> Interval:
+        """Input and output tokens [tokens/s]."""
+        return self["total_tokens_per_s"]
+
+    @property
+    def requests_per_s(self) -> Interval:
+        """Requests that end [requests/s]."""
+        return self["requests_per_s"]
+
+
+class Latency(dict[str, Interval]):
+    """Times of a request, by key as in the JSON document and by attribute."""
+
+    @property
+    def ttft_s(self) -> Interval:
+        """Time to the first token [s]."""
+        return self["ttft_s"]
+
+    @property
+    def tpot_s(self) -> Interval:
+        """Time per output token after the first [s]."""
+        return self["tpot_s"]
+
+
+@dataclass(frozen=True, repr=False)
+class Estimate(Answer):
     """The answer for one replica; every figure with its ledger.
 
     concurrency: requests that the replica holds, waiting ones included. usd_per_hour: of all its accelerators.
@@ -72,8 +106,8 @@ class Estimate:
     memory: MemoryLedger
     decode_step: tuple[TimedOperation, ...]
     prefill_step: tuple[TimedOperation, ...]
-    throughput: dict[str, Interval]
-    latency: dict[str, Interval]
+    throughput: Throughput
+    latency: Latency
     cost: TokenCost | None
     usd_per_hour: float | None
     price: Price | None
@@ -93,6 +127,30 @@ class Estimate:
             "usd_per_million_tokens": self.cost.usd_per_million_tokens,
         }
         return {name: base.inverse_of(scalar(value) * base.p50) for name, value in names.items()}
+
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """Speed, latency, cost, memory and what limits."""
+        target, speed, times = self.target, self.throughput, self.latency
+        costs = self.cost_intervals() or {}
+        engine = f"{target.engine.name} {target.engine.version_text}"
+        lines = [
+            ("estimate", f"{target.arch.name} in {target.scheme.name} on {self.placement.describe()} x "
+             f"{target.accelerator.name}, {engine}"),
+            ("load", f"{amount(self.concurrency)} requests of {amount(self.input_tokens)} tokens in and "
+             f"{amount(self.output_tokens)} out"),
+            *((name.replace("_", " ").replace("per s", "per second"), span(value.p10, value.p50, value.p90))
+              for name, value in speed.items()),
+            *((name.removesuffix("_s").upper(), span(value.p10, value.p50, value.p90, "s"))
+              for name, value in times.items()),
+            *((name.removeprefix("usd_per_million_").replace("_", " "),
+               f"${span(value.p10, value.p50, value.p90)} per million")
+              for name, value in costs.items() if name.endswith(("_input_tokens", "output_tokens"))
+              and "cached" not in name),
+            ("memory", f"{amount(self.memory.kv_pool_tokens)} tokens of KV cache per rank"),
+            ("limited by", self.bottleneck),
+            ("assumptions", f"{len(self.assumptions)}, in .assumptions"),
+        ]  # fmt: skip
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``sizing estimate --json``."""
@@ -385,14 +443,18 @@ def estimate(
         memory=memory,
         decode_step=tuple(decode),
         prefill_step=tuple(prefill),
-        throughput={
-            name: Interval.around(scalar(getattr(steady, name)), carried)
-            for name in ("output_tokens_per_s", "total_tokens_per_s", "requests_per_s")
-        },
-        latency={
-            "ttft_s": Interval.around(scalar(steady.ttft_s), widths["ttft"]),
-            "tpot_s": Interval.around(scalar(steady.tpot_s), widths["tpot"]),
-        },
+        throughput=Throughput(
+            {
+                name: Interval.around(scalar(getattr(steady, name)), carried)
+                for name in ("output_tokens_per_s", "total_tokens_per_s", "requests_per_s")
+            }
+        ),
+        latency=Latency(
+            {
+                "ttft_s": Interval.around(scalar(steady.ttft_s), widths["ttft"]),
+                "tpot_s": Interval.around(scalar(steady.tpot_s), widths["tpot"]),
+            }
+        ),
         cost=cost,
         usd_per_hour=usd_per_hour,
         price=found,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sizing.answers import Answer
 from sizing.checked import amount, flag, one_of, public, real, required, switch, text, whole
 from sizing.engine.base import GIB, Device, Engine, Load
 from sizing.engine.cache import BlockPlan, cache_groups
@@ -76,8 +77,8 @@ class MemoryTerms:
         return (np.asarray(self.max_concurrency) >= 1.0) & (np.asarray(self.left) >= -ROUNDING)
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryLedger:
+@dataclass(frozen=True, slots=True, repr=False)
+class MemoryLedger(Answer):
     """The memory of one accelerator for one placement, with its working. Sizes in bytes.
 
     shortage: why it does not fit, as a sum; None where it fits. load: its flags, the memory fraction used among them.
@@ -97,6 +98,19 @@ class MemoryLedger:
     load: Load
     assumptions: tuple[str, ...] = ()
     shortage: str | None = None
+
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """Whether it fits, and the parts of the memory of one accelerator."""
+        parts = {"weights": self.weights_bytes, "activation": self.activation_bytes, "runtime": self.runtime_bytes,
+                 "graphs": self.graphs_bytes, "KV cache pool": self.kv_pool_bytes}  # fmt: skip
+        verdict = "fits" if self.fits else f"does not fit: {self.shortage}"
+        return [
+            ("memory", f"{self.placement.describe()}: {verdict}"),
+            ("usable", f"{self.usable_bytes / GIB:.2f} GiB of one accelerator"),
+            *((name, f"{size / GIB:.2f} GiB") for name, size in parts.items()),
+            ("tokens", f"{self.kv_pool_tokens:,} of KV cache per data parallel rank"),
+            ("requests", f"{self.max_concurrency:.3g} of the full context at once, per data parallel rank"),
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``sizing memory --json``; GiB are 2^30 bytes. Tokens and concurrency are of one

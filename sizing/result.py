@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from sizing.answers import Answer, amount, span
 from sizing.estimate import Interval, price_dict
 from sizing.hardware.price_models import Price
 from sizing.study import Study
@@ -21,8 +22,8 @@ class PoolPlan:
     memory_utilization: float | None = None
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Answer):
     """One way to serve the workload. Times are at the planned load; intervals say how sure the model is.
 
     rate_per_replica is what each carries, max_rate_per_replica what it could within the targets. A disaggregated plan
@@ -80,6 +81,25 @@ class Plan:
         sizes = [f"{axis.upper()}{size}" for axis, size in self.placement.items() if size > 1 or axis == "tp"]
         return f"{self.accelerators} x {self.accelerator} {self.weights} {' '.join(sizes)} x {self.replicas}"
 
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """What it is, costs and gives, and what limits it."""
+        out = self.cost.get("usd_per_million_output_tokens")
+        money = "no price"
+        if self.usd_per_hour is not None:
+            money = f"${amount(self.usd_per_hour)} an hour, ${amount(self.usd_per_month)} a month"
+        if out is not None:
+            money += f"; ${span(out.p10, out.p50, out.p90)} per million output tokens"
+        return [
+            ("plan", f"{self.label} on {self.engine} {self.engine_version}"),
+            ("cost", money),
+            ("carries", f"{amount(self.requests_per_s)} requests/s at {self.utilization:.0%} load"),
+            ("TTFT", f"{span(self.ttft_s.p10, self.ttft_s.p50, self.ttft_s.p90, 's')}; "
+             f"95th percentile {amount(self.ttft_p95_s, 's')}"),
+            ("TPOT", f"{span(self.tpot_s.p10, self.tpot_s.p50, self.tpot_s.p90, 's')}; "
+             f"95th percentile {amount(self.tpot_p95_s, 's')}"),
+            ("limited by", f"{self.bottleneck}; {self.binding}".strip("; ")),
+        ]  # fmt: skip
+
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data; keys as in the command line's contract."""
         names = (
@@ -129,8 +149,8 @@ class Rejection:
         return {"candidate": self.candidate, "code": self.code, "reason": self.reason, "count": self.count}
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False)
+class Result(Answer):
     """The answer to a Study."""
 
     study: Study
@@ -145,6 +165,32 @@ class Result:
     def best(self) -> Plan | None:
         """The cheapest plan; None where none works."""
         return self.plans[0] if self.plans else None
+
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """The best plan, a line for each of the next, and how many fell."""
+        name = self.model.get("model", self.study.model)
+        if self.best is None:
+            reasons = [(item.code, item.reason) for item in self.rejected[:8]]
+            return [("answer", f"No plan serves {name} within the targets."), *reasons]
+        others = [
+            (f"plan {number}", item.label if item.usd_per_hour is None
+             else f"{item.label}: ${amount(item.usd_per_hour)} an hour, TTFT p95 {amount(item.ttft_p95_s, 's')}, "
+             f"TPOT p95 {amount(item.tpot_p95_s, 's')}")
+            for number, item in enumerate(self.plans[1:6], 2)
+        ]  # fmt: skip
+        fell = sum(item.count for item in self.rejected)
+        return [
+            ("answer", f"{name}: {len(self.plans)} plans of {self.evaluated:,} configurations"),
+            *self.best.summary_lines(),
+            *others,
+            ("rejected", f"{fell:,} candidates, in .rejected; {len(self.assumptions)} assumptions, in .assumptions"),
+        ]
+
+    def to_row(self) -> dict[str, Any]:
+        """The row of the best plan, with the model and how much was looked at; the plan's figures are None without one."""
+        head = {"model": self.model.get("model", str(self.study.model)), "evaluated": self.evaluated,
+                "plans": len(self.plans)}  # fmt: skip
+        return head | ({} if self.best is None else self.best.to_row())
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``sizing plan --json``."""
