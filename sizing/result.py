@@ -7,6 +7,7 @@ from typing import Any
 
 from sizing.estimate import Interval, price_dict
 from sizing.hardware.price_models import Price
+from sizing.money.bought import Bought
 from sizing.study import Study
 
 
@@ -29,6 +30,9 @@ class Plan:
     has both its ``pools``; placement, replicas, memory and batch are then those of the decode pool. ``price``: the
     catalog's, of an hour or (owned) of a purchase, that the money rests on; None where it was given, or there is none.
     memory_utilization: the engine's memory fraction that the memory was computed with, as the launch files set it.
+    weight_bits: of one weight of the bulk of the model (linear layers or experts, the fewer), scales left out [bits].
+    quality: a word on it where the format costs some. server: id of the server that it stands in. bought: the whole
+    servers behind it.
     """
 
     accelerator: str
@@ -73,6 +77,10 @@ class Plan:
     confidence: tuple[str, ...] = ()
     price: Price | None = None
     memory_utilization: float | None = None
+    weight_bits: float = 16.0
+    quality: str | None = None
+    server: str | None = None
+    bought: Bought | None = None
 
     @property
     def label(self) -> str:
@@ -89,6 +97,7 @@ class Plan:
             "rate_per_replica", "max_rate_per_replica", "utilization", "concurrency_per_replica",
             "max_concurrency_per_replica", "batch_per_rank", "prefill_share", "memory_gib", "memory_utilization",
             "bottleneck", "binding", "energy_wh_per_million_tokens", "carbon_g_per_million_tokens", "sensitivities",
+            "weight_bits", "quality", "server",
         )  # fmt: skip
         data: dict[str, Any] = {name: getattr(self, name) for name in names}
         data["ttft_s"] = self.ttft_s.p50
@@ -111,8 +120,13 @@ class Plan:
         ]
         data["assumptions"] = list(self.assumptions)
         data["confidence"] = list(self.confidence)
+        data["bought"] = None if self.bought is None else self.bought.to_dict()
         data["price"] = None if self.price is None else price_dict(self.price)
         return data
+
+
+#: Codes of candidates that work, but are not among the plans.
+WORKS = frozenset({"dearer", "no_price", "not_better"})
 
 
 @dataclass(frozen=True, slots=True)
