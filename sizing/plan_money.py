@@ -88,11 +88,11 @@ def plan_money(
 def _spread(throughput: Spread, price: Price | None) -> tuple[float, float]:
     """What a cost may be of its middle, at least and at most (p10, p90) [1].
 
-    Speed alone where the rent is quoted; the range of an estimated rent joins it as an independent factor (the logarithms
-    add as squares).
+    Speed alone where the rent is quoted; the range of an estimated rent, or of a cost of owning, joins it as an
+    independent factor (the logarithms add as squares).
     """
     low, high = -math.log(throughput.high), -math.log(throughput.low)
-    if price is not None and price.basis == "rent_estimated":
+    if price is not None and price.basis != "rent":
         low = -math.hypot(low, math.log(price.low / price.usd))
         high = math.hypot(high, math.log(price.high / price.usd))
     return math.exp(low), math.exp(high)
@@ -107,22 +107,27 @@ def close_call(ranked: Sequence[Plan]) -> str | None:
     if first is None or not first.usd_per_hour:
         return None
     other = next((p for p in ranked if p.accelerator != first.accelerator and p.usd_per_hour), None)
-    if other is None or not any(p.price and p.price.basis == "rent_estimated" for p in (first, other)):
+    if other is None or not any(p.price and p.price.basis != "rent" for p in (first, other)):
         return None
     dear, cheap = _at(first, "high"), _at(other, "low")
     if dear < cheap:
         return None
     return (
         f"{first.accelerators} x {first.accelerator} beats {other.accelerators} x {other.accelerator} by less than "
-        f"prices are known: estimated rents put the first at up to ${dear:,.2f} an hour and the second at "
+        f"prices are known: {_what(first, other)} put the first at up to ${dear:,.2f} an hour and the second at "
         f"${cheap:,.2f} at least. "
         "Ask for quotes before you choose."
     )
 
 
+def _what(first: Plan, other: Plan) -> str:
+    owned = any(plan.price and plan.price.basis == "own" for plan in (first, other))
+    return "quotes to buy" if owned else "estimated rents"
+
+
 def _at(plan: Plan, end: Literal["low", "high"]) -> float:
-    """The plan's price at one end of an estimated rent's range [USD/h]; as it is where the rent is quoted or given."""
+    """The plan's price at one end of an estimated rent's or owning cost's range [USD/h]; as it is where quoted."""
     hour = plan.usd_per_hour or 0.0
-    if plan.price is None or plan.price.basis != "rent_estimated":
+    if plan.price is None or plan.price.basis == "rent":
         return hour
     return hour * float(getattr(plan.price, end)) / plan.price.usd

@@ -131,8 +131,10 @@ _OLDER_KEYS = {
 
 
 class PriceAssumptions(Entry):
-    """What the price rules assume; every one can be overridden in a user's file."""
+    """What the price rules assume; every one can be overridden in a user's file. last_checked: the day on which newer
+    prices were last looked for."""
 
+    last_checked: DateText | None = None
     recent_days: Count
     least_providers: Count
     owning: Owning
