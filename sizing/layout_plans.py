@@ -134,6 +134,7 @@ def _as_plan(study: Study, priced: PricedTarget, found: Candidates, row: int, na
         price=priced.price,
         power_w=priced.power_w,
         throughput=widths["throughput"],
+        whole=target.accelerator.fraction_of_parent or 1.0,
     )
     fraction = float(found.terms.utilization[row])
     servers = int(np.ceil(chips / target.node_size))
@@ -186,6 +187,7 @@ def _as_plan(study: Study, priced: PricedTarget, found: Candidates, row: int, na
         binding=_binding(study, found, row, working),
         energy_wh_per_million_tokens=money.energy_wh_per_million_tokens,
         carbon_g_per_million_tokens=money.carbon_g_per_million_tokens,
+        footprint=money.footprint,
         assumptions=tuple(dict.fromkeys(said)),
         confidence=tuple(dict.fromkeys(reason for item in widths.values() for reason in item.reasons)),
     )

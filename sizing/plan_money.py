@@ -12,6 +12,7 @@ from sizing.estimate import Interval
 from sizing.evidence.intervals import Spread
 from sizing.hardware.loader import Catalog
 from sizing.hardware.price_models import Price
+from sizing.money.footprint import Span, embodied_g_per_million_tokens, water_l_per_million_tokens
 from sizing.money.ownership import HOURS_PER_MONTH, ownership_terms
 from sizing.money.tokens import carbon_g_per_million_tokens, energy_wh_per_million_tokens, token_cost
 from sizing.result import Plan
@@ -28,6 +29,7 @@ class PlanMoney:
     cost: dict[str, Interval]
     energy_wh_per_million_tokens: float | None
     carbon_g_per_million_tokens: float | None
+    footprint: dict[str, Span]
 
 
 def plan_money(
@@ -42,11 +44,13 @@ def plan_money(
     price: Price | None,
     power_w: float,
     throughput: Spread,
+    whole: float = 1.0,
 ) -> PlanMoney:
     """The money of ``accelerators`` that serve a demand; costs are over the whole day, idle hours included.
 
     power_w: draw of one accelerator with its share of the server [W]. throughput: how far the speed may be off: a plan
     is dear per token where it is slow. price: the catalog's price behind the hour; an estimated rent adds its own range.
+    whole: how much of a whole accelerator each is: 1, or a slice's share [1].
     """
     rate = peak_requests_per_s * study.workload.daily.utilization
     usd_hour = None if usd_per_accelerator_hour is None else usd_per_accelerator_hour * accelerators
@@ -72,16 +76,26 @@ def plan_money(
             cost[name] = Interval(value * cheap, value, value * dear)
     tokens = rate * (demand.input_tokens + demand.output_tokens)
     energy = carbon = None
+    footprint: dict[str, Span] = {}
+    terms, factors = ownership_terms(catalog, study.money.own), catalog.price_assumptions.footprint
+    if tokens:
+        footprint["embodied_carbon_g_per_million_tokens"] = embodied_g_per_million_tokens(
+            factors.embodied_kg_per_accelerator, accelerators * whole, terms.years, tokens
+        )
     if power_w and tokens:
-        pue = ownership_terms(catalog, study.money.own).pue
+        pue = terms.pue
         energy = float(energy_wh_per_million_tokens(power_w * accelerators, pue, tokens))
         carbon = float(carbon_g_per_million_tokens(energy, study.money.grid_g_per_kwh))
+        footprint["water_l_per_million_tokens"] = water_l_per_million_tokens(
+            factors.water_site_l_per_kwh, factors.water_grid_l_per_kwh, energy, pue
+        )
     return PlanMoney(
         usd_per_hour=usd_hour,
         usd_per_month=None if usd_hour is None else usd_hour * HOURS_PER_MONTH,
         cost=cost,
         energy_wh_per_million_tokens=energy,
         carbon_g_per_million_tokens=carbon,
+        footprint=footprint,
     )
 
 

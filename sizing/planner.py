@@ -376,9 +376,9 @@ def _grouped(items: Iterable[Rejection]) -> list[Rejection]:
 
 
 def pareto_front(plans: Iterable[Plan]) -> list[Plan]:
-    """Plans that no other beats in both cost per output token and TPOT, fastest last."""
-    priced = [item for item in plans if "usd_per_million_output_tokens" in item.cost]
-    ordered = sorted(priced, key=lambda item: (item.cost["usd_per_million_output_tokens"].p50, item.tpot_s.p50))
+    """Plans that no other beats in both cost per token and TPOT, fastest last."""
+    priced = [item for item in plans if "usd_per_million_tokens" in item.cost]
+    ordered = sorted(priced, key=lambda item: (round(item.cost["usd_per_million_tokens"].p50, 9), item.tpot_s.p50))
     front: list[Plan] = []
     best = float("inf")
     for item in ordered:

@@ -94,6 +94,7 @@ def _as_plan(
         price=price,
         power_w=power_w,
         throughput=widths["throughput"],
+        whole=target.accelerator.fraction_of_parent or 1.0,
     )
     row = _row(found, decode)
     fractions = {pool.role: float(found.ground.terms.utilization[_row(found, pool)]) for pool in (prefill, decode)}
@@ -154,6 +155,7 @@ def _as_plan(
         ),
         energy_wh_per_million_tokens=money.energy_wh_per_million_tokens,
         carbon_g_per_million_tokens=money.carbon_g_per_million_tokens,
+        footprint=money.footprint,
         assumptions=tuple(dict.fromkeys(notes)),
         confidence=tuple(dict.fromkeys(reason for item in widths.values() for reason in item.reasons)),
     )

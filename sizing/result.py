@@ -8,6 +8,8 @@ from typing import Any
 from sizing.estimate import Interval, price_dict
 from sizing.hardware.price_models import Price
 from sizing.money.bought import Bought
+from sizing.money.day import ScaledDay, scaled_day
+from sizing.money.footprint import Span
 from sizing.study import Study
 
 
@@ -30,6 +32,7 @@ class Plan:
     has both its ``pools``; placement, replicas, memory and batch are then those of the decode pool. ``price``: the
     catalog's, of an hour or (owned) of a purchase, that the money rests on; None where it was given, or there is none.
     memory_utilization: the engine's memory fraction that the memory was computed with, as the launch files set it.
+    footprint: embodied carbon [g CO2e] and water [L] of a million tokens, as ranges by the sources of their factors.
     weight_bits: of one weight of the bulk of the model (linear layers or experts, the fewer), scales left out [bits].
     quality: a word on it where the format costs some. server: id of the server that it stands in. bought: the whole
     servers behind it.
@@ -77,6 +80,7 @@ class Plan:
     confidence: tuple[str, ...] = ()
     price: Price | None = None
     memory_utilization: float | None = None
+    footprint: dict[str, Span] = field(default_factory=dict)
     weight_bits: float = 16.0
     quality: str | None = None
     server: str | None = None
@@ -87,6 +91,15 @@ class Plan:
         """Short text: accelerator, format and layout."""
         sizes = [f"{axis.upper()}{size}" for axis, size in self.placement.items() if size > 1 or axis == "tp"]
         return f"{self.accelerators} x {self.accelerator} {self.weights} {' '.join(sizes)} x {self.replicas}"
+
+    def scaled_day(self, study: Study) -> ScaledDay | None:
+        """The study's day with replicas scaled by the hour; None without a price, a daily curve or a rate."""
+        hours = study.workload.daily.weights
+        if self.usd_per_hour is None or min(hours) == max(hours) or study.workload.peak_requests_per_s is None:
+            return None
+        working = max(self.replicas - self.spare_replicas, 1)
+        each = max(self.max_rate_per_replica * (1 - study.workload.targets.headroom), self.requests_per_s / working)
+        return scaled_day(hours, self.requests_per_s, each, self.replicas, self.spare_replicas, self.usd_per_hour)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data; keys as in the command line's contract."""
@@ -120,6 +133,9 @@ class Plan:
         ]
         data["assumptions"] = list(self.assumptions)
         data["confidence"] = list(self.confidence)
+        for name, span in self.footprint.items():
+            data[name] = span.value
+            data[f"{name}_range"] = span.to_dict()
         data["bought"] = None if self.bought is None else self.bought.to_dict()
         data["price"] = None if self.price is None else price_dict(self.price)
         return data
@@ -160,16 +176,21 @@ class Result:
         """The cheapest plan; None where none works."""
         return self.plans[0] if self.plans else None
 
+    def _day(self, plan: Plan) -> dict[str, Any] | None:
+        day = plan.scaled_day(self.study)
+        return None if day is None else day.to_dict()
+
     def to_dict(self) -> dict[str, Any]:
         """The document of ``sizing plan --json``."""
         return {
             "study": self.study.model_dump(mode="json", exclude_defaults=True),
             "model": self.model,
-            "plans": [plan.to_dict() for plan in self.plans],
+            "plans": [{**plan.to_dict(), "scaled_day": self._day(plan)} for plan in self.plans],
             "pareto": [
                 {
                     "label": plan.label,
                     "accelerator": plan.accelerator,
+                    "usd_per_million_tokens": _p50(plan, "usd_per_million_tokens"),
                     "usd_per_million_output_tokens": _p50(plan, "usd_per_million_output_tokens"),
                     "usd_per_hour": plan.usd_per_hour,
                     "tokens_per_s_per_user": 1.0 / plan.tpot_s.p50 if plan.tpot_s.p50 else None,

@@ -412,6 +412,12 @@ def show_plan(answer: Any, top: int) -> None:
             f"server{'s' if best.servers > 1 else ''}), {best.weights} weights, {best.replicas} x {layout} on "
             f"{best.engine} {best.engine_version}: {money}."
         )
+        if best.cost:
+            each, blend = best.cost["usd_per_request"], best.cost["usd_per_million_tokens"]
+            line(
+                f"{usd(each.p50)} a request, {usd(blend.p50)} per million tokens, input and output together "
+                f"({usd(blend.p10)} to {usd(blend.p90)})."
+            )
         if best.quality:
             line(f"Quality: {best.quality}")
         if best.bought is not None and best.bought.free:
@@ -423,11 +429,12 @@ def show_plan(answer: Any, top: int) -> None:
         line("")
         table(
             "",
-            ("#", "accelerators", "weights", "kv", "layout", "replicas", "$/h", "$/M in", "$/M out (p10–p90)",
+            ("#", "accelerators", "weights", "kv", "layout", "replicas", "$/h", "$/request", "$/M tokens (p10–p90)",
              "TTFT p50", "TTFT p95", "TPOT p50", "load"),
             [_plan_row(number, item) for number, item in enumerate(answer.plans[:top], 1)],
             right=(0, 5, 6, 7, 8, 9, 10, 11, 12),
         )  # fmt: skip
+        _money_lines(answer)
         _estimated_prices(answer.plans[:top])
         _old_prices(answer.plans[:top])
     if answer.rejected:
@@ -452,6 +459,27 @@ def show_plan(answer: Any, top: int) -> None:
         line("How sure")
         for item in best.confidence:
             line(f"  - {item}")
+
+
+def _money_lines(answer: Any) -> None:
+    """Of the best plan: its split into input and output, its day scaled by the hour, carbon and water."""
+    best = answer.best
+    if best.cost:
+        into, out = (best.cost[f"usd_per_million_{side}_tokens"].p50 for side in ("input", "output"))
+        line(f"Working: split by the time that each takes, {usd(into)} per million input tokens, {usd(out)} output.")
+    day = best.scaled_day(answer.study)
+    if day is not None:
+        line(
+            f"Daily curve: {usd(day.usd_per_day_at_peak)} a day at the peak's {best.replicas} replicas; scaled by the hour "
+            f"({min(day.replicas)} to {max(day.replicas)}) {usd(day.usd_per_day)}, {day.saved:.0%} less if hours are rented."
+        )
+    names = {"embodied_carbon_g_per_million_tokens": "g CO2e embodied", "water_l_per_million_tokens": "L of water"}
+    spans = [f"{digits(v.value)} ({digits(v.low)}–{digits(v.high)}) {names[k]}" for k, v in best.footprint.items()]
+    carbon = best.carbon_g_per_million_tokens
+    if carbon is not None:
+        spans.insert(0, f"{digits(carbon)} g CO2e of electricity")
+    if spans:
+        line(f"A million tokens: {', '.join(spans)}.")
 
 
 def _estimated_prices(plans: Any) -> None:
@@ -485,8 +513,8 @@ def _hour(item: Any) -> str:
 
 
 def _plan_row(number: int, item: Any) -> tuple[str, ...]:
-    out = item.cost.get("usd_per_million_output_tokens")
-    into = item.cost.get("usd_per_million_input_tokens")
+    out = item.cost.get("usd_per_million_tokens")
+    each = item.cost.get("usd_per_request")
     layout = " ".join(f"{axis.upper()}{size}" for axis, size in item.placement.items() if size > 1) or "TP1"
     if item.mode == "disaggregated":
         layout = " + ".join(f"{p.instances}x{p.role}" for p in item.pools)
@@ -500,7 +528,7 @@ def _plan_row(number: int, item: Any) -> tuple[str, ...]:
         layout,
         str(item.replicas),
         _hour(item),
-        digits(into.p50) if into else "–",
+        digits(each.p50) if each else "–",
         f"{digits(out.p50)} ({digits(out.p10)}–{digits(out.p90)})" if out else "–",
         seconds(item.ttft_s.p50),
         seconds(item.ttft_p95_s),

@@ -15,11 +15,11 @@ from sizing.result import WORKS, Plan, Rejection
 Row = tuple[Cell, ...]
 MOST_REJECTED = 40
 COSTS = (
+    "usd_per_request",
+    "usd_per_million_tokens",
     "usd_per_million_output_tokens",
     "usd_per_million_input_tokens",
     "usd_per_million_cached_input_tokens",
-    "usd_per_million_tokens",
-    "usd_per_request",
 )
 
 
