@@ -28,8 +28,8 @@ MOST_ROWS = 60
 #: What ratios are given of, and whether more is better (for people; the ratio is always row over first).
 RATIOS = (
     "total", "active", "weights_gib", "kv_bytes_per_token", "kv_gib_at_131072", "accelerators",
-    "output_tokens_per_s_per_accelerator", "ttft_s", "tpot_s", "usd_per_million_input_tokens",
-    "usd_per_million_output_tokens",
+    "output_tokens_per_s_per_accelerator", "ttft_s", "tpot_s", "usd_per_request",
+    "usd_per_million_tokens", "usd_per_million_input_tokens", "usd_per_million_output_tokens",
 )  # fmt: skip
 
 
@@ -58,6 +58,8 @@ class ComparisonRow(Answer):
     ttft_s: float | None = None
     tpot_s: float | None = None
     usd_per_accelerator_hour: float | None = None
+    usd_per_request: float | None = None
+    usd_per_million_tokens: float | None = None
     usd_per_million_input_tokens: float | None = None
     usd_per_million_output_tokens: float | None = None
     meets_tpot: bool | None = None
@@ -205,7 +207,7 @@ def _measured(
     hour, priced, said = resolve_price(target, price.get(target.accelerator.id, price.get("")))
     demand = found.ground.demand
     row = next(i for i, place in enumerate(found.ground.placements) if place is point.placement)
-    into = out = None
+    into = out = request = blend = None
     if hour is not None:
         each = token_cost(
             hour * point.accelerators,
@@ -214,6 +216,7 @@ def _measured(
             demand.output_tokens,
             point.prefill_share,
         )
+        request, blend = scalar(each.usd_per_request), scalar(each.usd_per_million_tokens)
         into, out = scalar(each.usd_per_million_input_tokens), scalar(each.usd_per_million_output_tokens)
     rate = point.requests_per_s * demand.output_tokens
     place = point.placement
@@ -231,6 +234,8 @@ def _measured(
         tpot_s=point.tpot_s,
         usd_per_accelerator_hour=hour,
         price=priced,
+        usd_per_request=request,
+        usd_per_million_tokens=blend,
         usd_per_million_input_tokens=into,
         usd_per_million_output_tokens=out,
         meets_tpot=meets,

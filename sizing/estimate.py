@@ -27,7 +27,7 @@ from sizing.money.tokens import TokenCost, token_cost
 from sizing.operations import StepShape
 from sizing.serving import Batching, Load, SteadyState, held_tokens, steady_state
 from sizing.step import TimedOperation
-from sizing.target import Target, resolve_target
+from sizing.target import Target, check_alone, resolve_target
 
 MAX_TOKENS = 100_000_000  # lengths beyond this are a mistake
 MAX_RATE = 1e7  # requests/s
@@ -373,6 +373,7 @@ def estimate(
             calibration=calibration,
         )
     place = placement or Placement()
+    check_alone(target.accelerator, place)
     assumptions = list(target.assumptions) + check_context(target.arch, input_tokens + output_tokens)
     held = scalar(mean_held_tokens(target, input_tokens, output_tokens))
     memory = memory_ledger(

@@ -8,6 +8,9 @@ from typing import Any
 from sizing.answers import Answer, amount, span
 from sizing.estimate import Interval, price_dict
 from sizing.hardware.price_models import Price
+from sizing.money.bought import Bought
+from sizing.money.day import ScaledDay, scaled_day
+from sizing.money.footprint import Span
 from sizing.study import Study
 
 
@@ -30,6 +33,10 @@ class Plan(Answer):
     has both its ``pools``; placement, replicas, memory and batch are then those of the decode pool. ``price``: the
     catalog's, of an hour or (owned) of a purchase, that the money rests on; None where it was given, or there is none.
     memory_utilization: the engine's memory fraction that the memory was computed with, as the launch files set it.
+    footprint: embodied carbon [g CO2e] and water [L] of a million tokens, as ranges by the sources of their factors.
+    weight_bits: of one weight of the bulk of the model (linear layers or experts, the fewer), scales left out [bits].
+    quality: a word on it where the format costs some. server: id of the server that it stands in. bought: the whole
+    servers behind it.
     """
 
     accelerator: str
@@ -74,6 +81,11 @@ class Plan(Answer):
     confidence: tuple[str, ...] = ()
     price: Price | None = None
     memory_utilization: float | None = None
+    footprint: dict[str, Span] = field(default_factory=dict)
+    weight_bits: float = 16.0
+    quality: str | None = None
+    server: str | None = None
+    bought: Bought | None = None
 
     @property
     def label(self) -> str:
@@ -100,6 +112,15 @@ class Plan(Answer):
             ("limited by", f"{self.bottleneck}; {self.binding}".strip("; ")),
         ]  # fmt: skip
 
+    def scaled_day(self, study: Study) -> ScaledDay | None:
+        """The study's day with replicas scaled by the hour; None without a price, a daily curve or a rate."""
+        hours = study.workload.daily.weights
+        if self.usd_per_hour is None or min(hours) == max(hours) or study.workload.peak_requests_per_s is None:
+            return None
+        working = max(self.replicas - self.spare_replicas, 1)
+        each = max(self.max_rate_per_replica * (1 - study.workload.targets.headroom), self.requests_per_s / working)
+        return scaled_day(hours, self.requests_per_s, each, self.replicas, self.spare_replicas, self.usd_per_hour)
+
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data; keys as in the command line's contract."""
         names = (
@@ -109,6 +130,7 @@ class Plan(Answer):
             "rate_per_replica", "max_rate_per_replica", "utilization", "concurrency_per_replica",
             "max_concurrency_per_replica", "batch_per_rank", "prefill_share", "memory_gib", "memory_utilization",
             "bottleneck", "binding", "energy_wh_per_million_tokens", "carbon_g_per_million_tokens", "sensitivities",
+            "weight_bits", "quality", "server",
         )  # fmt: skip
         data: dict[str, Any] = {name: getattr(self, name) for name in names}
         data["ttft_s"] = self.ttft_s.p50
@@ -131,8 +153,16 @@ class Plan(Answer):
         ]
         data["assumptions"] = list(self.assumptions)
         data["confidence"] = list(self.confidence)
+        for name, span in self.footprint.items():
+            data[name] = span.value
+            data[f"{name}_range"] = span.to_dict()
+        data["bought"] = None if self.bought is None else self.bought.to_dict()
         data["price"] = None if self.price is None else price_dict(self.price)
         return data
+
+
+#: Codes of candidates that work, but are not among the plans.
+WORKS = frozenset({"dearer", "no_price", "not_better"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +222,21 @@ class Result(Answer):
                 "plans": len(self.plans)}  # fmt: skip
         return head | ({} if self.best is None else self.best.to_row())
 
+    def _day(self, plan: Plan) -> dict[str, Any] | None:
+        day = plan.scaled_day(self.study)
+        return None if day is None else day.to_dict()
+
     def to_dict(self) -> dict[str, Any]:
         """The document of ``sizing plan --json``."""
         return {
             "study": self.study.model_dump(mode="json", exclude_defaults=True),
             "model": self.model,
-            "plans": [plan.to_dict() for plan in self.plans],
+            "plans": [{**plan.to_dict(), "scaled_day": self._day(plan)} for plan in self.plans],
             "pareto": [
                 {
                     "label": plan.label,
                     "accelerator": plan.accelerator,
+                    "usd_per_million_tokens": _p50(plan, "usd_per_million_tokens"),
                     "usd_per_million_output_tokens": _p50(plan, "usd_per_million_output_tokens"),
                     "usd_per_hour": plan.usd_per_hour,
                     "tokens_per_s_per_user": 1.0 / plan.tpot_s.p50 if plan.tpot_s.p50 else None,

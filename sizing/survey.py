@@ -116,7 +116,7 @@ def space_of(study: Study, target: Target) -> Space:
     return Space(
         node_size=target.node_size,
         max_nodes=c.max_nodes,
-        max_accelerators=c.max_accelerators,
+        max_accelerators=1 if target.accelerator.works_alone else c.max_accelerators,
         tensor_parallel=c.tensor_parallel,
         pipeline_parallel=c.pipeline_parallel,
         data_parallel=c.data_parallel,
@@ -133,6 +133,8 @@ def acceptance_length(rate: float, drafts: int) -> float:
 
 def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *, drafts: int = 0) -> Ground | None:
     """The legal placements of a target and what each holds; None where no placement is legal."""
+    if target.accelerator.works_alone:
+        space = replace(space, max_accelerators=1)
     legal, fallen = legal_placements(target.arch, target.scheme, target.engine, space)
     if not legal:
         return None

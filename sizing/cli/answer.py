@@ -47,7 +47,7 @@ def memory(
     from sizing.estimate import check_context, check_drafts
     from sizing.hardware import load_catalog
     from sizing.memory import memory_ledger
-    from sizing.target import resolve_target
+    from sizing.target import check_alone, resolve_target
 
     place = opt.placement(tp, pp, dp, ep)
     check_drafts(draft_tokens)
@@ -60,6 +60,7 @@ def memory(
         kv_dtype=kv_dtype,
         catalog=load_catalog(catalog),
     )
+    check_alone(target.accelerator, place)
     said = check_context(target.arch, context, "--context") if context else []
     ledger = memory_ledger(
         target.arch,
@@ -237,6 +238,7 @@ def plan(
     kv_dtype: Annotated[str | None, typer.Option("--kv-dtype", help="Cache formats to try, comma separated.")] = None,
     context: opt.Context = None,
     max_nodes: Annotated[int, typer.Option("--max-nodes", help="Servers that one replica may span.")] = 1,
+    min_bits: Annotated[float | None, typer.Option("--min-bits", help="Least bits per weight: 8 leaves out 4.")] = None,
     own: Annotated[bool, typer.Option("--own", help="Price owned hardware instead of rent.")] = False,
     price: opt.Price = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Plans to show.")] = 10,
@@ -256,7 +258,7 @@ def plan(
     else:
         given = _study_of_flags(
             study, input_tokens, output_tokens, rate, users, think, workload, on, ttft_p95, tpot_p95, headroom, spare,
-            prefix_hit, engine, weights, kv_dtype, context, max_nodes, own, opt.prices(price, found), found,
+            prefix_hit, engine, weights, kv_dtype, context, max_nodes, min_bits, own, opt.prices(price, found), found,
         )  # fmt: skip
     if write_study is not None:
         write_text(write_study, given.to_yaml())
@@ -336,7 +338,7 @@ def _study_of_flags(
     model: str, input_tokens: int | None, output_tokens: int | None, rate: float | None, users: int | None, think: float,
     workload: str | None, on: str | None, ttft_p95: float | None, tpot_p95: float | None, headroom: float, spare: int,
     prefix_hit: float | None, engine: str | None, weights: str | None, kv_dtype: str | None, context: int | None,
-    max_nodes: int, own: bool, prices: dict[str, float], catalog: Any,
+    max_nodes: int, min_bits: float | None, own: bool, prices: dict[str, float], catalog: Any,
 ) -> Any:  # fmt: skip
     """The Study behind the flags."""
     from sizing.study import parse_study
@@ -383,7 +385,7 @@ def _study_of_flags(
             "workload": data,
             "hardware": offers,
             "engine": {"names": _split(engine)},
-            "constraints": {"max_nodes": max_nodes},
+            "constraints": {"max_nodes": max_nodes, "min_weight_bits": min_bits},
             "money": {"mode": "own" if own else "rent"},
         },
         "flags",
@@ -396,6 +398,8 @@ def _split(text: str | None) -> list[str]:
 
 def show_plan(answer: Any, top: int) -> None:
     """A plan for people: one sentence, the table, why not the others, the assumptions."""
+    from sizing.result import WORKS
+
     best = answer.best
     name = answer.model["model"] + (" (HYPOTHETICAL)" if answer.model["hypothetical"] else "")
     if best is None:
@@ -408,6 +412,16 @@ def show_plan(answer: Any, top: int) -> None:
             f"server{'s' if best.servers > 1 else ''}), {best.weights} weights, {best.replicas} x {layout} on "
             f"{best.engine} {best.engine_version}: {money}."
         )
+        if best.cost:
+            each, blend = best.cost["usd_per_request"], best.cost["usd_per_million_tokens"]
+            line(
+                f"{usd(each.p50)} a request, {usd(blend.p50)} per million tokens, input and output together "
+                f"({usd(blend.p10)} to {usd(blend.p90)})."
+            )
+        if best.quality:
+            line(f"Quality: {best.quality}")
+        if best.bought is not None and best.bought.free:
+            line(f"Bought: {best.bought.said()}")
         line(f"Bottleneck: {best.bottleneck}. What binds: {best.binding}.")
         if best.sensitivities:
             changes = ", ".join(f"{key} {value:+.1%}" for key, value in best.sensitivities.items())
@@ -415,11 +429,12 @@ def show_plan(answer: Any, top: int) -> None:
         line("")
         table(
             "",
-            ("#", "accelerators", "weights", "kv", "layout", "replicas", "$/h", "$/M in", "$/M out (p10–p90)",
+            ("#", "accelerators", "weights", "kv", "layout", "replicas", "$/h", "$/request", "$/M tokens (p10–p90)",
              "TTFT p50", "TTFT p95", "TPOT p50", "load"),
             [_plan_row(number, item) for number, item in enumerate(answer.plans[:top], 1)],
             right=(0, 5, 6, 7, 8, 9, 10, 11, 12),
         )  # fmt: skip
+        _money_lines(answer)
         _estimated_prices(answer.plans[:top])
         _old_prices(answer.plans[:top])
     if answer.rejected:
@@ -429,7 +444,7 @@ def show_plan(answer: Any, top: int) -> None:
         for item in answer.rejected:
             key = (
                 item.code,
-                item.reason if item.code != "dearer" else item.candidate.split(" x ", 1)[-1].split(" ")[0],
+                item.reason if item.code not in WORKS else item.candidate.split(" x ", 1)[-1].split(" ")[0],
             )
             shown.setdefault(key, []).append(item)
         for (code, _), items in list(shown.items())[:24]:
@@ -444,6 +459,27 @@ def show_plan(answer: Any, top: int) -> None:
         line("How sure")
         for item in best.confidence:
             line(f"  - {item}")
+
+
+def _money_lines(answer: Any) -> None:
+    """Of the best plan: its split into input and output, its day scaled by the hour, carbon and water."""
+    best = answer.best
+    if best.cost:
+        into, out = (best.cost[f"usd_per_million_{side}_tokens"].p50 for side in ("input", "output"))
+        line(f"Working: split by the time that each takes, {usd(into)} per million input tokens, {usd(out)} output.")
+    day = best.scaled_day(answer.study)
+    if day is not None:
+        line(
+            f"Daily curve: {usd(day.usd_per_day_at_peak)} a day at the peak's {best.replicas} replicas; scaled by the hour "
+            f"({min(day.replicas)} to {max(day.replicas)}) {usd(day.usd_per_day)}, {day.saved:.0%} less if hours are rented."
+        )
+    names = {"embodied_carbon_g_per_million_tokens": "g CO2e embodied", "water_l_per_million_tokens": "L of water"}
+    spans = [f"{digits(v.value)} ({digits(v.low)}–{digits(v.high)}) {names[k]}" for k, v in best.footprint.items()]
+    carbon = best.carbon_g_per_million_tokens
+    if carbon is not None:
+        spans.insert(0, f"{digits(carbon)} g CO2e of electricity")
+    if spans:
+        line(f"A million tokens: {', '.join(spans)}.")
 
 
 def _estimated_prices(plans: Any) -> None:
@@ -477,8 +513,8 @@ def _hour(item: Any) -> str:
 
 
 def _plan_row(number: int, item: Any) -> tuple[str, ...]:
-    out = item.cost.get("usd_per_million_output_tokens")
-    into = item.cost.get("usd_per_million_input_tokens")
+    out = item.cost.get("usd_per_million_tokens")
+    each = item.cost.get("usd_per_request")
     layout = " ".join(f"{axis.upper()}{size}" for axis, size in item.placement.items() if size > 1) or "TP1"
     if item.mode == "disaggregated":
         layout = " + ".join(f"{p.instances}x{p.role}" for p in item.pools)
@@ -492,7 +528,7 @@ def _plan_row(number: int, item: Any) -> tuple[str, ...]:
         layout,
         str(item.replicas),
         _hour(item),
-        digits(into.p50) if into else "–",
+        digits(each.p50) if each else "–",
         f"{digits(out.p50)} ({digits(out.p10)}–{digits(out.p90)})" if out else "–",
         seconds(item.ttft_s.p50),
         seconds(item.ttft_p95_s),

@@ -89,6 +89,7 @@ class Context:
                 weights=plan.weights if named else None,
                 kv_dtype=plan.kv_dtype,
                 catalog=self.catalog,
+                server=plan.server,
             )
         return self._targets[key]
 

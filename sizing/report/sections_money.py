@@ -10,16 +10,16 @@ from sizing.report.charts import cost_chart
 from sizing.report.context import Context, layout
 from sizing.report.model import Block, Cell, Section, Table, Text
 from sizing.report.money_sheet import owned
-from sizing.result import Plan, Rejection
+from sizing.result import WORKS, Plan, Rejection
 
 Row = tuple[Cell, ...]
 MOST_REJECTED = 40
 COSTS = (
+    "usd_per_request",
+    "usd_per_million_tokens",
     "usd_per_million_output_tokens",
     "usd_per_million_input_tokens",
     "usd_per_million_cached_input_tokens",
-    "usd_per_million_tokens",
-    "usd_per_request",
 )
 
 
@@ -108,11 +108,11 @@ def alternatives_section(ctx: Context) -> Section:
 
 
 def _folded(items: Sequence[Rejection]) -> list[Rejection]:
-    """One line for all dearer layouts of one accelerator in one format; the first, cheapest, stands for them."""
+    """One line for all layouts of one accelerator in one format that work; the first, cheapest, stands for them."""
     found: dict[tuple[str, ...], Rejection] = {}
     for item in items:
         words = item.candidate.split(" ")
-        key = (item.code, *words[2:4]) if item.code == "dearer" else (item.code, item.candidate, item.reason)
+        key = (item.code, *words[2:4]) if item.code in WORKS else (item.code, item.candidate, item.reason)
         known = found.get(key)
         found[key] = item if known is None else replace(known, count=known.count + item.count)
     return list(found.values())
