@@ -500,7 +500,7 @@ def running_limit(target: Target, place: Placement, load: EngineLoad, held_token
     than max_num_seqs. ``place`` may hold arrays."""
     held = replace(load, context=max(1, int(np.ceil(held_tokens))))
     terms = memory_terms(target.arch, target.device, place, target.engine, target.scheme, held, kv_dtype=target.kv)
-    return np.minimum(as_float(terms.max_concurrency), float(load.max_num_seqs))
+    return np.minimum(as_float(terms.running), as_float(terms.max_num_seqs))
 
 
 def _with(load: Load, concurrency: Any) -> Load:

@@ -163,7 +163,7 @@ def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *
     )
     found = replace(flags, utilization=terms.utilization, automatic=False)
     fits = np.asarray(terms.fits)
-    limit = np.where(fits, np.minimum(as_float(terms.concurrency_at_mean), float(flags.max_num_seqs)), 1.0)
+    limit = np.where(fits, np.minimum(as_float(terms.concurrency_at_mean), as_float(terms.max_num_seqs)), 1.0)
     return Ground(
         target=target,
         demand=demand,
