@@ -153,9 +153,9 @@ class Plan(Answer):
         ]
         data["assumptions"] = list(self.assumptions)
         data["confidence"] = list(self.confidence)
-        for name, span in self.footprint.items():
-            data[name] = span.value
-            data[f"{name}_range"] = span.to_dict()
+        for name, found in self.footprint.items():
+            data[name] = found.value
+            data[f"{name}_range"] = found.to_dict()
         data["bought"] = None if self.bought is None else self.bought.to_dict()
         data["price"] = None if self.price is None else price_dict(self.price)
         return data
