@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sizing.arrays import scalar
 from sizing.estimate import Interval
@@ -145,3 +145,19 @@ def _at(plan: Plan, end: Literal["low", "high"]) -> float:
     if plan.price is None or plan.price.basis == "rent":
         return hour
     return hour * float(getattr(plan.price, end)) / plan.price.usd
+
+
+def in_currency(plan: Plan, currency: str, catalog: Catalog) -> dict[str, Any] | None:
+    """The plan's cost in a currency, with the rate, its date and source; None for USD and for a plan without a price."""
+    rate = catalog.price_assumptions.exchange_rates.get(currency)
+    if rate is None or plan.usd_per_hour is None or plan.usd_per_month is None:
+        return None
+    return {
+        "currency": currency,
+        "usd": rate.usd,
+        "date": rate.date,
+        "source": rate.source,
+        "per_hour": plan.usd_per_hour / rate.usd,
+        "per_month": plan.usd_per_month / rate.usd,
+        **{name.removeprefix("usd_"): cost.p50 / rate.usd for name, cost in plan.cost.items()},
+    }

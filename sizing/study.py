@@ -126,10 +126,12 @@ class Ownership(_Part):
 
 
 class Money(_Part):
-    """Rent by the hour or own; carbon intensity of the grid [g CO2e/kWh]."""
+    """Rent by the hour or own; carbon intensity of the grid [g CO2e/kWh]. ``currency``: in which the best plan's cost is
+    said beside USD, by the catalog's dated rate."""
 
     mode: Literal["rent", "own"] = "rent"
     own: Ownership = Ownership()
+    currency: Literal["USD", "CNY", "EUR", "GBP"] = "USD"
     grid_g_per_kwh: float = Field(400.0, ge=0, le=5000)
     api: tuple[str, ...] = ()  # API price list entries to break even against; empty: the reference ones
 

@@ -239,6 +239,9 @@ def plan(
     context: opt.Context = None,
     max_nodes: Annotated[int, typer.Option("--max-nodes", help="Servers that one replica may span.")] = 1,
     min_bits: Annotated[float | None, typer.Option("--min-bits", help="Least bits per weight: 8 leaves out 4.")] = None,
+    currency: Annotated[
+        str | None, typer.Option("--currency", help="CNY, EUR or GBP beside USD, by a dated rate.")
+    ] = None,
     own: Annotated[bool, typer.Option("--own", help="Price owned hardware instead of rent.")] = False,
     price: opt.Price = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Plans to show.")] = 10,
@@ -260,6 +263,8 @@ def plan(
             study, input_tokens, output_tokens, rate, users, think, workload, on, ttft_p95, tpot_p95, headroom, spare,
             prefix_hit, engine, weights, kv_dtype, context, max_nodes, min_bits, own, opt.prices(price, found), found,
         )  # fmt: skip
+    if currency is not None:
+        given = _in(given, currency)
     if write_study is not None:
         write_text(write_study, given.to_yaml())
         message(f"wrote {write_study}")
@@ -271,14 +276,26 @@ def plan(
     _show_money(answer, found)
 
 
+def _in(study: Any, currency: str) -> Any:
+    """The study with this currency beside USD."""
+    from sizing.study import parse_study
+
+    data = study.model_dump(mode="json")
+    if currency.upper() not in ("USD", "CNY", "EUR", "GBP"):
+        raise SizingError(f"must be USD, CNY, EUR or GBP, not {currency!r}", key="--currency")
+    return parse_study({**data, "money": {**data["money"], "currency": currency.upper()}}, "flags")
+
+
 def _best_in_full(answer: Any, catalog: Any) -> dict[str, Any]:
     """The bill of materials and the break-evens of the best plan, where there is one."""
     from sizing.breakeven import break_even
     from sizing.materials import bill_of_materials
+    from sizing.plan_money import in_currency
 
     if answer.best is None:
-        return {"materials": None, "break_even": []}
+        return {"materials": None, "break_even": [], "in_currency": None}
     return {
+        "in_currency": in_currency(answer.best, answer.study.money.currency, catalog),
         "materials": bill_of_materials(answer.best, answer.study, catalog).to_dict(),
         "break_even": [item.to_dict() for item in break_even(answer.best, answer.study, catalog)],
     }
@@ -290,6 +307,14 @@ def _show_money(answer: Any, catalog: Any) -> None:
         return
     full = _best_in_full(answer, catalog)
     line("")
+    money = full["in_currency"]
+    if money is not None:
+        line(
+            f"In {money['currency']} (1 = {money['usd']:g} USD, rate of {money['date']}): "
+            f"{digits(money['per_hour'])} an hour, "
+            f"{digits(money['per_month'])} a month, {digits(money['per_request'])} a request, "
+            f"{digits(money['per_million_tokens'])} per million tokens."
+        )
     table(
         "Bill of materials",
         ("what", "how many", "unit"),
