@@ -225,7 +225,7 @@ def _bottlenecks(found: Candidates, rows: list[int]) -> list[str]:
     decode = target.step.working(
         StepShape(
             decode_seqs=np.maximum(found.curve.batch[rows, 0] / places.pp, 1e-3),
-            decode_context=demand.input_tokens + demand.output_tokens / 2,
+            decode_context=demand.held(reserves=False),
             tokens_per_decode=found.load.verified_tokens,
         ),
         places,

@@ -29,6 +29,8 @@ class Plan:
     has both its ``pools``; placement, replicas, memory and batch are then those of the decode pool. ``price``: the
     catalog's, of an hour or (owned) of a purchase, that the money rests on; None where it was given, or there is none.
     memory_utilization: the engine's memory fraction that the memory was computed with, as the launch files set it.
+    checked: what a simulation says of the plan (95th percentiles, verdict "meets", "misses" or "not simulated"); None where
+    none was asked.
     """
 
     accelerator: str
@@ -73,6 +75,7 @@ class Plan:
     confidence: tuple[str, ...] = ()
     price: Price | None = None
     memory_utilization: float | None = None
+    checked: dict[str, Any] | None = None
 
     @property
     def label(self) -> str:
@@ -112,6 +115,7 @@ class Plan:
         data["assumptions"] = list(self.assumptions)
         data["confidence"] = list(self.confidence)
         data["price"] = None if self.price is None else price_dict(self.price)
+        data["checked"] = self.checked
         return data
 
 
