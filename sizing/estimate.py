@@ -34,6 +34,7 @@ MAX_DRAFT_TOKENS = 64
 GRID_POINTS = 48
 LEAST_IN_FLIGHT = 1e-6  # requests per rank
 BISECTIONS = 24
+NO_DECODE = "one token out: prompts are read and nothing is decoded, so there is no TPOT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +319,8 @@ def estimate(
         )
     place = placement or Placement()
     assumptions = list(target.assumptions) + check_context(target.arch, input_tokens + output_tokens)
+    if output_tokens <= 1:
+        assumptions.append(NO_DECODE)
     held = scalar(mean_held_tokens(target, input_tokens, output_tokens))
     memory = memory_ledger(
         target.arch,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sizing.estimate import Interval, bottlenecks, sent_spread, width
+from sizing.estimate import NO_DECODE, Interval, bottlenecks, sent_spread, width
 from sizing.hardware.price_models import Price
 from sizing.memory import why_not
 from sizing.operations import StepShape
@@ -135,6 +135,8 @@ def _as_plan(study: Study, priced: PricedTarget, found: Candidates, row: int, na
     )
     fraction = float(found.terms.utilization[row])
     said = [*target.assumptions, *priced.said, *fraction_notes(study, target, place, fraction, demand.context)]
+    if demand.output_tokens <= 1:
+        said.append(NO_DECODE)
     if found.drafts:
         said.append(
             f"speculative decoding: {found.drafts} draft tokens, each accepted with probability "

@@ -200,6 +200,8 @@ def estimate(
     )
     rows: list[tuple[str, ...]] = []
     for name, item in {**answer.throughput, **answer.latency}.items():
+        if name == "tpot_s" and output_tokens <= 1:
+            continue
         show = seconds if name.endswith("_s") and not name.endswith("per_s") else digits
         rows.append((name, show(item.p10), show(item.p50), show(item.p90)))
     for name, item in (answer.cost_intervals() or {}).items():
@@ -523,6 +525,6 @@ def _plan_row(number: int, item: Any) -> tuple[str, ...]:
         f"{digits(out.p50)} ({digits(out.p10)}–{digits(out.p90)})" if out else "–",
         seconds(item.ttft_s.p50),
         seconds(item.ttft_p95_s),
-        seconds(item.tpot_s.p50),
+        seconds(item.tpot_s.p50) if item.tpot_s.p50 else "–",
         f"{item.utilization:.0%}",
     )

@@ -103,7 +103,9 @@ def first_token_tail(
     queue = behind * np.log(np.maximum(rho / LATE, 1.0)) * (as_float(chance) > 0)
     own = np.maximum(as_float(own_s) - mix.in_batch_s, 0.0)
     mean = np.where(as_float(chance) > 0, np.maximum(rho * behind, mix.waiting_s), mix.waiting_s)
-    late = np.maximum(queue - mean, (EXPONENTIAL_95 - 1.0) * mean * (as_float(chance) <= 0))
+    # In a closed loop so many prompts stand before mine: their number varies as Poisson's, and each by its length.
+    closed = Z95 * np.sqrt(mean * mix.service_s * (1.0 + lengths.input_scv))
+    late = np.where(as_float(chance) > 0, queue - mean, np.minimum(closed, (EXPONENTIAL_95 - 1.0) * mean))
     step = 0.9 * mix.step_wait_s
     room = full.late_s * np.log(np.maximum(full.share / LATE, 1.0))
     first = mix.first_s + mean - mix.waiting_s
