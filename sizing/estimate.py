@@ -25,7 +25,7 @@ from sizing.money.prices import hourly_price
 from sizing.money.quotes import dated, is_stale
 from sizing.money.tokens import TokenCost, token_cost
 from sizing.operations import StepShape
-from sizing.serving import Batching, Load, SteadyState, held_tokens, steady_state
+from sizing.serving import MOST_IN_FLIGHT, Batching, Load, SteadyState, held_tokens, open_state, steady_state
 from sizing.step import TimedOperation
 from sizing.target import Target, check_alone, resolve_target
 
@@ -33,6 +33,9 @@ MAX_TOKENS = 100_000_000  # lengths beyond this are a mistake
 MAX_RATE = 1e7  # requests/s
 MAX_DRAFT_TOKENS = 64
 GRID_POINTS = 48
+LEAST_IN_FLIGHT = 1e-6  # requests per rank
+BISECTIONS = 24
+NO_DECODE = "one token out: prompts are read and nothing is decoded, so there is no TPOT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +378,8 @@ def estimate(
     place = placement or Placement()
     check_alone(target.accelerator, place)
     assumptions = list(target.assumptions) + check_context(target.arch, input_tokens + output_tokens)
+    if output_tokens <= 1:
+        assumptions.append(NO_DECODE)
     held = scalar(mean_held_tokens(target, input_tokens, output_tokens))
     memory = memory_ledger(
         target.arch,
@@ -404,13 +409,17 @@ def estimate(
         verified_tokens=1.0 + draft_tokens,
     )
     batching = batching_of(target, memory.load.max_num_batched_tokens)
-    per_rank = _per_rank_concurrency(target, place, load, batching, limit, concurrency, rate)
-    steady = steady_state(target.step, place, _with(load, per_rank), batching)
     widths = {name: width(target, name) for name in ("throughput", "ttft", "tpot")}
     carried = widths["throughput"]
-    if rate is not None:  # no more comes out than is sent; less, where the replica may be too slow for it
-        full = steady_state(target.step, place, _with(load, limit), batching)
-        carried = sent_spread(carried, scalar(full.requests_per_s) / scalar(steady.requests_per_s))
+    if rate is None:
+        per_rank = limit if concurrency is None else check_length(concurrency, "--concurrency") / float(place.dp)
+        steady = steady_state(target.step, place, _with(load, per_rank), batching)
+    else:
+        per_rank, best = _in_flight_at(target, place, load, batching, limit, rate)
+        steady = open_state(target.step, place, load, batching, per_rank)
+        # No more comes out than is sent; less, where the replica may be too slow for it.
+        carried = sent_spread(carried, best / scalar(steady.requests_per_s))
+        per_rank = scalar(steady.requests_per_s * steady.end_to_end_s) / float(place.dp)
     usd, found, said = resolve_price(target, price)
     assumptions += said + list(memory.assumptions)
     usd_per_hour = None if usd is None else usd * float(place.accelerators)
@@ -427,7 +436,7 @@ def estimate(
     decode = target.step.working(
         StepShape(
             decode_seqs=steady.decoding / float(place.pp),
-            decode_context=input_tokens + output_tokens / 2,
+            decode_context=load.decode_context,
             tokens_per_decode=load.verified_tokens,
         ),
         place,
@@ -507,25 +516,14 @@ def _with(load: Load, concurrency: Any) -> Load:
     return replace(load, concurrency=concurrency)
 
 
-def _per_rank_concurrency(
-    target: Target,
-    place: Placement,
-    load: Load,
-    batching: Batching,
-    limit: float,
-    concurrency: float | None,
-    rate: float | None,
-) -> float:
-    """Requests per data-parallel rank: as given, or the least that carries the rate, or the most that runs."""
-    dp = float(place.dp)
-    if concurrency is not None:
-        return check_length(concurrency, "--concurrency") / dp
-    if rate is None:
-        return limit
+def _in_flight_at(
+    target: Target, place: Placement, load: Load, batching: Batching, limit: float, rate: float
+) -> tuple[float, float]:
+    """Requests per data-parallel rank in flight where ``rate`` requests/s come at random, and the most that may come."""
     if not 0 < rate <= MAX_RATE:
         raise SizingError(f"must be above 0 and at most {MAX_RATE:,.0f} requests/s, not {rate:g}", key="--rate")
-    grid = np.geomspace(1.0, max(limit, 1.0), GRID_POINTS)
-    carried = steady_state(target.step, place, _with(load, grid), batching).requests_per_s
+    grid = np.geomspace(LEAST_IN_FLIGHT, max(limit, 1.0) * MOST_IN_FLIGHT, GRID_POINTS)
+    carried = open_state(target.step, place, load, batching, grid).requests_per_s
     best = float(np.max(carried))
     if rate > best:
         raise SizingError(
@@ -533,8 +531,12 @@ def _per_rank_concurrency(
             key="--rate",
             hint=f"plan for {int(np.ceil(rate / best))} or more replicas",
         )
-    rising = np.maximum.accumulate(carried)
-    return float(np.interp(rate, rising, grid)) if rate > rising[0] else float(grid[0] * rate / rising[0])
+    low, high = 0.0, float(grid[int(np.argmax(carried >= rate))])
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        enough = scalar(open_state(target.step, place, load, batching, middle).requests_per_s) >= rate
+        low, high = (low, middle) if enough else (middle, high)
+    return high, best
 
 
 def bottleneck(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sizing.estimate import Interval, bottlenecks, sent_spread, width
+from sizing.estimate import NO_DECODE, Interval, bottlenecks, sent_spread, width
 from sizing.hardware.price_models import Price
 from sizing.memory import why_not
 from sizing.money.bought import bought
@@ -139,6 +139,8 @@ def _as_plan(study: Study, priced: PricedTarget, found: Candidates, row: int, na
     fraction = float(found.terms.utilization[row])
     servers = int(np.ceil(chips / target.node_size))
     said = [*target.assumptions, *priced.said, *fraction_notes(study, target, place, fraction, demand.context)]
+    if demand.output_tokens <= 1:
+        said.append(NO_DECODE)
     if found.drafts:
         said.append(
             f"speculative decoding: {found.drafts} draft tokens, each accepted with probability "
@@ -234,7 +236,7 @@ def _bottlenecks(found: Candidates, rows: list[int]) -> list[str]:
     decode = target.step.working(
         StepShape(
             decode_seqs=np.maximum(found.curve.batch[rows, 0] / places.pp, 1e-3),
-            decode_context=demand.input_tokens + demand.output_tokens / 2,
+            decode_context=demand.held(reserves=False),
             tokens_per_decode=found.load.verified_tokens,
         ),
         places,

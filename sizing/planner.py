@@ -26,6 +26,7 @@ from sizing.model.counts import params_report
 from sizing.model.quantization import scheme
 from sizing.money.ownership import OwnedHour, average_watts, owned_hour, ownership_terms
 from sizing.money.prices import own_price
+from sizing.plan_check import judged
 from sizing.plan_money import close_call
 from sizing.pool_plan import pooled_plan, sustained
 from sizing.result import Plan, Rejection, Result
@@ -71,6 +72,7 @@ def _maps_work(value: Any, key: str) -> Any:
     catalog=one_of(Catalog, what="sizing.load_catalog()"),
     calibration=one_of(Calibration),
     executor=_maps_work,
+    simulate=required(one_of(bool)),
 )
 def plan(
     study: Study,
@@ -78,12 +80,14 @@ def plan(
     *,
     calibration: Calibration | None = None,
     executor: MapsWork | None = None,
+    simulate: bool = True,
 ) -> Result:
     """Answer a Study. Raises SizingError for unknown names and lengths beyond the model's context.
 
     A part that cannot run, fit or meet the targets is not an error: it is in ``rejected`` with its reason.
     ``executor`` (with a ``map`` like ``concurrent.futures.Executor``'s) takes the targets (accelerator, engine and
-    formats) one by one; the answer is the same.
+    formats) one by one; the answer is the same. ``simulate``: the first plans are served by the simulator, and those that
+    miss their targets there stand last (``checked`` of a plan).
     """
     catalog = catalog or load_catalog()
     arch = study_model(study)
@@ -108,6 +112,10 @@ def plan(
             evaluated += answer.evaluated
             spend(0 if executor is None else answer.evaluated)  # workers have counted against no budget
     ranked = sorted(found, key=_rank)
+    if simulate and ranked:
+        ranked, simulated = judged(study, ranked, lambda item: _survey_of(study, item, catalog, arch, calibration))
+        if simulated:
+            assumptions.append(f"the first {simulated} plans are simulated, 2,000 requests each; others are not")
     kept = _distinct(ranked, study.constraints.max_plans)
     rejected += _not_listed(ranked, kept)
     assumptions += filter(None, [close_call(ranked), kept[0].quality if kept else None])
@@ -386,6 +394,25 @@ def pareto_front(plans: Iterable[Plan]) -> list[Plan]:
             front.append(item)
             best = item.tpot_s.p50
     return front
+
+
+def _survey_of(
+    study: Study, item: Plan, catalog: Catalog, arch: Architecture, calibration: Calibration | None
+) -> Ground | None:
+    """The survey of a plan's one placement."""
+    accelerator, _ = catalog.resolve(item.accelerator)
+    target = resolve_target(
+        arch,
+        accelerator,
+        engine=item.engine,
+        engine_version=item.engine_version,
+        weights=item.weights if item.weights in _known_schemes() else None,
+        kv_dtype=item.kv_dtype,
+        catalog=catalog,
+        calibration=calibration,
+    )
+    alone = _only(study, Placement(**item.placement))
+    return _survey(alone, target, Demand.of(study.workload, target, study.model.context), item)
 
 
 def _explained(study: Study, winner: Plan, catalog: Catalog, arch: Architecture) -> Plan:

@@ -169,7 +169,7 @@ def _bottleneck(target: Target, demand: Demand, decode: Pool, found: Pools) -> s
     """What most of a decode step goes into."""
     shape = StepShape(
         decode_seqs=max(decode.load / decode.placement.pp, 1e-3),
-        decode_context=demand.input_tokens + demand.output_tokens / 2,
+        decode_context=demand.held(reserves=False),
         tokens_per_decode=found.ground.load.verified_tokens,
     )
     times: dict[str, float] = {}

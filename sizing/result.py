@@ -37,6 +37,8 @@ class Plan(Answer):
     weight_bits: of one weight of the bulk of the model (linear layers or experts, the fewer), scales left out [bits].
     quality: a word on it where the format costs some. server: id of the server that it stands in. bought: the whole
     servers behind it.
+    checked: what a simulation says of the plan (95th percentiles, verdict "meets", "misses" or "not simulated"); None where
+    none was asked.
     """
 
     accelerator: str
@@ -86,6 +88,7 @@ class Plan(Answer):
     quality: str | None = None
     server: str | None = None
     bought: Bought | None = None
+    checked: dict[str, Any] | None = None
 
     @property
     def label(self) -> str:
@@ -158,6 +161,7 @@ class Plan(Answer):
             data[f"{name}_range"] = found.to_dict()
         data["bought"] = None if self.bought is None else self.bought.to_dict()
         data["price"] = None if self.price is None else price_dict(self.price)
+        data["checked"] = self.checked
         return data
 
 

@@ -28,7 +28,7 @@ LAYERS = (
     ("estimate", "rank_simulation"),
     ("result", "survey"),
     ("capacity", "disaggregate", "plan_money", "search"),
-    ("compare", "layout_plans", "pool_plan"),
+    ("compare", "layout_plans", "plan_check", "pool_plan"),
     ("planner",),
     ("breakeven", "deploy", "materials"),
     ("deployment",),

@@ -201,6 +201,8 @@ def estimate(
     )
     rows: list[tuple[str, ...]] = []
     for name, item in {**answer.throughput, **answer.latency}.items():
+        if name == "tpot_s" and output_tokens <= 1:
+            continue
         show = seconds if name.endswith("_s") and not name.endswith("per_s") else digits
         rows.append((name, show(item.p10), show(item.p50), show(item.p90)))
     for name, item in (answer.cost_intervals() or {}).items():
@@ -225,6 +227,12 @@ def plan(
     output_tokens: Outputs = None,
     rate: Annotated[float | None, typer.Option("--rate", help="Requests per second at the peak.")] = None,
     users: Annotated[int | None, typer.Option("--users", help="Concurrent users instead of a rate.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", help="Requests always in flight, instead of a rate.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", help="Offline work: so many requests, all there at the start.")
+    ] = None,
     think: Annotated[float, typer.Option("--think", help="Think time of a user between requests [s].")] = 10.0,
     workload: Annotated[str | None, typer.Option("--workload", help="A preset: chat, rag, thinking, ...")] = None,
     on: Annotated[str | None, typer.Option("--on", help="Accelerators, comma separated; default: h100-sxm.")] = None,
@@ -246,6 +254,9 @@ def plan(
     price: opt.Price = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Plans to show.")] = 10,
     write_study: Annotated[Path | None, typer.Option("--write-study", help="Write the study behind the flags.")] = None,
+    simulation: Annotated[
+        bool, typer.Option("--simulation/--no-simulation", help="Serve the first plans in the simulator.")
+    ] = True,
     calibration: opt.Calibration = None,
     catalog: opt.CatalogDir = None,
     as_json: opt.Json = False,
@@ -260,15 +271,16 @@ def plan(
         given = load_study(study)
     else:
         given = _study_of_flags(
-            study, input_tokens, output_tokens, rate, users, think, workload, on, ttft_p95, tpot_p95, headroom, spare,
-            prefix_hit, engine, weights, kv_dtype, context, max_nodes, min_bits, own, opt.prices(price, found), found,
+            study, input_tokens, output_tokens, {"rate": rate, "users": users, "concurrency": concurrency, "batch": batch},
+            think, workload, on, ttft_p95, tpot_p95, headroom, spare, prefix_hit, engine, weights, kv_dtype, context,
+            max_nodes, min_bits, own, opt.prices(price, found), found,
         )  # fmt: skip
     if currency is not None:
         given = _in(given, currency)
     if write_study is not None:
         write_text(write_study, given.to_yaml())
         message(f"wrote {write_study}")
-    answer = run(given, found, **_calibrated(calibration))
+    answer = run(given, found, simulate=simulation, **_calibrated(calibration))
     if as_json:
         print_json({**answer.to_dict(), **_best_in_full(answer, found)})
         return
@@ -360,7 +372,7 @@ def _is_study(name: str) -> bool:
 
 
 def _study_of_flags(
-    model: str, input_tokens: int | None, output_tokens: int | None, rate: float | None, users: int | None, think: float,
+    model: str, input_tokens: int | None, output_tokens: int | None, amounts: dict[str, float | int | None], think: float,
     workload: str | None, on: str | None, ttft_p95: float | None, tpot_p95: float | None, headroom: float, spare: int,
     prefix_hit: float | None, engine: str | None, weights: str | None, kv_dtype: str | None, context: int | None,
     max_nodes: int, min_bits: float | None, own: bool, prices: dict[str, float], catalog: Any,
@@ -374,10 +386,6 @@ def _study_of_flags(
             raise SizingError(f"must be from 1 to 100,000,000 tokens, not {value}", key=key)
     if workload is None and (input_tokens is None or output_tokens is None):
         raise SizingError("is needed", key="--input, --output", hint="or name a preset with --workload chat")
-    if rate is not None and users is not None:
-        raise SizingError("give either a rate or users", key="--rate")
-    if rate is not None and not 0 < rate <= 1e7:
-        raise SizingError(f"must be above 0 and at most 10,000,000 requests/s, not {rate}", key="--rate")
     data: dict[str, Any] = preset(workload).model_dump() if workload else {"name": "from flags"}
     if input_tokens is not None:
         data["input"] = {"kind": "fixed", "value": input_tokens}
@@ -385,12 +393,12 @@ def _study_of_flags(
     if output_tokens is not None:
         data["output"] = {"kind": "fixed", "value": output_tokens}
         data["joint"] = None
-    if users is not None:
-        data["arrival"] = {"kind": "users", "users": users, "think_s": think}
-    elif rate is not None:
-        data["arrival"] = {"kind": "rate", "requests_per_s": rate}
+    arrival = _arrival(amounts, think)
+    if arrival is not None:
+        data["arrival"] = arrival
     elif workload is None:
-        raise SizingError("is needed", key="--rate", hint="requests per second at the peak, or --users")
+        hint = "requests per second at the peak, or --users, --concurrency, --batch"
+        raise SizingError("is needed", key="--rate", hint=hint)
     if prefix_hit is not None:
         data["prefix_cache_hit_rate"] = prefix_hit
     targets = dict(data.get("targets") or {})
@@ -415,6 +423,27 @@ def _study_of_flags(
         },
         "flags",
     )
+
+
+def _arrival(amounts: dict[str, float | int | None], think: float) -> dict[str, Any] | None:
+    """How requests come, by the one flag of ``--rate``, ``--users``, ``--concurrency`` and ``--batch`` that is given."""
+    given = {name: value for name, value in amounts.items() if value is not None}
+    if len(given) > 1:
+        flags = " and ".join(f"--{name}" for name in given)
+        raise SizingError(f"give one of them, not {flags}", key=f"--{next(iter(given))}")
+    if not given:
+        return None
+    (name, value), most = next(iter(given.items())), {"rate": 1e7, "batch": 1e12}
+    if not (value > 0 if name == "rate" else value >= 1) or value > most.get(name, 1e7):
+        least = "above 0" if name == "rate" else "at least 1"
+        unit = " requests/s" if name == "rate" else ""
+        bound = f"{most.get(name, 1e7):,.0f}{unit}"
+        raise SizingError(f"must be {least} and at most {bound}, not {value}", key=f"--{name}")
+    if name == "rate":
+        return {"kind": "rate", "requests_per_s": value}
+    if name == "users":
+        return {"kind": "users", "users": value, "think_s": think}
+    return {"kind": name, "requests" if name == "batch" else "concurrency": value}
 
 
 def _split(text: str | None) -> list[str]:
@@ -557,6 +586,6 @@ def _plan_row(number: int, item: Any) -> tuple[str, ...]:
         f"{digits(out.p50)} ({digits(out.p10)}–{digits(out.p90)})" if out else "–",
         seconds(item.ttft_s.p50),
         seconds(item.ttft_p95_s),
-        seconds(item.tpot_s.p50),
+        seconds(item.tpot_s.p50) if item.tpot_s.p50 else "–",
         f"{item.utilization:.0%}",
     )
