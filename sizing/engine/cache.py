@@ -1,8 +1,7 @@
 """What one rank keeps per token and per sequence, and how vLLM's hybrid cache manager lays it out in blocks.
 
 All formulas broadcast over ``placement.tp`` (and ``dp``: a data parallel rank keeps only its own requests,
-so nothing divides by it). GQA caches split by KV head, at least one head a rank; MLA latents are whole on
-every rank of a tensor parallel group; recurrent states split by head.
+so nothing divides by it). What of a layer's cache one rank keeps is ``sizing.engine.shard``.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from sizing.engine.placement import Placement
-from sizing.engine.sharding import Stage, kv_heads_per_rank, stages
-from sizing.model import kv_formats
+from sizing.engine.shard import entry_bytes, index_bytes, state_bytes
+from sizing.engine.sharding import Stage, stages
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.parts import Cache, CacheKind, Mixer
@@ -26,15 +25,7 @@ PAD_BELOW = 1.5
 
 def token_bytes(cache: Cache, fmt: KVFormat, tp: Any) -> Any:
     """Bytes that one token adds to one layer's cache on one rank, index keys included [bytes]."""
-    heads = kv_heads_per_rank(cache.kv_heads, tp) if cache.kv_heads else None
-    return kv_formats.token_bytes(cache, fmt, heads) + cache.indexer_bytes_per_token + 0 * np.asarray(tp)
-
-
-def state_bytes(cache: Cache, tp: Any, speculative_tokens: int = 0) -> Any:
-    """Bytes of the constant state of one sequence in one layer on one rank; heads split over tp [bytes]."""
-    sixteen = cache.state_elements - cache.state_fp32_elements
-    growth = 1 + speculative_tokens / 3  # the convolution state keeps (kernel - 1 + drafted) columns
-    return (sixteen * growth * 2 + cache.state_fp32_elements * 4) / np.asarray(tp)
+    return entry_bytes(cache, fmt, tp) + cache.indexer_bytes_per_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +62,7 @@ def cache_groups(
         cache = mixer.cache
         if cache.kind is CacheKind.NONE:
             continue
-        if fp8_index_keys and cache.indexer_bytes_per_token:
-            # one byte an element and a scale of 4 bytes a key instead of two bytes an element
-            scale = 4.0 / mixer.core.index_ratio
-            cache = replace(cache, indexer_bytes_per_token=cache.indexer_bytes_per_token / 2 + scale)
+        cache = replace(cache, indexer_bytes_per_token=index_bytes(mixer, fp8=fp8_index_keys))
         if cache.local_window and cache.local_elements_per_token:
             local = replace(
                 cache,

@@ -19,7 +19,7 @@ from sizing.engine.base import (
 from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
 from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
-from sizing.engine.sharding import VLLM_LAYOUT, Layout
+from sizing.engine.shard import VLLM_LAYOUT, Layout
 from sizing.model.architecture import Architecture
 from sizing.model.parts import CacheKind
 from sizing.model.quantization import QuantScheme
