@@ -237,6 +237,15 @@ def entry_bytes(cache: Cache, fmt: KVFormat, tp: Any) -> Any:
     return kv_formats.token_bytes(cache, fmt, heads) + 0 * np.asarray(tp)
 
 
+def element_bytes(cache: Cache, fmt: KVFormat) -> float:
+    """Bytes of one element of a cache, its part of the scales or of the packed row included [bytes].
+
+    >>> element_bytes(Cache(CacheKind.MLA, 576), kv_format("fp8_ds_mla"))  # rows of 656 bytes
+    1.1388888888888888
+    """
+    return float(kv_formats.token_bytes(cache, fmt)) / max(cache.elements_per_token, 1.0)
+
+
 def read_cache(mixer: Mixer) -> Cache:
     """The cache whose entries a layer's attention reads: its own, or one of the same shape that another layer keeps.
 
