@@ -62,7 +62,9 @@ class Target:
             machine=self.machine,
             curves=kernel_curves(self.machine.family),
             overheads=self.coefficients.overheads,
-            kv_bytes=self.kv.element_bytes,
+            kv=self.kv,
+            layout=self.engine.layout,
+            fp8_index_keys=self.engine.fp8_index_keys(self.device),
         )
 
     @property

@@ -15,7 +15,7 @@ import numpy as np
 from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
 from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
-from sizing.engine.sharding import PLAIN_LAYOUT, Layout
+from sizing.engine.shard import PLAIN_LAYOUT, Layout
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat
 from sizing.model.parts import Component

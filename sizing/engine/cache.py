@@ -1,8 +1,7 @@
 """What one rank keeps per token and per sequence, and how vLLM's hybrid cache manager lays it out in blocks.
 
 All formulas broadcast over ``placement.tp`` (and ``dp``: a data parallel rank keeps only its own requests,
-so nothing divides by it). GQA caches split by KV head, at least one head a rank; MLA latents are whole on
-every rank of a tensor parallel group; recurrent states split by head.
+so nothing divides by it). What of a layer's cache one rank keeps is ``sizing.engine.shard``.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from sizing.engine.placement import Placement
-from sizing.engine.sharding import Stage, kv_heads_per_rank, stages
-from sizing.model import kv_formats
+from sizing.engine.shard import entry_bytes, index_bytes, state_bytes
+from sizing.engine.sharding import Stage, stages
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.parts import Cache, CacheKind, Mixer
@@ -28,25 +27,7 @@ PAD_BELOW = 1.5
 
 def token_bytes(cache: Cache, fmt: KVFormat, tp: Any) -> Any:
     """Bytes that one token adds to one layer's cache on one rank, index keys included [bytes]."""
-    heads = kv_heads_per_rank(cache.kv_heads, tp) if cache.kv_heads else None
-    return kv_formats.token_bytes(cache, fmt, heads) + cache.indexer_bytes_per_token + 0 * np.asarray(tp)
-
-
-def state_bytes(cache: Cache, tp: Any, speculative_tokens: int = 0, *, fp32: bool = False) -> Any:
-    """Bytes of the constant state of one sequence in one layer on one rank; heads split over tp [bytes].
-
-    Of a convolution's kernel engines keep one column less, and one more for each drafted token (vLLM 0.33: kernel - 1 +
-    drafts); the recurrent state does not grow. fp32: the engine keeps the whole recurrent state in 32 bits, whatever the
-    config says.
-
-    >>> gated = Cache(CacheKind.STATE, state_elements=32768 + 524288, conv_elements=32768, conv_columns=4)
-    >>> float(state_bytes(gated, 4)), float(state_bytes(gated, 4, 1)), float(state_bytes(gated, 4, fp32=True))
-    (274432.0, 278528.0, 536576.0)
-    """
-    recurrent = cache.state_elements - cache.conv_elements
-    wide = recurrent if fp32 else cache.state_fp32_elements
-    held = (cache.conv_columns - 1 + speculative_tokens) / cache.conv_columns if cache.conv_columns else 1.0
-    return ((cache.conv_elements * held + recurrent - wide) * 2 + wide * 4) / np.asarray(tp)
+    return entry_bytes(cache, fmt, tp) + cache.indexer_bytes_per_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +80,7 @@ def cache_groups(
         cache = mixer.cache
         if cache.kind is CacheKind.NONE:
             continue
-        if fp8_index_keys and cache.indexer_bytes_per_token:
-            # one byte an element and a scale of 4 bytes a key instead of two bytes an element
-            scale = 4.0 / mixer.core.index_ratio
-            cache = replace(cache, indexer_bytes_per_token=cache.indexer_bytes_per_token / 2 + scale)
+        cache = replace(cache, indexer_bytes_per_token=index_bytes(mixer, fp8=fp8_index_keys))
         if cache.local_window and cache.local_elements_per_token:
             local = replace(
                 cache,

@@ -11,7 +11,7 @@ from sizing.engine.base import GIB, Device, Engine, Load
 from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
 from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
-from sizing.engine.sharding import Layout
+from sizing.engine.shard import Layout
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat
 from sizing.model.parts import CacheKind

@@ -20,7 +20,7 @@ from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
 from sizing.engine.compressed import compressed_plan
 from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
-from sizing.engine.sharding import VLLM_LAYOUT, Layout
+from sizing.engine.shard import VLLM_LAYOUT, Layout
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat
 from sizing.model.parts import CacheKind
