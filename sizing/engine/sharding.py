@@ -205,7 +205,7 @@ def _embedding(arch: Architecture, scheme: QuantScheme, placement: Placement, la
     ways = np.where(np.asarray(placement.dp) > 1, 1, tp) if layout.dp_copies else tp
     extra = max(0, arch.embedding - arch.vocab_size * arch.hidden_size)
     width = min(arch.hidden_size, arch.embedding / arch.vocab_size)
-    return rows / ways * width * (scheme.other.bits / 8) + extra * BF16_BYTES
+    return rows / ways * width * (scheme.embedding_format.bits / 8) + extra * BF16_BYTES
 
 
 def _head(arch: Architecture, scheme: QuantScheme, placement: Placement) -> Any:
