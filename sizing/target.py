@@ -112,7 +112,7 @@ def choose_weights(arch: Architecture, accelerator: Accelerator, weights: str | 
         return chosen, []
     own = native_scheme(arch)
     if runs(accelerator, own) is not None:
-        return own, [_native_said(arch, own)]
+        return own, [*([arch.stored_note] if arch.stored_note else []), _native_said(arch, own)]
     for stand_in in ("int8", "bf16"):
         chosen = scheme(stand_in)
         if (stand_in == "bf16" or own.experts.bits <= 8) and runs(accelerator, chosen) is not None:

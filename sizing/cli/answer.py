@@ -47,6 +47,7 @@ def memory(
     from sizing.estimate import check_context, check_drafts
     from sizing.hardware import load_catalog
     from sizing.memory import memory_ledger
+    from sizing.model.counts import stored_report
     from sizing.target import resolve_target
 
     place = opt.placement(tp, pp, dp, ep)
@@ -74,7 +75,7 @@ def memory(
         utilization=memory_utilization,
         speculative_tokens=draft_tokens,
     )
-    document = {
+    document: dict[str, Any] = {
         "model": target.arch.name,
         "hypothetical": target.arch.hypothetical,
         "accelerator": target.accelerator.id,
@@ -84,6 +85,7 @@ def memory(
         "kv_dtype": target.kv.name,
         "placement": {"tp": tp, "pp": pp, "dp": dp, "ep": ep},
         **ledger.to_dict(),
+        **stored_report(target.arch),
     }
     document["assumptions"] = list(dict.fromkeys([*target.assumptions, *said, *document["assumptions"]]))
     if as_json:

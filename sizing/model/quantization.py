@@ -122,6 +122,7 @@ class QuantScheme:
     by_name: tuple[tuple[str, WeightFormat], ...] = ()  # matrices (Linear.name) with a format of their own
     kv_cache_dtype: str | None = None  # the KV dtype that the checkpoint's config asks for
     embedding: WeightFormat | None = None  # None: as ``other``
+    by_component: tuple[tuple[Component, WeightFormat], ...] = ()  # components sized by their files; before all else
     named_first: bool = False  # ``by_name`` holds for matrices too that checkpoints usually leave in 16 bits
     mix: str | None = None  # a mix of GGUF types, whose bits depend on the model: ``gguf_mix.mix_scheme`` has them
 
@@ -132,6 +133,9 @@ class QuantScheme:
 
     def format_of(self, linear: Linear) -> WeightFormat:
         """The format that this scheme gives a matrix."""
+        for component, fmt in self.by_component:
+            if component is linear.component:
+                return fmt
         if self.named_first:
             for name, fmt in self.by_name:
                 if name == linear.name:

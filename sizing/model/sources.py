@@ -24,6 +24,7 @@ from sizing.model.gguf_mix import mix_scheme
 from sizing.model.name_formats import Stated, is_word, stated_format, without_mix
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.safetensors import INDEX, check_against, describe_difference, safetensors_headers
+from sizing.model.stored import by_the_bytes
 
 CATALOG = "catalog"
 MAX_NAME = 500
@@ -280,13 +281,14 @@ def with_stored_tensors(architecture: Architecture, folder: Path) -> Architectur
     problem = architecture.quantization_problem
     if architecture.native_quantization is None and problem is None:
         problem = _packed(dtypes)
-    return replace(
+    read = replace(
         architecture,
         notes=(*architecture.notes, describe_difference(architecture, found)),
         quantization_problem=problem,
         stored_bytes=found["stored_bytes"],
         stored_dtypes=tuple(sorted(dtypes.items())),
     )
+    return by_the_bytes(read, tensors)
 
 
 def _packed(dtypes: Counter[str]) -> str | None:
