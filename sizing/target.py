@@ -20,6 +20,7 @@ from sizing.hardware.servers import named_server
 from sizing.kernels import MachineRates, kernel_curves
 from sizing.machine import device_of, is_ascend, machine_rates
 from sizing.model.architecture import Architecture
+from sizing.model.gguf_mix import mix_scheme, stated_bits
 from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.sources import load_model
@@ -107,11 +108,15 @@ def choose_weights(arch: Architecture, accelerator: Accelerator, weights: str | 
     """
     if weights is not None and weights.strip().lower() not in ("auto", "native"):
         chosen = scheme(weights)
+        if chosen.mix is not None:
+            chosen = mix_scheme(arch, chosen.mix)
+            said = f"{stated_bits(arch, chosen):.2f} bits per weight by the quantiser's rule for these shapes"
+            return chosen, [f"weights {chosen.name}: {said}"]
         check_weights(accelerator, chosen)
         return chosen, []
     own = native_scheme(arch)
     if runs(accelerator, own) is not None:
-        return own, [_native_said(arch, own)]
+        return own, [*([arch.stored_note] if arch.stored_note else []), _native_said(arch, own)]
     for stand_in in ("int8", "bf16"):
         chosen = scheme(stand_in)
         if (stand_in == "bf16" or own.experts.bits <= 8) and runs(accelerator, chosen) is not None:

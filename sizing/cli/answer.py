@@ -47,6 +47,7 @@ def memory(
     from sizing.estimate import check_context, check_drafts
     from sizing.hardware import load_catalog
     from sizing.memory import memory_ledger
+    from sizing.model.counts import stored_report
     from sizing.target import check_alone, resolve_target
 
     place = opt.placement(tp, pp, dp, ep)
@@ -75,7 +76,7 @@ def memory(
         utilization=memory_utilization,
         speculative_tokens=draft_tokens,
     )
-    document = {
+    document: dict[str, Any] = {
         "model": target.arch.name,
         "hypothetical": target.arch.hypothetical,
         "accelerator": target.accelerator.id,
@@ -85,6 +86,7 @@ def memory(
         "kv_dtype": target.kv.name,
         "placement": {"tp": tp, "pp": pp, "dp": dp, "ep": ep},
         **ledger.to_dict(),
+        **stored_report(target.arch),
     }
     document["assumptions"] = list(dict.fromkeys([*target.assumptions, *said, *document["assumptions"]]))
     if as_json:
