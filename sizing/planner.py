@@ -98,7 +98,7 @@ def plan(
     work = list(_targets(study, arch, catalog, rejected, assumptions, calibration))
     if work:
         demand = Demand.of(study.workload, work[0].target, study.model.context)
-        assumptions += check_context(arch, demand.context, "workload")
+        assumptions += check_context(arch, demand.context, "workload") + demand.said()
         if study.workload.targets.goodput_share is not None:
             assumptions.append(GOODPUT_UNUSED)
         if study.workload.images is not None and arch.vision is not None:
