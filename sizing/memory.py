@@ -264,7 +264,11 @@ class _Stage:
             at_mean = 0.0 if mean_context is None else engine.running(pool, self.blocks, load, mean_context)
             most = engine.most_seqs(pool, self.blocks, load)
         lowers = load.automatic_seqs or engine.lowers_seqs
-        seqs = np.minimum(load.max_num_seqs, self._sure_seqs(engine, pool, load)) if lowers else np.full(np.shape(pool), float(load.max_num_seqs))
+        seqs = (
+            np.minimum(load.max_num_seqs, self._sure_seqs(engine, pool, load))
+            if lowers
+            else np.full(np.shape(pool), float(load.max_num_seqs))
+        )
         left = device.total_bytes - self.weights - self.activation - self.runtime - self.graphs - pool
         return MemoryTerms(*fixed, pool, tokens, concurrency, self.index, at_mean, running, seqs, most, left,
                            load.utilization)  # fmt: skip
@@ -302,7 +306,7 @@ def _stage(
         weights,
         engine.activation_bytes(arch, scheme, placement, load, last_stage=stage.last),
         engine.runtime_bytes(placement, device),
-        engine.graph_bytes(arch, placement, load),
+        engine.graph_bytes(arch, placement, load, device),
         engine.plan(groups, load, fmt) if groups else None,
     )
 

@@ -37,7 +37,11 @@ def refusal_code(terms: Any, device: Device) -> str:
 def fewer_requests(engine: Engine, default: int, used: int) -> str:
     """What to say where max_num_seqs is lowered to what the pool's recurrent states allow."""
     who = f"{engine.name} {engine.version_text}"
-    why = f"{who} lowers the {default} asked for to" if engine.lowers_seqs else f"{who} does not start with {default}, above"
+    why = (
+        f"{who} lowers the {default} asked for to"
+        if engine.lowers_seqs
+        else f"{who} does not start with {default}, above"
+    )
     return f"max_num_seqs {used}, set by the launch files: {why} what its pool holds of recurrent states"
 
 

@@ -18,6 +18,7 @@ from sizing.hardware import Accelerator, Catalog, Server, default_server, load_c
 from sizing.kernels import MachineRates, kernel_curves
 from sizing.machine import device_of, is_ascend, machine_rates
 from sizing.model.architecture import Architecture
+from sizing.model.habits import as_published
 from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.sources import load_model
@@ -104,7 +105,8 @@ def choose_weights(arch: Architecture, accelerator: Accelerator, weights: str | 
     if weights is not None and weights.strip().lower() not in ("auto", "native"):
         chosen = scheme(weights)
         check_weights(accelerator, chosen)
-        return chosen, []
+        chosen, said = as_published(arch, chosen) if arch.native_quantization is None else (chosen, None)
+        return chosen, [said] if said else []
     own = native_scheme(arch)
     if runs(accelerator, own) is not None:
         return own, [_native_said(arch, own)]

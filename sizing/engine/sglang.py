@@ -101,7 +101,7 @@ class Sglang(Engine):
         wide = np.where(ranks > NODE_RANKS, constant("sglang_runtime", "multi_node_gib"), 0.0)
         return (np.where(ranks > 1, group, constant("sglang_runtime", "load_overhead_single_gib")) + wide) * GIB
 
-    def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
+    def graph_bytes(self, arch: Architecture, placement: Placement, load: Load, device: Device) -> Any:
         """Free memory that capture takes; outside the pool's budget."""
         if load.enforce_eager:
             return 0.0 * np.asarray(placement.tp)
