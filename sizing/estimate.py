@@ -317,6 +317,7 @@ def estimate(
     place = placement or Placement()
     assumptions = list(target.assumptions) + check_context(target.arch, input_tokens + output_tokens)
     held = scalar(mean_held_tokens(target, input_tokens, output_tokens))
+    target.check_alone(int(place.accelerators))
     memory = memory_ledger(
         target.arch,
         target.device,

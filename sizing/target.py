@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sizing.engine.base import Device, Engine
 from sizing.engine.registry import get_engine
-from sizing.errors import SizingError
+from sizing.errors import PlacementError, SizingError
 from sizing.evidence.calibration import Calibration
 from sizing.evidence.serving_curves import ServingCoefficients, serving_coefficients
 from sizing.hardware import Accelerator, Catalog, Server, default_server, load_catalog
@@ -63,6 +63,27 @@ class Target:
             overheads=self.coefficients.overheads,
             kv_bytes=self.kv.element_bytes,
         )
+
+    @property
+    def host_size(self) -> int:
+        """Accelerators that one launch command can use: those of one host of the scale-up domain."""
+        return max(1, self.server.host_size)
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it is a part (MIG, vNPU) that no collective joins to others: a replica is one of them."""
+        part = self.catalog.slices.get(self.accelerator.id)
+        return part is not None and part.kind in ("mig", "vnpu")
+
+    def check_alone(self, accelerators: int) -> None:
+        """Raise PlacementError for a replica of several parts that no collective joins."""
+        if self.stands_alone and accelerators > 1:
+            raise PlacementError(
+                f"{self.accelerator.name}: no engine runs one replica over several slices, {accelerators} were asked for",
+                rule="slices_apart",
+                key="--tp",
+                hint="1, or the whole accelerator",
+            )
 
     @property
     def node_size(self) -> int:

@@ -60,6 +60,7 @@ def memory(
         kv_dtype=kv_dtype,
         catalog=load_catalog(catalog),
     )
+    target.check_alone(int(place.accelerators))
     said = check_context(target.arch, context, "--context") if context else []
     ledger = memory_ledger(
         target.arch,

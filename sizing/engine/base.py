@@ -101,6 +101,7 @@ class Engine:
     attention_dp_with_tp: data-parallel attention may be tensor-parallel besides. partial_expert_parallel: experts may be
     spread over fewer than all tp x dp ranks. fp32_states: recurrent states are kept in 32 bits, whatever the config says.
     lowers_seqs: it lowers max_num_seqs to what the states' pool holds, where others refuse to start.
+    pools_apart: launch files of separate prefill and decode pools can be written.
     reserves_max_output: a request is admitted only when its whole prompt and longest output fit. How an engine's steps
     mix prompts and decode, and what its host costs, is fitted: ``evidence.serving_curves``.
     """
@@ -121,6 +122,7 @@ class Engine:
     partial_expert_parallel: bool = True
     fp32_states: bool = False
     lowers_seqs: bool = False
+    pools_apart: bool = False
     flags: dict[str, object] = field(default_factory=dict, compare=False)
 
     @property

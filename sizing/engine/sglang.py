@@ -39,6 +39,7 @@ class Sglang(Engine):
     block_tokens: int = 1
     fp32_states: bool = True
     lowers_seqs: bool = True
+    pools_apart: bool = True
     weight_dtypes: tuple[str, ...] = (
         "bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int4_awq", "int4_gptq", "w4a8",
         "mxfp4", "nvfp4", "fp32", "mxfp8", "bnb", "torchao",

@@ -44,6 +44,7 @@ class Vllm(Engine):
     uneven_experts: bool = True
     partial_expert_parallel: bool = False
     caps_seqs_by_tokens: bool = True
+    pools_apart: bool = True
     weight_dtypes: tuple[str, ...] = (
         "bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int8_wo", "int4_awq", "int4_gptq",
         "w4a8", "mxfp4", "nvfp4", "fp32", "mxfp8", "bnb", "torchao",
