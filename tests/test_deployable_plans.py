@@ -1,4 +1,4 @@
-"""No plan is offered that its launch files could not start: slices alone, hosts of a rack, pools where they can be written."""
+"""No plan is offered that its launch files could not start: slices, hosts of a rack, pools."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_launch_files_start_hosts(accelerator: str, host: int) -> None:
     for plan in result.plans:
         spec = spec_of(result, plan, date="2026-11-30")
         assert spec.accelerators_per_node == host
-        assert deployment_files(spec)
+        assert deployment_files(spec, "all")
 
 
 @pytest.mark.parametrize("engine", ["tensorrt-llm"])

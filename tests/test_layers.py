@@ -25,6 +25,7 @@ LAYERS = (
     ("serving",),
     ("evidence", "simulate"),
     ("target",),
+    ("memory_hints",),
     ("estimate", "rank_simulation"),
     ("result", "survey"),
     ("capacity", "disaggregate", "plan_money", "search"),

@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 def memory(
     model: Annotated[str, typer.Argument(help="Model name, path or Hub id.")],
     on: opt.On,
-    tp: opt.Tp = 1,
+    tp: Annotated[int | None, typer.Option("--tp", help="Tensor parallel size; else the least that fits.")] = None,
     pp: opt.Pp = 1,
     dp: opt.Dp = 1,
     ep: opt.Ep = 1,
@@ -47,9 +47,10 @@ def memory(
     from sizing.estimate import check_context, check_drafts
     from sizing.hardware import load_catalog
     from sizing.memory import memory_ledger
+    from sizing.memory_hints import Asked, hints, tried_sizes
     from sizing.target import resolve_target
 
-    place = opt.placement(tp, pp, dp, ep)
+    place = opt.placement(tp or 1, pp, dp, ep)
     check_drafts(draft_tokens)
     target = resolve_target(
         model,
@@ -62,19 +63,18 @@ def memory(
     )
     target.check_alone(int(place.accelerators))
     said = check_context(target.arch, context, "--context") if context else []
-    ledger = memory_ledger(
-        target.arch,
-        target.device,
-        place,
-        target.engine,
-        target.scheme,
-        kv_dtype=target.kv,
-        context=context,
-        max_num_seqs=max_num_seqs,
-        max_num_batched_tokens=max_num_batched_tokens,
-        utilization=memory_utilization,
-        speculative_tokens=draft_tokens,
-    )
+    flags: dict[str, Any] = {
+        "context": context,
+        "max_num_seqs": max_num_seqs,
+        "max_num_batched_tokens": max_num_batched_tokens,
+        "utilization": memory_utilization,
+        "speculative_tokens": draft_tokens,
+    }
+    if tp is None:
+        place, tried = tried_sizes(target, place, flags)
+        said += tried
+    ledger = memory_ledger(target.arch, target.device, place, target.engine, target.scheme, kv_dtype=target.kv, **flags)
+    helps = [] if ledger.fits else hints(Asked(target, place, flags))
     document = {
         "model": target.arch.name,
         "hypothetical": target.arch.hypothetical,
@@ -83,8 +83,9 @@ def memory(
         "engine_version": target.engine.version_text,
         "weights": target.scheme.name,
         "kv_dtype": target.kv.name,
-        "placement": {"tp": tp, "pp": pp, "dp": dp, "ep": ep},
+        "placement": {"tp": int(place.tp), "pp": pp, "dp": dp, "ep": ep},
         **ledger.to_dict(),
+        "hints": helps,
     }
     document["assumptions"] = list(dict.fromkeys([*target.assumptions, *said, *document["assumptions"]]))
     if as_json:
@@ -107,6 +108,8 @@ def memory(
     )
     if ledger.shortage:
         line(ledger.shortage)
+    for item in helps:
+        line(f"would fit with {item}")
     _assumptions(document["assumptions"])
 
 
