@@ -18,7 +18,7 @@ LAYERS = (
     ("hardware", "kernels", "model", "workload"),
     ("engine", "study"),
     ("memory_fit",),
-    ("memory_start",),
+    ("memory_lines", "memory_start"),
     ("machine", "memory", "money", "operations", "placements"),
     ("operation_times",),
     ("step",),
