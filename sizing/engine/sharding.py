@@ -205,7 +205,7 @@ def _embedding(arch: Architecture, scheme: QuantScheme, placement: Placement, la
     ways = np.where(np.asarray(placement.dp) > 1, 1, tp) if layout.dp_copies else tp
     extra = max(0, arch.embedding - arch.vocab_size * arch.hidden_size)
     width = min(arch.hidden_size, arch.embedding / arch.vocab_size)
-    return rows / ways * width * (scheme.embedding_format.bits / 8) + extra * BF16_BYTES
+    return rows / ways * width * (scheme.embedding_format.effective_bits / 8) + extra * BF16_BYTES
 
 
 def _head(arch: Architecture, scheme: QuantScheme, placement: Placement) -> Any:
@@ -245,7 +245,7 @@ def stage_components(
         total["embedding"] = _embedding(arch, scheme, placement, layout)
         if arch.vision is not None:
             ways = np.asarray(placement.tp) if layout.vision_sharded else 1
-            total["vision"] = arch.vision.params * (scheme.vision.bits / 8) / ways
+            total["vision"] = arch.vision.params * (scheme.vision.effective_bits / 8) / ways
         for linear in arch.extra_linears:
             size = linear_bytes(linear, scheme.format_of(linear), placement.tp)
             total[linear.component.value] = total.get(linear.component.value, 0.0) + size
