@@ -68,6 +68,11 @@ def load_gguf(path: str | Path) -> Architecture:
     return _architecture(file, fields, tensors)
 
 
+def single_file(files: Iterable[Path]) -> set[str]:
+    """The files of a folder by what they are of: the parts of one file count as one."""
+    return {_PART.sub("", file.name) for file in files}
+
+
 def _parts(file: Path) -> list[Path]:
     """The files that belong together, first to last: ``-00001-of-00003.gguf`` and so on."""
     found = _PART.search(file.name)
