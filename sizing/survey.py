@@ -180,6 +180,8 @@ def space_of(study: Study, target: Target) -> Space:
         pipeline_parallel=c.pipeline_parallel,
         data_parallel=c.data_parallel,
         expert_parallel=c.expert_parallel,
+        host_size=target.host_size,
+        alone=target.accelerator.works_alone,
     )
 
 
