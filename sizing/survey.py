@@ -92,7 +92,7 @@ class Demand:
             kind, amount = "concurrency", float(arrival.concurrency)
         elif isinstance(arrival, BatchArrival):
             kind, amount = "batch", float(arrival.requests)
-        most_in, most_out = workload.length_grid(64, image_tokens=tokens_of)
+        most_in, _ = workload.length_grid(64, image_tokens=tokens_of)
         longest, refused = served_context(workload, target, context, tokens_of)
         some_in, some_out = (as_float(part) for part in workload.length_grid(4096, image_tokens=tokens_of))
         return cls(

@@ -122,6 +122,34 @@ class LengthDistribution(BaseModel, metaclass=Checked):
         summed = np.bincount(index, weights=shares)
         return cls(kind="empirical", values=tuple(unique.tolist()), weights=tuple(summed.tolist()))
 
+    def with_mean(self, mean: float) -> LengthDistribution:
+        """The same spread about another mean [tokens]: every length, the limits too, in proportion.
+
+        >>> LengthDistribution.lognormal(mean=1000, p95=3000, maximum=10_000).with_mean(2000).p95
+        6000.0
+        """
+        if not 1 <= mean <= MAX_TOKENS:
+            raise SizingError(f"must be from 1 to {MAX_TOKENS:,} tokens, not {mean:g}", key="mean")
+        ratio = mean / (self.mean if self.mean is not None else self.mean_tokens)
+        data = self.model_dump()
+
+        def scaled(value: float) -> int:
+            return int(min(max(1, round(value * ratio)), MAX_TOKENS))
+
+        if self.kind == "lognormal":
+            data |= {name: data[name] * ratio for name in ("mean", "median", "p95") if data[name] is not None}
+            data["mean"] = None if self.mean is None else float(mean)
+        elif self.kind == "empirical":
+            assert self.values is not None
+            data["values"] = tuple(scaled(value) for value in self.values)
+        else:
+            data |= {name: scaled(data[name]) for name in ("value", "low", "high") if data[name] is not None}
+        if self.minimum > 1:
+            data["minimum"] = scaled(self.minimum)
+        if self.maximum < MAX_TOKENS:
+            data["maximum"] = max(scaled(self.maximum), data["minimum"])
+        return LengthDistribution(**data)
+
     def truncated(self, minimum: int | None = None, maximum: int | None = None) -> LengthDistribution:
         """The same within tighter limits (tokens); SizingError if nothing is left."""
         data = self.model_dump()
