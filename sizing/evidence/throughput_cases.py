@@ -104,8 +104,9 @@ class Tables:
 
     decode: [candidate, batch] by key, of a step that only decodes, at the mean context. tokens: [candidate, tokens] by
     key, of a step of prompt tokens, attention excepted. prefill_attention: [candidate, 2] of one whole prompt:
-    alone, and as one of as many as the token budget holds [s]. layers: of the model. ranks, pcie, narrow, unmeasured, int4_experts: ranks of a group, whether they talk through the host, weights of 8
-    bits and fewer, no kernel of the accelerator's family measured, integer experts of 4 bits. strain: bandwidth of a
+    alone, and as one of as many as the token budget holds [s]. layers: of the model. ranks, pcie, narrow, unmeasured,
+    int4_experts: ranks of a group, whether they talk through the host, weights of 8 bits and fewer, no kernel of the
+    accelerator's family measured, integer experts of 4 bits. strain: bandwidth of a
     core over the largest at which 16-bit products of the family were measured (1 at least).
     """
 
