@@ -317,7 +317,6 @@ def estimate(
     place = placement or Placement()
     assumptions = list(target.assumptions) + check_context(target.arch, input_tokens + output_tokens)
     held = scalar(mean_held_tokens(target, input_tokens, output_tokens))
-    target.check_alone(int(place.accelerators))
     memory = memory_ledger(
         target.arch,
         target.device,
@@ -331,6 +330,7 @@ def estimate(
         utilization=utilization,
         speculative_tokens=draft_tokens,
     )
+    target.check_alone(int(place.accelerators))
     if not memory.fits:
         raise SizingError(
             does_not_fit(target, place, memory), key="--tp", hint="use more accelerators, or fewer bits per weight"
