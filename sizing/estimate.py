@@ -394,7 +394,6 @@ def estimate(
         utilization=utilization,
         speculative_tokens=draft_tokens,
     )
-    target.check_alone(int(place.accelerators))
     if not memory.fits:
         raise SizingError(
             does_not_fit(target, place, memory), key="--tp", hint="use more accelerators, or fewer bits per weight"
