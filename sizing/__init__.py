@@ -17,33 +17,50 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sizing.claims import Examination
+    from sizing.compare import Comparison, compare
+    from sizing.doors import claim, deploy, simulate, validate
     from sizing.engine.placement import Placement
     from sizing.errors import SizingError
-    from sizing.estimate import Estimate, Interval, estimate
+    from sizing.estimate import Estimate, Interval, Latency, Throughput, estimate
+    from sizing.evidence.validation import Validation
     from sizing.hardware import load_accelerator, load_catalog
-    from sizing.memory import memory_ledger
+    from sizing.memory import MemoryLedger, memory_ledger
     from sizing.model.architecture import Architecture
     from sizing.model.sources import load_model
     from sizing.planner import plan
+    from sizing.report import report
     from sizing.result import Plan, Rejection, Result
+    from sizing.simulate import SimulationResult
     from sizing.study import Study, load_study, quick_study
     from sizing.workload import LengthDistribution, Targets, Workload, preset
+    from sizing.workload.traces import read_trace
 
 __version__ = "0.1.0"
 
 _WHERE = {
     "Architecture": "sizing.model.architecture",
+    "Comparison": "sizing.compare",
     "Estimate": "sizing.estimate",
+    "Examination": "sizing.claims",
     "Interval": "sizing.estimate",
+    "Latency": "sizing.estimate",
     "LengthDistribution": "sizing.workload",
+    "MemoryLedger": "sizing.memory",
     "Placement": "sizing.engine.placement",
     "Plan": "sizing.result",
     "Rejection": "sizing.result",
     "Result": "sizing.result",
+    "SimulationResult": "sizing.simulate",
     "SizingError": "sizing.errors",
     "Study": "sizing.study",
     "Targets": "sizing.workload",
+    "Throughput": "sizing.estimate",
+    "Validation": "sizing.evidence.validation",
     "Workload": "sizing.workload",
+    "claim": "sizing.doors",
+    "compare": "sizing.compare",
+    "deploy": "sizing.doors",
     "estimate": "sizing.estimate",
     "load_accelerator": "sizing.hardware",
     "load_catalog": "sizing.hardware",
@@ -53,21 +70,35 @@ _WHERE = {
     "plan": "sizing.planner",
     "preset": "sizing.workload",
     "quick_study": "sizing.study",
+    "read_trace": "sizing.workload.traces",
+    "report": "sizing.report",
+    "simulate": "sizing.doors",
+    "validate": "sizing.doors",
 }
 
 __all__ = [
     "Architecture",
+    "Comparison",
     "Estimate",
+    "Examination",
     "Interval",
+    "Latency",
     "LengthDistribution",
+    "MemoryLedger",
     "Placement",
     "Plan",
     "Rejection",
     "Result",
+    "SimulationResult",
     "SizingError",
     "Study",
     "Targets",
+    "Throughput",
+    "Validation",
     "Workload",
+    "claim",
+    "compare",
+    "deploy",
     "estimate",
     "load_accelerator",
     "load_catalog",
@@ -77,6 +108,10 @@ __all__ = [
     "plan",
     "preset",
     "quick_study",
+    "read_trace",
+    "report",
+    "simulate",
+    "validate",
 ]
 
 
@@ -85,7 +120,7 @@ class _Package(ModuleType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _WHERE and isinstance(value, ModuleType):
-            value = getattr(value, name)
+            return  # the public name is looked up by __getattr__
         super().__setattr__(name, value)
 
 
@@ -98,3 +133,8 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_WHERE[name]), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return sorted([*__all__, "__version__"])

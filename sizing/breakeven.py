@@ -21,6 +21,8 @@ REFERENCE = (
     "deepseek-chat (V3)",
     "deepseek-reasoner (R1)",
     "deepseek-chat (V3.2-Exp)",
+    "DeepSeek V4 Flash peak",
+    "DeepSeek V4 Pro peak",
     "Qwen3 235B A22B non-thinking",
     "Qwen3 235B A22B thinking",
     "Qwen3 32B non-thinking",
@@ -38,6 +40,7 @@ class BreakEven:
     date: of the list; stale: whether that is more than 90 days ago; dated: both in words.
     requests_per_month: from which the plan, paid for as it is, costs less than the API. capacity_requests_per_month is
     what it carries within the targets if every hour were like the peak. usd_per_request_at_capacity: its least cost.
+    price_basis: what the plan's price is (rent, rent_estimated, own); None where it was given.
     api_usd_per_month: what the study's own volume costs at the list price.
     """
 
@@ -61,6 +64,7 @@ class BreakEven:
     cheaper_at_planned_volume: bool
     verdict: str
     reason: str
+    price_basis: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -154,4 +158,5 @@ def _against(plan: Plan, study: Study, shape: tuple[float, float], api: ApiPrice
         cheaper_at_planned_volume=month < planned * each,
         verdict=verdict,
         reason=reason,
+        price_basis=None if plan.price is None else plan.price.basis,
     )

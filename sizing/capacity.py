@@ -130,8 +130,10 @@ def capacity(
             key="--context",
         )
     spend(len(ground.placements) * points)
-    grid = batch_grid(ground.limit, points)
-    curve = load_curve(target.step, ground.rows(slice(None)), ground.load, ground.batching, grid)
+    grid = batch_grid(ground.limit, points, 1.0)
+    curve = load_curve(
+        target.step, ground.rows(slice(None)), ground.load_of(slice(None)), ground.batching, grid, think_s=0.0
+    )
     chips = np.broadcast_to(as_float(ground.flat.accelerators), ground.limit.shape)
     within = curve.concurrency <= (ground.limit * ground.flat.dp)[:, None] * 1.0001
     allowed = ground.fits[:, None] & (within | (np.arange(points) == 0))

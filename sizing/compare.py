@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sizing.answers import Answer, amount
 from sizing.arrays import scalar
 from sizing.budget import BudgetError
 from sizing.capacity import Capacity, OperatingPoint, capacity
@@ -27,13 +28,13 @@ MOST_ROWS = 60
 #: What ratios are given of, and whether more is better (for people; the ratio is always row over first).
 RATIOS = (
     "total", "active", "weights_gib", "kv_bytes_per_token", "kv_gib_at_131072", "accelerators",
-    "output_tokens_per_s_per_accelerator", "ttft_s", "tpot_s", "usd_per_million_input_tokens",
-    "usd_per_million_output_tokens",
+    "output_tokens_per_s_per_accelerator", "ttft_s", "tpot_s", "usd_per_request",
+    "usd_per_million_tokens", "usd_per_million_input_tokens", "usd_per_million_output_tokens",
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class ComparisonRow:
+@dataclass(frozen=True, repr=False)
+class ComparisonRow(Answer):
     """One model on one kind of accelerator, at its cheapest operating point within the TPOT asked for.
 
     Sizes in parameters, GiB and bytes; times in seconds; None where the model doesn't run there (``reason`` says why).
@@ -57,6 +58,8 @@ class ComparisonRow:
     ttft_s: float | None = None
     tpot_s: float | None = None
     usd_per_accelerator_hour: float | None = None
+    usd_per_request: float | None = None
+    usd_per_million_tokens: float | None = None
     usd_per_million_input_tokens: float | None = None
     usd_per_million_output_tokens: float | None = None
     meets_tpot: bool | None = None
@@ -70,6 +73,21 @@ class ComparisonRow:
         """Cache of one sequence of 131,072 tokens [GiB]."""
         return self.kv_gib[131_072]
 
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """The pair, and one sentence."""
+        return [(f"{self.model} on {self.accelerator}", self._sentence())]
+
+    def _sentence(self) -> str:
+        if self.reason or self.output_tokens_per_s_per_accelerator is None:
+            return self.reason or "cannot run"
+        price = self.usd_per_million_output_tokens
+        money = "" if price is None else f", ${amount(price)} per million output tokens"
+        missed = "" if self.meets_tpot else " (above the limit)"
+        return (
+            f"{self.accelerators} accelerators, {self.weights}, {amount(self.output_tokens_per_s_per_accelerator)} "
+            f"tokens/s each, TPOT {amount(self.tpot_s, 's')}{missed}{money}"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         data = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -80,14 +98,22 @@ class ComparisonRow:
         return data
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Answer):
     """All rows, the first of which the ratios are to."""
 
     rows: tuple[ComparisonRow, ...]
     input_tokens: float
     output_tokens: float
     most_tpot_s: float
+
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """One line a row."""
+        return [pair for row in self.rows for pair in row.summary_lines()]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One flat row for each pair of model and accelerator."""
+        return [row.to_row() for row in self.rows]
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``sizing compare --json``."""
@@ -181,7 +207,7 @@ def _measured(
     hour, priced, said = resolve_price(target, price.get(target.accelerator.id, price.get("")))
     demand = found.ground.demand
     row = next(i for i, place in enumerate(found.ground.placements) if place is point.placement)
-    into = out = None
+    into = out = request = blend = None
     if hour is not None:
         each = token_cost(
             hour * point.accelerators,
@@ -190,6 +216,7 @@ def _measured(
             demand.output_tokens,
             point.prefill_share,
         )
+        request, blend = scalar(each.usd_per_request), scalar(each.usd_per_million_tokens)
         into, out = scalar(each.usd_per_million_input_tokens), scalar(each.usd_per_million_output_tokens)
     rate = point.requests_per_s * demand.output_tokens
     place = point.placement
@@ -207,6 +234,8 @@ def _measured(
         tpot_s=point.tpot_s,
         usd_per_accelerator_hour=hour,
         price=priced,
+        usd_per_request=request,
+        usd_per_million_tokens=blend,
         usd_per_million_input_tokens=into,
         usd_per_million_output_tokens=out,
         meets_tpot=meets,

@@ -103,7 +103,7 @@ def _target(arch: Architecture, plan: Plan, catalog: Catalog) -> Target:
     named = plan.weights in SCHEMES
     return resolve_target(
         arch, plan.accelerator, engine=plan.engine, engine_version=plan.engine_version,
-        weights=plan.weights if named else None, kv_dtype=plan.kv_dtype, catalog=catalog,
+        weights=plan.weights if named else None, kv_dtype=plan.kv_dtype, catalog=catalog, server=plan.server,
     )  # fmt: skip
 
 

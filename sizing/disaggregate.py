@@ -197,10 +197,9 @@ def _decode_curve(ground: Ground) -> tuple[FloatArray, FloatArray, FloatArray, F
     """Over placements and load: sequences per rank, TPOT [s], requests/s of an instance, TPOT's 95th percentile."""
     load, places = ground.load, ground.rows(slice(None))
     nodes = batch_grid(ground.limit, NODES, least=1.0)
-    context = as_float(load.input_tokens) + as_float(load.output_tokens) / 2
     shape = StepShape(
         decode_seqs=np.maximum(nodes / places.pp, 1e-3),
-        decode_context=context,
+        decode_context=load.decode_context,
         tokens_per_decode=load.verified_tokens,
     )
     fine = FineGrid.between(nodes, POINTS_PER_NODE)

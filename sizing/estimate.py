@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sizing.answers import Answer, amount, span
 from sizing.arrays import FloatArray, Num, as_float, scalar
 from sizing.checked import flag, one_of, public, real, required, text, whole
 from sizing.engine.base import Load as EngineLoad
@@ -24,14 +25,17 @@ from sizing.money.prices import hourly_price
 from sizing.money.quotes import dated, is_stale
 from sizing.money.tokens import TokenCost, token_cost
 from sizing.operations import StepShape
-from sizing.serving import Batching, Load, SteadyState, held_tokens, steady_state
+from sizing.serving import MOST_IN_FLIGHT, Batching, Load, SteadyState, held_tokens, open_state, steady_state
 from sizing.step import TimedOperation
-from sizing.target import Target, resolve_target
+from sizing.target import Target, check_alone, resolve_target
 
 MAX_TOKENS = 100_000_000  # lengths beyond this are a mistake
 MAX_RATE = 1e7  # requests/s
 MAX_DRAFT_TOKENS = 64
 GRID_POINTS = 48
+LEAST_IN_FLIGHT = 1e-6  # requests per rank
+BISECTIONS = 24
+NO_DECODE = "one token out: prompts are read and nothing is decoded, so there is no TPOT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,41 @@ class Interval:
         return {"p10": self.p10, "p50": self.p50, "p90": self.p90}
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Throughput(dict[str, Interval]):
+    """Rates of one replica, by key as in the JSON document and by attribute."""
+
+    @property
+    def output_tokens_per_s(self) -> Interval:
+        """Output tokens [tokens/s]."""
+        return self["output_tokens_per_s"]
+
+    @property
+    def total_tokens_per_s(self) -> Interval:
+        """Input and output tokens [tokens/s]."""
+        return self["total_tokens_per_s"]
+
+    @property
+    def requests_per_s(self) -> Interval:
+        """Requests that end [requests/s]."""
+        return self["requests_per_s"]
+
+
+class Latency(dict[str, Interval]):
+    """Times of a request, by key as in the JSON document and by attribute."""
+
+    @property
+    def ttft_s(self) -> Interval:
+        """Time to the first token [s]."""
+        return self["ttft_s"]
+
+    @property
+    def tpot_s(self) -> Interval:
+        """Time per output token after the first [s]."""
+        return self["tpot_s"]
+
+
+@dataclass(frozen=True, repr=False)
+class Estimate(Answer):
     """The answer for one replica; every figure with its ledger.
 
     concurrency: requests that the replica holds, waiting ones included. usd_per_hour: of all its accelerators.
@@ -72,8 +109,8 @@ class Estimate:
     memory: MemoryLedger
     decode_step: tuple[TimedOperation, ...]
     prefill_step: tuple[TimedOperation, ...]
-    throughput: dict[str, Interval]
-    latency: dict[str, Interval]
+    throughput: Throughput
+    latency: Latency
     cost: TokenCost | None
     usd_per_hour: float | None
     price: Price | None
@@ -93,6 +130,30 @@ class Estimate:
             "usd_per_million_tokens": self.cost.usd_per_million_tokens,
         }
         return {name: base.inverse_of(scalar(value) * base.p50) for name, value in names.items()}
+
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """Speed, latency, cost, memory and what limits."""
+        target, speed, times = self.target, self.throughput, self.latency
+        costs = self.cost_intervals() or {}
+        engine = f"{target.engine.name} {target.engine.version_text}"
+        lines = [
+            ("estimate", f"{target.arch.name} in {target.scheme.name} on {self.placement.describe()} x "
+             f"{target.accelerator.name}, {engine}"),
+            ("load", f"{amount(self.concurrency)} requests of {amount(self.input_tokens)} tokens in and "
+             f"{amount(self.output_tokens)} out"),
+            *((name.replace("_", " ").replace("per s", "per second"), span(value.p10, value.p50, value.p90))
+              for name, value in speed.items()),
+            *((name.removesuffix("_s").upper(), span(value.p10, value.p50, value.p90, "s"))
+              for name, value in times.items()),
+            *((name.removeprefix("usd_per_million_").replace("_", " "),
+               f"${span(value.p10, value.p50, value.p90)} per million")
+              for name, value in costs.items() if name.endswith(("_input_tokens", "output_tokens"))
+              and "cached" not in name),
+            ("memory", f"{amount(self.memory.kv_pool_tokens)} tokens of KV cache per rank"),
+            ("limited by", self.bottleneck),
+            ("assumptions", f"{len(self.assumptions)}, in .assumptions"),
+        ]  # fmt: skip
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``sizing estimate --json``."""
@@ -315,7 +376,10 @@ def estimate(
             calibration=calibration,
         )
     place = placement or Placement()
+    check_alone(target.accelerator, place)
     assumptions = list(target.assumptions) + check_context(target.arch, input_tokens + output_tokens)
+    if output_tokens <= 1:
+        assumptions.append(NO_DECODE)
     held = scalar(mean_held_tokens(target, input_tokens, output_tokens))
     memory = memory_ledger(
         target.arch,
@@ -345,13 +409,17 @@ def estimate(
         verified_tokens=1.0 + draft_tokens,
     )
     batching = batching_of(target, memory.load.max_num_batched_tokens)
-    per_rank = _per_rank_concurrency(target, place, load, batching, limit, concurrency, rate)
-    steady = steady_state(target.step, place, _with(load, per_rank), batching)
     widths = {name: width(target, name) for name in ("throughput", "ttft", "tpot")}
     carried = widths["throughput"]
-    if rate is not None:  # no more comes out than is sent; less, where the replica may be too slow for it
-        full = steady_state(target.step, place, _with(load, limit), batching)
-        carried = sent_spread(carried, scalar(full.requests_per_s) / scalar(steady.requests_per_s))
+    if rate is None:
+        per_rank = limit if concurrency is None else check_length(concurrency, "--concurrency") / float(place.dp)
+        steady = steady_state(target.step, place, _with(load, per_rank), batching)
+    else:
+        per_rank, best = _in_flight_at(target, place, load, batching, limit, rate)
+        steady = open_state(target.step, place, load, batching, per_rank)
+        # No more comes out than is sent; less, where the replica may be too slow for it.
+        carried = sent_spread(carried, best / scalar(steady.requests_per_s))
+        per_rank = scalar(steady.requests_per_s * steady.end_to_end_s) / float(place.dp)
     usd, found, said = resolve_price(target, price)
     assumptions += said + list(memory.assumptions)
     usd_per_hour = None if usd is None else usd * float(place.accelerators)
@@ -368,7 +436,7 @@ def estimate(
     decode = target.step.working(
         StepShape(
             decode_seqs=steady.decoding / float(place.pp),
-            decode_context=input_tokens + output_tokens / 2,
+            decode_context=load.decode_context,
             tokens_per_decode=load.verified_tokens,
         ),
         place,
@@ -385,14 +453,18 @@ def estimate(
         memory=memory,
         decode_step=tuple(decode),
         prefill_step=tuple(prefill),
-        throughput={
-            name: Interval.around(scalar(getattr(steady, name)), carried)
-            for name in ("output_tokens_per_s", "total_tokens_per_s", "requests_per_s")
-        },
-        latency={
-            "ttft_s": Interval.around(scalar(steady.ttft_s), widths["ttft"]),
-            "tpot_s": Interval.around(scalar(steady.tpot_s), widths["tpot"]),
-        },
+        throughput=Throughput(
+            {
+                name: Interval.around(scalar(getattr(steady, name)), carried)
+                for name in ("output_tokens_per_s", "total_tokens_per_s", "requests_per_s")
+            }
+        ),
+        latency=Latency(
+            {
+                "ttft_s": Interval.around(scalar(steady.ttft_s), widths["ttft"]),
+                "tpot_s": Interval.around(scalar(steady.tpot_s), widths["tpot"]),
+            }
+        ),
         cost=cost,
         usd_per_hour=usd_per_hour,
         price=found,
@@ -437,32 +509,21 @@ def running_limit(target: Target, place: Placement, load: EngineLoad, held_token
     than max_num_seqs. ``place`` may hold arrays."""
     held = replace(load, context=max(1, int(np.ceil(held_tokens))))
     terms = memory_terms(target.arch, target.device, place, target.engine, target.scheme, held, kv_dtype=target.kv)
-    return np.minimum(as_float(terms.max_concurrency), float(load.max_num_seqs))
+    return np.minimum(as_float(terms.running), as_float(terms.max_num_seqs))
 
 
 def _with(load: Load, concurrency: Any) -> Load:
     return replace(load, concurrency=concurrency)
 
 
-def _per_rank_concurrency(
-    target: Target,
-    place: Placement,
-    load: Load,
-    batching: Batching,
-    limit: float,
-    concurrency: float | None,
-    rate: float | None,
-) -> float:
-    """Requests per data-parallel rank: as given, or the least that carries the rate, or the most that runs."""
-    dp = float(place.dp)
-    if concurrency is not None:
-        return check_length(concurrency, "--concurrency") / dp
-    if rate is None:
-        return limit
+def _in_flight_at(
+    target: Target, place: Placement, load: Load, batching: Batching, limit: float, rate: float
+) -> tuple[float, float]:
+    """Requests per data-parallel rank in flight where ``rate`` requests/s come at random, and the most that may come."""
     if not 0 < rate <= MAX_RATE:
         raise SizingError(f"must be above 0 and at most {MAX_RATE:,.0f} requests/s, not {rate:g}", key="--rate")
-    grid = np.geomspace(1.0, max(limit, 1.0), GRID_POINTS)
-    carried = steady_state(target.step, place, _with(load, grid), batching).requests_per_s
+    grid = np.geomspace(LEAST_IN_FLIGHT, max(limit, 1.0) * MOST_IN_FLIGHT, GRID_POINTS)
+    carried = open_state(target.step, place, load, batching, grid).requests_per_s
     best = float(np.max(carried))
     if rate > best:
         raise SizingError(
@@ -470,8 +531,12 @@ def _per_rank_concurrency(
             key="--rate",
             hint=f"plan for {int(np.ceil(rate / best))} or more replicas",
         )
-    rising = np.maximum.accumulate(carried)
-    return float(np.interp(rate, rising, grid)) if rate > rising[0] else float(grid[0] * rate / rising[0])
+    low, high = 0.0, float(grid[int(np.argmax(carried >= rate))])
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        enough = scalar(open_state(target.step, place, load, batching, middle).requests_per_s) >= rate
+        low, high = (low, middle) if enough else (middle, high)
+    return high, best
 
 
 def bottleneck(

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from sizing.estimate import Interval, bottlenecks, sent_spread, width
+from sizing.estimate import NO_DECODE, Interval, bottlenecks, sent_spread, width
 from sizing.hardware.price_models import Price
 from sizing.memory import why_not
+from sizing.money.bought import bought
 from sizing.operations import StepShape
 from sizing.placements import as_arrays
 from sizing.plan_money import plan_money
@@ -18,7 +19,7 @@ from sizing.result import Plan, Rejection
 from sizing.search import Candidates
 from sizing.study import Offer, Study
 from sizing.survey import fraction_notes, memory_gib
-from sizing.target import Target
+from sizing.target import Target, least_bits, quality_note
 
 GIB = 2.0**30
 MOST_PLANS = 12  # of one target, fewest accelerators first
@@ -59,7 +60,8 @@ def plans_of(study: Study, priced: PricedTarget, found: Candidates) -> tuple[lis
     limit = priced.offer.max_accelerators or np.inf
     feasible = np.isfinite(found.replicas) & (total <= limit)
     fallen += list(_reasons(study, found, total, limit))
-    order = sorted(np.flatnonzero(feasible), key=lambda row: (total[row], found.curve.tpot_s[row, 0]))
+    load = [_utilization(found, row, found.replicas[row]) if feasible[row] else 0.0 for row in range(len(chips))]
+    order = sorted(np.flatnonzero(feasible), key=lambda row: (total[row], load[row], found.curve.tpot_s[row, 0]))
     rows = [int(row) for row in order[:MOST_PLANS]]
     named = _bottlenecks(found, rows)
     plans = [_as_plan(study, priced, found, row, name) for row, name in zip(rows, named, strict=True)]
@@ -132,9 +134,13 @@ def _as_plan(study: Study, priced: PricedTarget, found: Candidates, row: int, na
         price=priced.price,
         power_w=priced.power_w,
         throughput=widths["throughput"],
+        whole=target.accelerator.fraction_of_parent or 1.0,
     )
     fraction = float(found.terms.utilization[row])
+    servers = int(np.ceil(chips / target.node_size))
     said = [*target.assumptions, *priced.said, *fraction_notes(study, target, place, fraction, demand.context)]
+    if demand.output_tokens <= 1:
+        said.append(NO_DECODE)
     if found.drafts:
         said.append(
             f"speculative decoding: {found.drafts} draft tokens, each accepted with probability "
@@ -144,7 +150,11 @@ def _as_plan(study: Study, priced: PricedTarget, found: Candidates, row: int, na
         accelerator=target.accelerator.id,
         accelerator_name=target.accelerator.name,
         accelerators=chips,
-        servers=int(np.ceil(chips / target.node_size)),
+        servers=servers,
+        server=target.server.id,
+        bought=bought(target.accelerator, target.server, chips, servers, priced.usd),
+        weight_bits=least_bits(target.scheme),
+        quality=quality_note(target),
         placement={"tp": int(place.tp), "pp": int(place.pp), "dp": int(place.dp), "ep": int(place.ep)},
         replicas=working + spare,
         spare_replicas=spare,
@@ -179,6 +189,7 @@ def _as_plan(study: Study, priced: PricedTarget, found: Candidates, row: int, na
         binding=_binding(study, found, row, working),
         energy_wh_per_million_tokens=money.energy_wh_per_million_tokens,
         carbon_g_per_million_tokens=money.carbon_g_per_million_tokens,
+        footprint=money.footprint,
         assumptions=tuple(dict.fromkeys(said)),
         confidence=tuple(dict.fromkeys(reason for item in widths.values() for reason in item.reasons)),
     )
@@ -191,7 +202,7 @@ def _max_rate(found: Candidates, row: int) -> float:
     return float(found.curve.requests_per_s[row, 0] * found.max_carried[row] / max(share, 1e-12))
 
 
-def _utilization(found: Candidates, row: int, working: int) -> float:
+def _utilization(found: Candidates, row: int, working: float) -> float:
     if found.demand.kind == "batch":
         return 1.0
     return float(found.demand.amount / working / max(found.max_carried[row], 1e-300))
@@ -225,7 +236,7 @@ def _bottlenecks(found: Candidates, rows: list[int]) -> list[str]:
     decode = target.step.working(
         StepShape(
             decode_seqs=np.maximum(found.curve.batch[rows, 0] / places.pp, 1e-3),
-            decode_context=demand.input_tokens + demand.output_tokens / 2,
+            decode_context=demand.held(reserves=False),
             tokens_per_decode=found.load.verified_tokens,
         ),
         places,

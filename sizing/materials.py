@@ -8,7 +8,8 @@ from typing import Any
 
 from sizing.arrays import scalar
 from sizing.engine.placement import Placement
-from sizing.hardware import Catalog, Server, load_catalog, servers_for
+from sizing.hardware import Catalog, Server, load_catalog
+from sizing.hardware.servers import box_of
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.money.ownership import ownership_terms, server_kilowatts
@@ -63,16 +64,20 @@ class BillOfMaterials:
 def bill_of_materials(plan: Plan, study: Study, catalog: Catalog | None = None) -> BillOfMaterials:
     """What a plan needs: servers, accelerators, network cards, switches, storage, memory, rack units, power.
 
-    The server is the one that the offer names, else the accelerator's usual one in the catalog.
+    The server is the one that the offer names, else the accelerator's usual one in the catalog; of cards, which are bought
+    one by one, a box with as many as the plan needs, where that is fewer than the server holds.
     """
     from sizing.planner import study_model
 
     catalog = catalog or load_catalog()
     arch = study_model(study)
     target = _target(plan, arch, catalog)
-    server = _server(plan, study, target, catalog)
-    count = math.ceil(plan.accelerators / server.accelerator_count)
-    where = f"catalog, server {server.id}"
+    usual = target.server
+    server = box_of(usual, target.accelerator, plan.accelerators)
+    count = max(plan.servers, math.ceil(plan.accelerators / server.accelerator_count))
+    where = f"catalog, server {usual.id}"
+    if server is not usual:
+        where += f": {plan.accelerators} of its {usual.accelerator_count} cards, and so much of its host"
     lines = [
         Material(
             "servers",
@@ -84,13 +89,19 @@ def bill_of_materials(plan: Plan, study: Study, catalog: Catalog | None = None) 
         ),
         Material(
             "accelerators",
-            count * server.accelerator_count,
+            _accelerators(plan, target, server, count),
             target.accelerator.name,
             f"{count} servers x {server.accelerator_count}; the plan uses {plan.accelerators}",
             where,
             server.generic,
         ),
     ]
+    free = _accelerators(plan, target, server, count) - plan.accelerators
+    if free:
+        said = f"{plan.accelerators} of {plan.accelerators + free}; the rest is free for others"
+        lines.append(
+            Material("accelerators free for others", free, target.accelerator.name, said, where, server.generic)
+        )
     network = _network(server, count, where)
     lines += network
     lines += _storage(plan, target, server, count)
@@ -108,18 +119,13 @@ def _target(plan: Plan, arch: Architecture, catalog: Catalog) -> Target:
         weights=plan.weights if arch.native_quantization is None else None,
         kv_dtype=plan.kv_dtype,
         catalog=catalog,
+        server=plan.server,
     )
 
 
-def _server(plan: Plan, study: Study, target: Target, catalog: Catalog) -> Server:
-    """The server that the study's offer names, where the catalog has it; else the usual one."""
-    for offer in study.hardware:
-        accelerator, _ = catalog.resolve(offer.accelerator)
-        if accelerator.id == plan.accelerator and offer.server is not None:
-            for server in servers_for(accelerator.id, catalog):
-                if server.id == offer.server:
-                    return server
-    return target.server
+def _accelerators(plan: Plan, target: Target, server: Server, count: int) -> int:
+    """Accelerators that are bought: cards one by one, boards by the server."""
+    return plan.accelerators if target.accelerator.is_card else count * server.accelerator_count
 
 
 def _network(server: Server, count: int, where: str) -> list[Material]:

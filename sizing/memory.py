@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from sizing.answers import Answer
 from sizing.checked import amount, flag, one_of, public, real, required, switch, text, whole
 from sizing.engine.base import GIB, Device, Engine, Load
 from sizing.engine.cache import BlockPlan, cache_groups
+from sizing.engine.constants import constant
 from sizing.engine.loading import load_extras
 from sizing.engine.placement import Placement, check
 from sizing.engine.sharding import (
@@ -26,6 +28,7 @@ from sizing.engine.sharding import (
 )
 from sizing.errors import SizingError
 from sizing.memory_fit import ROUNDING, found_fraction, most_fraction, shortage
+from sizing.memory_start import Refusal, fewer_requests, refusal_code, too_many_requests
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.quantization import QuantScheme
@@ -53,7 +56,9 @@ class MemoryTerms:
     pool may be negative: then the rest does not fit. pool_tokens and max_concurrency are of one data
     parallel rank. stage is the deciding stage's index. concurrency_at_mean: requests that run at once at the mean
     length that was asked for, on the same stage; 0 where none was. left: bytes of the memory that no line takes; negative
-    where the lines are more than the memory. utilization: the memory fraction that the pool is computed with.
+    where the lines are more than the memory. utilization: the memory fraction that the pool is computed with. running:
+    concurrency_at_mean at the full context, where max_concurrency is the log's worst case. max_num_seqs: the flag with which
+    the engine starts; most_seqs: the highest that its states allow.
     """
 
     weights: Any
@@ -65,6 +70,9 @@ class MemoryTerms:
     max_concurrency: Any
     stage: Any
     concurrency_at_mean: Any = 0.0
+    running: Any = 0.0
+    max_num_seqs: Any = 1.0
+    most_seqs: Any = np.inf
     left: Any = 0.0
     utilization: Any = 0.0
 
@@ -73,14 +81,17 @@ class MemoryTerms:
         """Whether the pool holds one request of the full context, as engines demand at start-up, and the memory
         all the lines.
         """
-        return (np.asarray(self.max_concurrency) >= 1.0) & (np.asarray(self.left) >= -ROUNDING)
+        holds = (np.asarray(self.max_concurrency) >= 1.0) & (np.asarray(self.left) >= -ROUNDING)
+        return holds & (np.asarray(self.max_num_seqs) >= 1.0) & (np.asarray(self.max_num_seqs) <= self.most_seqs)
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryLedger:
+@dataclass(frozen=True, slots=True, repr=False)
+class MemoryLedger(Answer):
     """The memory of one accelerator for one placement, with its working. Sizes in bytes.
 
-    shortage: why it does not fit, as a sum; None where it fits. load: its flags, the memory fraction used among them.
+    shortage: why it does not fit, as a sum; None where it fits. load: the flags with which the engine starts, the memory
+    fraction used among them. max_concurrency: the log's worst case; running: requests of the full context that really run at
+    once. refusal: why the engine would not start; None where it does.
     """
 
     lines: tuple[LedgerLine, ...]
@@ -97,6 +108,21 @@ class MemoryLedger:
     load: Load
     assumptions: tuple[str, ...] = ()
     shortage: str | None = None
+    running: float = 0.0
+    refusal: Refusal | None = None
+
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """Whether it fits, and the parts of the memory of one accelerator."""
+        parts = {"weights": self.weights_bytes, "activation": self.activation_bytes, "runtime": self.runtime_bytes,
+                 "graphs": self.graphs_bytes, "KV cache pool": self.kv_pool_bytes}  # fmt: skip
+        verdict = "fits" if self.fits else f"does not fit: {self.shortage}"
+        return [
+            ("memory", f"{self.placement.describe()}: {verdict}"),
+            ("usable", f"{self.usable_bytes / GIB:.2f} GiB of one accelerator"),
+            *((name, f"{size / GIB:.2f} GiB") for name, size in parts.items()),
+            ("tokens", f"{self.kv_pool_tokens:,} of KV cache per data parallel rank"),
+            ("requests", f"{self.max_concurrency:.3g} of the full context at once, per data parallel rank"),
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``sizing memory --json``; GiB are 2^30 bytes. Tokens and concurrency are of one
@@ -113,11 +139,19 @@ class MemoryLedger:
             },
             "kv_pool_tokens": self.kv_pool_tokens,
             "max_concurrency": self.max_concurrency,
+            "running_requests": self.running,
             "kv_pool_tokens_replica": self.kv_pool_tokens * int(self.placement.dp),
             "max_concurrency_replica": self.max_concurrency * int(self.placement.dp),
             "fits": self.fits,
             "shortage": self.shortage,
             "memory_utilization": self.load.utilization,
+            "launch": {
+                "max_num_seqs": self.load.max_num_seqs,
+                "max_num_batched_tokens": self.load.max_num_batched_tokens,
+                "max_model_len": self.load.context,
+                "memory_utilization": self.load.utilization,
+            },
+            "refusal": None if self.refusal is None else {"code": self.refusal.code, "text": self.refusal.text},
             "ledger": [
                 {
                     "name": line.name,
@@ -172,6 +206,7 @@ def resolve_load(
         speculative_tokens=speculative_tokens,
         prefix_caching=prefix_caching,
         automatic=utilization is None,
+        automatic_seqs=max_num_seqs is None,
     )
 
 
@@ -220,19 +255,37 @@ class _Stage:
         """The highest memory fraction at which this stage goes into the memory."""
         return most_fraction(engine, device, self.weights, self.activation, self.runtime, self.graphs)
 
+    def _sure_seqs(self, engine: Engine, pool: Any, load: Load) -> Any:
+        """The running requests that the pool has states for even where activations and graphs take the margin more."""
+        if self.blocks is None:
+            return np.full(np.shape(pool), np.inf)
+        margin = constant("search_margin", "activation") * self.activation
+        margin = margin + constant("search_margin", "graphs") * self.graphs
+        return engine.most_seqs(pool - margin, self.blocks, load)
+
     def filled(self, engine: Engine, device: Device, load: Load, mean_context: int | None) -> MemoryTerms:
         """The terms with the pool of this load's memory fraction."""
         fixed = (self.weights, self.activation, self.runtime, self.graphs)
         pool = engine.pool_bytes(device, *fixed, load.utilization)
+        most: Any = np.full(np.shape(pool), np.inf)
         if self.blocks is None:
-            tokens = concurrency = np.where(pool > 0, np.inf, 0.0)
+            tokens = concurrency = running = np.where(pool > 0, np.inf, 0.0)
             at_mean: Any = tokens
         else:
             tokens = engine.pool_tokens(pool, self.blocks, load)
             concurrency = engine.concurrency(pool, self.blocks, load, load.context)
-            at_mean = 0.0 if mean_context is None else engine.concurrency(pool, self.blocks, load, mean_context)
+            running = engine.running(pool, self.blocks, load, load.context)
+            at_mean = 0.0 if mean_context is None else engine.running(pool, self.blocks, load, mean_context)
+            most = engine.most_seqs(pool, self.blocks, load)
+        lowers = load.automatic_seqs or engine.lowers_seqs
+        seqs = (
+            np.minimum(load.max_num_seqs, self._sure_seqs(engine, pool, load))
+            if lowers
+            else np.full(np.shape(pool), float(load.max_num_seqs))
+        )
         left = device.total_bytes - self.weights - self.activation - self.runtime - self.graphs - pool
-        return MemoryTerms(*fixed, pool, tokens, concurrency, self.index, at_mean, left, load.utilization)
+        return MemoryTerms(*fixed, pool, tokens, concurrency, self.index, at_mean, running, seqs, most, left,
+                           load.utilization)  # fmt: skip
 
 
 def _stage(
@@ -251,8 +304,16 @@ def _stage(
     own_module = bool(drafted and arch.mtp_groups)
     sizes = tuple(tuple(np.atleast_1d(size).tolist()) for size in (placement.tp, placement.dp, placement.ep))
     weights = _known_weights(arch, scheme, sizes, placement.pp, stage, engine, own_module) + extra_weights
+    if own_module:
+        weights = weights + engine.draft_bytes(arch, placement)
     groups = cache_groups(
-        arch, placement, fmt, stage, speculative_tokens=drafted, fp8_index_keys=engine.fp8_index_keys(device)
+        arch,
+        placement,
+        fmt,
+        stage,
+        speculative_tokens=drafted,
+        fp8_index_keys=engine.fp8_index_keys(device),
+        fp32_states=engine.fp32_states,
     )
     return _Stage(
         stage.index,
@@ -260,7 +321,7 @@ def _stage(
         engine.activation_bytes(arch, scheme, placement, load, last_stage=stage.last),
         engine.runtime_bytes(placement, device),
         engine.graph_bytes(arch, placement, load),
-        engine.plan(groups) if groups else None,
+        engine.plan(groups, load, fmt) if groups else None,
     )
 
 
@@ -410,7 +471,11 @@ def memory_ledger(
         arch, device, placement, engine, scheme, load, kv_dtype=kv_dtype, extra_weights=draft_weight_bytes
     )
     default, used = float(load.utilization), float(terms.utilization)
-    load = replace(load, utilization=used, automatic=False)
+    asked = load.max_num_seqs
+    load = replace(load, utilization=used, automatic=False, max_num_seqs=max(int(terms.max_num_seqs), 1))
+    if load.max_num_seqs < asked:
+        assumptions.append(fewer_requests(engine, asked, load.max_num_seqs))
+        max_num_seqs = max_num_seqs or load.max_num_seqs
     if used != default:
         assumptions.append(found_fraction(engine, default, used, load.context))
     given = {"utilization": utilization if used == default else used, "max_num_seqs": max_num_seqs,
@@ -425,6 +490,7 @@ def memory_ledger(
     fmt = kv_format(kv_dtype)
     stage = next(item for item in distinct_stages(arch, placement.pp) if item.index == int(terms.stage))
     tokens = float(terms.pool_tokens)
+    short = None if terms.fits else why_not(engine, device, terms, load.context)
     return MemoryLedger(
         lines=_lines(arch, placement, engine, scheme, fmt, load, stage, terms, device, draft_weight_bytes),
         usable_bytes=float(device.total_bytes),
@@ -439,7 +505,9 @@ def memory_ledger(
         placement=placement,
         load=load,
         assumptions=tuple(assumptions),
-        shortage=None if terms.fits else why_not(engine, device, terms, load.context),
+        shortage=short,
+        running=float(terms.running),
+        refusal=None if short is None else Refusal(refusal_code(terms, device), short),
     )
 
 
@@ -450,6 +518,8 @@ def why_not(engine: Engine, device: Device, terms: MemoryTerms, context: int, ro
         return float(value if row is None else np.broadcast_to(value, np.shape(terms.weights))[row])
 
     fixed = (at(terms.weights), at(terms.activation), at(terms.runtime), at(terms.graphs))
+    if at(terms.max_concurrency) >= 1.0 and at(terms.left) >= -ROUNDING:
+        return too_many_requests(engine, at(terms.max_num_seqs), at(terms.most_seqs))
     most = float(most_fraction(engine, device, *fixed))
     return shortage(float(device.total_bytes), fixed, at(terms.pool), at(terms.utilization), context, most)
 
@@ -517,6 +587,7 @@ def _lines(
         stage,
         speculative_tokens=load.speculative_tokens,
         fp8_index_keys=engine.fp8_index_keys(device),
+        fp32_states=engine.fp32_states,
     )
     for group in groups:
         per = float(np.asarray(group.bytes_per_token))
@@ -529,9 +600,18 @@ def _lines(
         if float(np.asarray(group.state_bytes)):
             lines.append(LedgerLine(f"cache: {group.kind.value}", group.layers * float(group.state_bytes),
                                     "bytes/sequence", "layers x constant state", inputs))  # fmt: skip
-    lines.append(LedgerLine("cache tokens", float(terms.pool_tokens), "tokens", "whole blocks of the pool x block"))
+    lines.append(LedgerLine("cache tokens", float(terms.pool_tokens), "tokens", engine.tokens_formula(len(groups))))
+    if np.isfinite(terms.most_seqs):
+        lines.append(LedgerLine("running requests with a state", float(terms.most_seqs), "requests",
+                                "blocks or slots of recurrent states; max_num_seqs is no more"))  # fmt: skip
     lines.append(
         LedgerLine("concurrent requests", float(terms.max_concurrency), "requests",
-                   "blocks of the pool / blocks of a request of the full context", {"context": load.context})
+                   "the log's worst case: blocks of the pool / most blocks of a request of the full context",
+                   {"context": load.context})
+    )  # fmt: skip
+    lines.append(
+        LedgerLine("running requests", float(terms.running), "requests",
+                   "1 + (blocks - worst case of one) / blocks that a request keeps once its prompt is read",
+                   {"context": load.context})
     )  # fmt: skip
     return tuple(lines)

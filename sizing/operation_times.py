@@ -58,7 +58,14 @@ def unfused_seconds(op: Operation, machine: MachineRates, curves: KernelCurves) 
 def _gemm(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArray:
     args = op.args
     return kernels.gemm_seconds(
-        args["m"], args["n"], args["k"], machine=machine, fmt=kernel_format(op.format), curves=curves, quantise=False
+        args["m"],
+        args["n"],
+        args["k"],
+        machine=machine,
+        fmt=kernel_format(op.format),
+        curves=curves,
+        quantise=False,
+        weight_bytes=op.weight_bytes,
     )
 
 
@@ -70,12 +77,14 @@ def _moe(op: Operation, machine: MachineRates, curves: KernelCurves) -> FloatArr
         a["inter"],
         a["topk"],
         a["num_experts"],
-        a["moe_tp"],
+        1.0,  # "inter" is the rank's own part
         a["moe_ep"],
         ROUTING_SKEW,
         machine=machine,
         fmt=kernel_format(op.format),
         matrices=float(op.args["matrices"]),
+        local=a["local"],
+        expert_bytes=a["expert_bytes"],
         curves=curves,
     )
 

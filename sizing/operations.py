@@ -17,14 +17,28 @@ import numpy as np
 
 from sizing.arrays import FloatArray, Num, as_float
 from sizing.engine.placement import Placement
+from sizing.engine.shard import (
+    Shards,
+    Share,
+    element_bytes,
+    entry_bytes,
+    expert_bytes,
+    expert_format,
+    expert_width,
+    head_share,
+    heads_per_rank,
+    index_bytes,
+    local_experts,
+    read_cache,
+    share_of,
+    state_bytes,
+)
 from sizing.kernels import attended_pairs, experts_touched
 from sizing.model.architecture import Architecture, LayerGroup
-from sizing.model.parts import AttentionCore, Component, CoreKind, Experts, Linear, Sharding
-from sizing.model.quantization import BF16, QuantScheme, WeightFormat
+from sizing.model.parts import AttentionCore, CoreKind, Experts, Linear, Mixer
+from sizing.model.quantization import BF16, WeightFormat
 
 ACTIVATION_BYTES = 2.0  # residual stream and messages are 16-bit in every engine modelled here
-STATE_BYTES = 4.0  # recurrent states are kept in fp32
-VOCAB_PADDING = 64  # engines pad the vocabulary before splitting it
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,84 +91,60 @@ class Operation:
     core: AttentionCore | None = None
 
 
-def _split(linear: Linear, placement: Placement) -> tuple[Num, Num]:
-    """``(out_features, in_features)`` of one rank's shard of a matrix."""
-    tp = as_float(placement.tp)
-    if linear.sharding is Sharding.COLUMN:
-        return linear.out_features / tp, linear.in_features
-    if linear.sharding is Sharding.ROW:
-        return linear.out_features, linear.in_features / tp
-    if linear.sharding is Sharding.KV_HEADS:
-        heads = linear.kv_heads or 1
-        return linear.out_features / np.minimum(tp, heads), linear.in_features
-    if linear.sharding is Sharding.VOCAB:
-        padded = -(-linear.out_features // VOCAB_PADDING) * VOCAB_PADDING
-        return padded / tp, linear.in_features
-    return linear.out_features, linear.in_features
+def _gemm(name: str, parts: list[Share], count: float, tokens: Num, tp: Num) -> Operation:
+    """One GEMM for shares of matrices that engines fuse along their output.
 
-
-def _gemm(
-    name: str, linears: list[Linear], count: float, tokens: Num, placement: Placement, scheme: QuantScheme
-) -> Operation:
-    """One GEMM for matrices that engines fuse along their output."""
-    fmt = scheme.format_of(linears[0])
-    shards = [_split(linear, placement) for linear in linears]
-    rows: Num = sum((shard[0] for shard in shards), start=0.0)
-    columns = shards[0][1]
-    weight_bytes: Num = as_float(rows) * columns * (fmt.bits / 8)
-    m = as_float(tokens)
+    Where a rank holds a whole copy of what others split, its ranks share the tokens instead.
+    """
+    first = parts[0]
+    rows: Num = sum((part.out_features for part in parts), start=0.0)
+    columns = first.in_features
+    m = as_float(tokens) * first.ways / tp
     return Operation(
         name=name,
         kind="gemm",
         count=count,
         flops=2.0 * m * rows * columns,
-        weight_bytes=weight_bytes,
+        weight_bytes=sum((part.bytes for part in parts), start=0.0),
         io_bytes=m * (as_float(columns) + rows) * ACTIVATION_BYTES,
-        format=fmt,
+        format=first.format,
         args={"m": m, "n": rows, "k": columns},
     )
 
 
 def _gemms(
-    linears: tuple[Linear, ...], count: float, tokens: Num, placement: Placement, scheme: QuantScheme
+    linears: tuple[Linear, ...], count: float, tokens: Num, placement: Placement, shards: Shards
 ) -> list[Operation]:
-    fused: dict[str, list[Linear]] = {}
+    fused: dict[str, list[Share]] = {}
     for linear in linears:
-        fused.setdefault(linear.fuse or linear.name, []).append(linear)
-    return [_gemm(name, members, count, tokens, placement, scheme) for name, members in fused.items()]
+        fused.setdefault(linear.fuse or linear.name, []).append(share_of(linear, placement, shards))
+    tp = as_float(placement.tp)
+    return [_gemm(name, members, count, tokens, tp) for name, members in fused.items()]
 
 
-def _attention(
-    core: AttentionCore, count: float, shape: StepShape, placement: Placement, kv_bytes: float
-) -> list[Operation]:
+def _attention(mixer: Mixer, count: float, shape: StepShape, placement: Placement, shards: Shards) -> list[Operation]:
     """Prefill and decode attention of one layer on one rank."""
-    if core.kind is CoreKind.NONE:
+    if mixer.core.kind is CoreKind.NONE:
         return []
     prefills = bool(np.any(as_float(shape.prefill_tokens) > 0))
     decodes = bool(np.any(as_float(shape.decode_seqs) > 0))
-    if core.kind is CoreKind.LINEAR:
+    if mixer.core.kind is CoreKind.LINEAR:
         prefill, decode = _linear_prefill, _linear_decode
     else:
         prefill, decode = _softmax_prefill, _softmax_decode
     found: list[Operation] = []
     if prefills:
-        found.append(prefill(core, count, shape, placement, kv_bytes))
+        found.append(prefill(mixer, count, shape, placement, shards))
     if decodes:
-        found.append(decode(core, count, shape, placement, kv_bytes))
+        found.append(decode(mixer, count, shape, placement, shards))
     return found
 
 
-def _rank_heads(heads: int, placement: Placement) -> FloatArray:
-    """Heads of one rank; a rank holds at least one (KV heads are replicated past their number)."""
-    return as_float(np.maximum(as_float(heads) / placement.tp, 1.0))
-
-
-def _linear_prefill(
-    core: AttentionCore, count: float, shape: StepShape, placement: Placement, kv_bytes: float
-) -> Operation:
+def _linear_prefill(mixer: Mixer, count: float, shape: StepShape, placement: Placement, shards: Shards) -> Operation:
+    core = mixer.core
     heads, k_heads = (
-        _rank_heads(core.num_heads, placement),
-        _rank_heads(core.num_kv_heads or core.num_heads, placement),
+        as_float(heads_per_rank(core.num_heads, placement.tp)),
+        as_float(heads_per_rank(core.num_kv_heads or core.num_heads, placement.tp)),
     )
     tokens = as_float(shape.prefill_tokens)
     seqs = np.maximum(as_float(shape.prefill_seqs), 1.0)
@@ -164,19 +154,18 @@ def _linear_prefill(
         "linear_prefill",
         count,
         flops=6.0 * tokens * state,
-        cache_bytes=seqs * state * STATE_BYTES,
+        cache_bytes=seqs * state_bytes(mixer.cache, placement.tp),
         io_bytes=tokens * (2 * k_heads * core.qk_head_dim + 2 * heads * core.v_head_dim) * ACTIVATION_BYTES,
         args={"seqs": seqs, "new_tokens": tokens / seqs, "heads": heads, "kv_heads": k_heads},
         core=core,
     )
 
 
-def _linear_decode(
-    core: AttentionCore, count: float, shape: StepShape, placement: Placement, kv_bytes: float
-) -> Operation:
+def _linear_decode(mixer: Mixer, count: float, shape: StepShape, placement: Placement, shards: Shards) -> Operation:
+    core = mixer.core
     heads, k_heads = (
-        _rank_heads(core.num_heads, placement),
-        _rank_heads(core.num_kv_heads or core.num_heads, placement),
+        as_float(heads_per_rank(core.num_heads, placement.tp)),
+        as_float(heads_per_rank(core.num_kv_heads or core.num_heads, placement.tp)),
     )
     seqs = as_float(shape.decode_seqs)
     state = heads * core.qk_head_dim * core.v_head_dim
@@ -185,17 +174,10 @@ def _linear_decode(
         "linear_decode",
         count,
         flops=6.0 * seqs * shape.tokens_per_decode * state,
-        cache_bytes=seqs * state * 2.0 * STATE_BYTES,
+        cache_bytes=2.0 * seqs * state_bytes(mixer.cache, placement.tp),  # read and written
         args={"seqs": seqs, "heads": heads, "kv_heads": k_heads},
         core=core,
     )
-
-
-def _row_bytes(core: AttentionCore, kv_heads: FloatArray, kv_bytes: float) -> FloatArray:
-    """Bytes that one cached token has in one layer of one rank."""
-    if core.kind is CoreKind.MLA:
-        return as_float(core.latent_dim * kv_bytes)
-    return kv_heads * ((core.qk_head_dim + core.v_head_dim) * kv_bytes)
 
 
 def _seen(core: AttentionCore, context: Num) -> FloatArray:
@@ -223,15 +205,16 @@ def _seen_pairs(core: AttentionCore, new_tokens: Num, past: Num) -> FloatArray:
     return as_float(near + attended_pairs(new_tokens, past, sparse) / ratio)
 
 
-def _softmax_prefill(
-    core: AttentionCore, count: float, shape: StepShape, placement: Placement, kv_bytes: float
-) -> Operation:
-    heads = _rank_heads(core.num_heads, placement)
-    kv_heads = heads if core.kind is CoreKind.MLA else _rank_heads(core.num_kv_heads, placement)
+def _softmax_prefill(mixer: Mixer, count: float, shape: StepShape, placement: Placement, shards: Shards) -> Operation:
+    core = mixer.core
+    heads = as_float(heads_per_rank(core.num_heads, placement.tp))
+    kv_heads = heads if core.kind is CoreKind.MLA else as_float(heads_per_rank(core.num_kv_heads, placement.tp))
     seqs = np.maximum(as_float(shape.prefill_seqs), 1.0)
     each = as_float(shape.prefill_tokens) / seqs
     past = as_float(shape.prefill_past)
     pairs = _seen_pairs(core, each, past)
+    cache = read_cache(mixer)
+    entry, kv_bytes = as_float(entry_bytes(cache, shards.kv, placement.tp)), element_bytes(cache, shards.kv)
     index_flops = 2.0 * seqs * attended_pairs(each, past) * core.index_heads * core.index_dim / core.index_ratio
     dims = core.qk_head_dim + core.v_head_dim
     return Operation(
@@ -239,7 +222,7 @@ def _softmax_prefill(
         "prefill_attention",
         count,
         flops=2.0 * seqs * pairs * heads * dims + index_flops,
-        cache_bytes=seqs * (past + each) * _row_bytes(core, kv_heads, kv_bytes),
+        cache_bytes=seqs * (past + each) * entry,
         io_bytes=2.0 * seqs * each * heads * dims * ACTIVATION_BYTES,
         args={
             "seqs": seqs,
@@ -255,24 +238,25 @@ def _softmax_prefill(
     )
 
 
-def _softmax_decode(
-    core: AttentionCore, count: float, shape: StepShape, placement: Placement, kv_bytes: float
-) -> Operation:
-    heads = _rank_heads(core.num_heads, placement)
-    kv_heads = as_float(1.0) if core.kind is CoreKind.MLA else _rank_heads(core.num_kv_heads, placement)
+def _softmax_decode(mixer: Mixer, count: float, shape: StepShape, placement: Placement, shards: Shards) -> Operation:
+    core = mixer.core
+    heads = as_float(heads_per_rank(core.num_heads, placement.tp))
+    kv_heads = as_float(1.0) if core.kind is CoreKind.MLA else as_float(heads_per_rank(core.num_kv_heads, placement.tp))
     context = as_float(shape.decode_context)
     read = _seen(core, context)
     seqs = as_float(shape.decode_seqs)
     queries = seqs * shape.tokens_per_decode
     dims = core.latent_dim + core.latent_v_dim if core.kind is CoreKind.MLA else core.qk_head_dim + core.v_head_dim
     indexed = context / core.index_ratio
-    index_bytes = seqs * indexed * (core.index_dim if core.index_heads else 0)
+    index = seqs * context * index_bytes(mixer, fp8=shards.fp8_index_keys)
+    cache = read_cache(mixer)
+    entry, kv_bytes = as_float(entry_bytes(cache, shards.kv, placement.tp)), element_bytes(cache, shards.kv)
     return Operation(
         "attention_decode",
         "decode_attention",
         count,
         flops=2.0 * queries * (read * heads * dims + indexed * core.index_heads * core.index_dim),
-        cache_bytes=seqs * read * _row_bytes(core, kv_heads, kv_bytes) + index_bytes,
+        cache_bytes=seqs * read * entry + index,
         io_bytes=queries * heads * dims * ACTIVATION_BYTES,
         args={
             "seqs": seqs,
@@ -281,39 +265,41 @@ def _softmax_decode(
             "kv_heads": kv_heads,
             "queries": shape.tokens_per_decode,
             "kv_bytes": kv_bytes,
-            "index_bytes": index_bytes,
+            "index_bytes": index,
         },
         core=core,
     )
 
 
-def _experts(experts: Experts, count: float, tokens: Num, placement: Placement, scheme: QuantScheme) -> Operation:
+def _experts(experts: Experts, count: float, tokens: Num, placement: Placement, shards: Shards) -> Operation:
     """The routed experts of one layer on one rank: ``tokens`` are those of one attention data-parallel rank."""
-    fmt = scheme.experts
-    ep, moe_tp = as_float(placement.ep), as_float(placement.moe_tp)
+    fmt = expert_format(shards.scheme)
+    ep = as_float(placement.ep)
     everyone = as_float(tokens) * placement.dp
     topk = float(experts.num_experts_per_tok)
-    touched = experts_touched(everyone, topk, experts.num_experts) / ep
-    inter = experts.intermediate_size / moe_tp
+    local = as_float(local_experts(experts, placement))
+    touched = experts_touched(everyone, topk, experts.num_experts) * local / experts.num_experts
+    inter = as_float(expert_width(experts, fmt, placement, shards.layout))
+    each = as_float(expert_bytes(experts, fmt, placement, shards.layout))
     pairs = everyone * topk / ep  # token-expert pairs that this rank computes
-    matrix = experts.matrices * experts.hidden_size * inter
     return Operation(
         name="experts",
         kind="moe",
         count=count,
-        flops=2.0 * pairs * matrix,
-        weight_bytes=touched * matrix * (fmt.bits / 8),
+        flops=2.0 * pairs * experts.matrices * experts.hidden_size * inter,
+        weight_bytes=touched * each,
         io_bytes=pairs * (2 * experts.hidden_size + experts.matrices * inter) * ACTIVATION_BYTES,
         format=fmt,
         args={
             "tokens": everyone,
             "touched": touched,
             "hidden": float(experts.hidden_size),
-            "inter": float(experts.intermediate_size),
+            "inter": inter,
             "matrices": float(experts.matrices),
             "topk": topk,
             "num_experts": float(experts.num_experts),
-            "moe_tp": moe_tp,
+            "local": local,
+            "expert_bytes": each,
             "moe_ep": ep,
         },
     )
@@ -361,21 +347,20 @@ def _layer(
     group: LayerGroup,
     shape: StepShape,
     placement: Placement,
-    scheme: QuantScheme,
-    kv_bytes: float,
+    shards: Shards,
 ) -> list[Operation]:
     count = float(group.count)
     tokens = shape.tokens
-    found = _gemms(group.mixer.linears, count, tokens, placement, scheme)
-    found += _attention(group.mixer.core, count, shape, placement, kv_bytes)
+    found = _gemms(group.mixer.linears, count, tokens, placement, shards)
+    found += _attention(group.mixer, count, shape, placement, shards)
     reduced = tokens * arch.hidden_size * ACTIVATION_BYTES
     group_of = {"ranks": as_float(placement.tp)}
     if group.mixer.linears:
         found.append(Operation("attention_all_reduce", "all_reduce", count, message_bytes=reduced, args={**group_of}))
     feed = group.feed_forward
-    found += _gemms(feed.linears, count, tokens, placement, scheme)
+    found += _gemms(feed.linears, count, tokens, placement, shards)
     if feed.experts is not None:
-        found.append(_experts(feed.experts, count, tokens, placement, scheme))
+        found.append(_experts(feed.experts, count, tokens, placement, shards))
         found += _expert_messages(arch.hidden_size, float(feed.experts.num_experts_per_tok), count, tokens, placement)
     elif feed.linears:
         found.append(Operation("mlp_all_reduce", "all_reduce", count, message_bytes=reduced, args={**group_of}))
@@ -386,21 +371,22 @@ def list_operations(
     arch: Architecture,
     shape: StepShape,
     placement: Placement,
-    scheme: QuantScheme,
-    kv_bytes_per_element: float = 2.0,
+    shards: Shards,
 ) -> list[Operation]:
     """All operations of one pass of one step's tokens through the whole model, on one rank.
+
+    ``shards`` says what a rank holds of it: the weight and cache bytes of the operations are those of the ledger.
 
     With pipeline stages the pass goes through every stage in turn; the counts are those of the whole model, so the sum
     of times is the latency of the pass, and ``pp`` passes are under way at once.
     """
     found: list[Operation] = []
     for group in arch.groups:
-        found += _layer(arch, group, shape, placement, scheme, kv_bytes_per_element)
-    found += _gemms(arch.extra_linears, 1.0, shape.tokens, placement, scheme)
+        found += _layer(arch, group, shape, placement, shards)
+    found += _gemms(arch.extra_linears, 1.0, shape.tokens, placement, shards)
     if arch.has_lm_head:
-        head = Linear("lm_head", arch.hidden_size, arch.vocab_size, Component.LM_HEAD, Sharding.VOCAB)
-        found.append(_gemm("lm_head", [head], 1.0, shape.sampled, placement, scheme))
+        head = head_share(arch, placement, shards)
+        found.append(_gemm("lm_head", [head], 1.0, shape.sampled, as_float(placement.tp)))
         found.append(
             Operation(
                 "logits_all_gather",

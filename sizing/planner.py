@@ -18,6 +18,7 @@ from sizing.errors import PlacementError, SizingError, UnknownNameError
 from sizing.estimate import check_context, resolve_price
 from sizing.evidence.calibration import Calibration
 from sizing.hardware import Catalog, load_catalog
+from sizing.hardware.servers import named_server
 from sizing.layout_plans import PricedTarget, plans_of, target_label
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
@@ -25,13 +26,14 @@ from sizing.model.counts import params_report
 from sizing.model.quantization import scheme
 from sizing.money.ownership import OwnedHour, average_watts, owned_hour, ownership_terms
 from sizing.money.prices import own_price
+from sizing.plan_check import judged
 from sizing.plan_money import close_call
 from sizing.pool_plan import pooled_plan, sustained
 from sizing.result import Plan, Rejection, Result
 from sizing.search import Demand, evaluate, most_carried
 from sizing.study import Offer, Study
 from sizing.survey import Ground, space_of, survey
-from sizing.target import Target, as_model, native_scheme, resolve_target, runs, usual_engine
+from sizing.target import Target, as_model, least_bits, native_scheme, resolve_target, runs, usual_engine
 
 GIB = 2.0**30
 MOST_TARGETS = 1000  # of one search: each takes a tenth of a second
@@ -70,6 +72,7 @@ def _maps_work(value: Any, key: str) -> Any:
     catalog=one_of(Catalog, what="sizing.load_catalog()"),
     calibration=one_of(Calibration),
     executor=_maps_work,
+    simulate=required(one_of(bool)),
 )
 def plan(
     study: Study,
@@ -77,12 +80,14 @@ def plan(
     *,
     calibration: Calibration | None = None,
     executor: MapsWork | None = None,
+    simulate: bool = True,
 ) -> Result:
     """Answer a Study. Raises SizingError for unknown names and lengths beyond the model's context.
 
     A part that cannot run, fit or meet the targets is not an error: it is in ``rejected`` with its reason.
     ``executor`` (with a ``map`` like ``concurrent.futures.Executor``'s) takes the targets (accelerator, engine and
-    formats) one by one; the answer is the same.
+    formats) one by one; the answer is the same. ``simulate``: the first plans are served by the simulator, and those that
+    miss their targets there stand last (``checked`` of a plan).
     """
     catalog = catalog or load_catalog()
     arch = study_model(study)
@@ -107,9 +112,14 @@ def plan(
             evaluated += answer.evaluated
             spend(0 if executor is None else answer.evaluated)  # workers have counted against no budget
     ranked = sorted(found, key=_rank)
+    if simulate and ranked:
+        ranked, simulated = judged(study, ranked, lambda item: _survey_of(study, item, catalog, arch, calibration))
+        if simulated:
+            assumptions.append(f"the first {simulated} plans are simulated, 2,000 requests each; others are not")
     kept = _distinct(ranked, study.constraints.max_plans)
-    rejected += _dearer(ranked, kept)
-    assumptions += filter(None, [close_call(ranked)])
+    rejected += _not_listed(ranked, kept)
+    assumptions += filter(None, [close_call(ranked), kept[0].quality if kept else None])
+    assumptions += filter(None, [kept[0].bought.said() if kept and kept[0].bought else None])
     if kept:
         kept = [_explained(study, kept[0], catalog, arch), *kept[1:]]
     return Result(
@@ -128,6 +138,9 @@ def _answer(study: Study, priced: PricedTarget, demand: Demand, draft_choices: l
     plans: list[Plan] = []
     rejected: list[Rejection] = []
     evaluated = 0
+    if priced.target.accelerator.works_alone and not _one_rank_allowed(study):
+        reason = "a slice works alone: no replica spans several, as the sizes asked for would"
+        return _Answer([], [Rejection(target_label(priced.target), "slice_is_one_rank", reason)], 0)
     for drafts in draft_choices:
         refused = priced.target.engine.drafts_refused(priced.target.scheme, drafts) if drafts else None
         if refused is not None:
@@ -161,6 +174,13 @@ def _answer(study: Study, priced: PricedTarget, demand: Demand, draft_choices: l
         except SizingError as error:
             rejected.append(Rejection(target_label(priced.target), "not_evaluated", str(error)))
     return _Answer(plans, rejected, evaluated)
+
+
+def _one_rank_allowed(study: Study) -> bool:
+    """Whether the sizes that the study allows hold the layout of one accelerator."""
+    c = study.constraints
+    sizes = (c.tensor_parallel, c.pipeline_parallel, c.data_parallel, c.expert_parallel)
+    return all(not allowed or 1 in allowed for allowed in sizes)
 
 
 def study_model(study: Study) -> Architecture:
@@ -205,6 +225,8 @@ def _targets(
     for offer in _once(study.hardware):
         accelerator, said = catalog.resolve(offer.accelerator)
         assumptions += said
+        if offer.server is not None:
+            named_server(accelerator.id, offer.server, catalog)  # refuses what does not fit
         engines = _once(study.engine.names) or (usual_engine(accelerator),)
         for engine in engines:
             for weights in _once(_weight_choices(study, arch, accelerator)):
@@ -227,8 +249,10 @@ def _targets(
                             kv_dtype=kv_dtype,
                             catalog=catalog,
                             calibration=calibration,
+                            server=offer.server,
                         )
                         _check_formats(target)
+                        _check_bits(target, study.constraints.min_weight_bits)
                         _ = target.machine
                     except (PlacementError, UnknownNameError):
                         raise
@@ -251,6 +275,15 @@ def _check_formats(target: Target) -> None:
     problem = target.engine.unsupported(target.scheme, target.kv.name, target.accelerator.vendor)
     if problem:
         raise SizingError(str(problem), key="--engine")
+
+
+def _check_bits(target: Target, least: float | None) -> None:
+    """Refuse formats of fewer bits per weight than the study allows."""
+    bits = least_bits(target.scheme)
+    if least is not None and bits < least:
+        raise SizingError(
+            f"its weights have {bits:g} bits, fewer than the {least:g} that were asked for", key="--min-bits"
+        )
 
 
 def _weight_choices(study: Study, arch: Architecture, accelerator: Any) -> list[str | None]:
@@ -295,12 +328,15 @@ def own_hour(study: Study, target: Target) -> OwnedHour:
     )
 
 
-def _rank(item: Plan) -> tuple[float, int, float]:
-    """Cheapest first; of equals the fewer accelerators, then the faster. Plans without a price come last."""
+def _rank(item: Plan) -> tuple[float, ...]:
+    """Cheapest first; of equals more bits per weight, then more margin (a lower load), then the fewer accelerators, then
+    the faster. Plans without a price come last; where money tells nothing (none, or free) the fewer accelerators lead.
+    """
     price = item.usd_per_hour if item.usd_per_hour is not None else float("inf")
     if item.cost and item.utilization == 1.0 and item.requests_per_s:
         price = item.cost["usd_per_million_tokens"].p50
-    return (round(price, 9), item.accelerators, item.tpot_s.p50)
+    first = 0 if item.usd_per_hour else item.accelerators
+    return (round(price, 9), first, -item.weight_bits, round(item.utilization, 6), item.accelerators, item.tpot_s.p50)
 
 
 PLANS_PER_PART = 3  # layouts listed of one accelerator in one format
@@ -318,19 +354,23 @@ def _distinct(ranked: list[Plan], most: int) -> list[Plan]:
     return kept[:most]
 
 
-def _dearer(ranked: list[Plan], kept: list[Plan]) -> list[Rejection]:
-    """Plans that would work but lost on cost."""
-    return [
-        Rejection(
-            item.label,
-            "dearer",
-            "works, but costs "
-            + (f"${item.usd_per_hour:,.2f}" if item.usd_per_hour is not None else "an unknown amount")
-            + f" an hour with {item.accelerators} accelerators",
+def _not_listed(ranked: list[Plan], kept: list[Plan]) -> list[Rejection]:
+    """Plans that would work but are not listed: they cost more than the best, the same, or nobody knows."""
+    best = kept[0].usd_per_hour if kept else None
+    return [_unlisted(item, best) for item in ranked if item not in kept]
+
+
+def _unlisted(item: Plan, best: float | None) -> Rejection:
+    """Why one that works is not listed. ``dearer`` is said only of what costs more than ``best`` [USD/h]."""
+    with_ = f"an hour with {item.accelerators} accelerators"
+    if item.usd_per_hour is None:
+        hint = f"--price {item.accelerator}=USD_PER_HOUR"
+        return Rejection(item.label, "no_price", f"works, but its price is not known: give one with {hint}")
+    if best is not None and item.usd_per_hour <= best * (1 + 1e-9):
+        return Rejection(
+            item.label, "not_better", f"works at ${item.usd_per_hour:,.2f} {with_}, as others that rank before it"
         )
-        for item in ranked
-        if item not in kept
-    ]
+    return Rejection(item.label, "dearer", f"works, but costs ${item.usd_per_hour:,.2f} {with_}")
 
 
 def _grouped(items: Iterable[Rejection]) -> list[Rejection]:
@@ -344,9 +384,9 @@ def _grouped(items: Iterable[Rejection]) -> list[Rejection]:
 
 
 def pareto_front(plans: Iterable[Plan]) -> list[Plan]:
-    """Plans that no other beats in both cost per output token and TPOT, fastest last."""
-    priced = [item for item in plans if "usd_per_million_output_tokens" in item.cost]
-    ordered = sorted(priced, key=lambda item: (item.cost["usd_per_million_output_tokens"].p50, item.tpot_s.p50))
+    """Plans that no other beats in both cost per token and TPOT, fastest last."""
+    priced = [item for item in plans if "usd_per_million_tokens" in item.cost]
+    ordered = sorted(priced, key=lambda item: (round(item.cost["usd_per_million_tokens"].p50, 9), item.tpot_s.p50))
     front: list[Plan] = []
     best = float("inf")
     for item in ordered:
@@ -354,6 +394,25 @@ def pareto_front(plans: Iterable[Plan]) -> list[Plan]:
             front.append(item)
             best = item.tpot_s.p50
     return front
+
+
+def _survey_of(
+    study: Study, item: Plan, catalog: Catalog, arch: Architecture, calibration: Calibration | None
+) -> Ground | None:
+    """The survey of a plan's one placement."""
+    accelerator, _ = catalog.resolve(item.accelerator)
+    target = resolve_target(
+        arch,
+        accelerator,
+        engine=item.engine,
+        engine_version=item.engine_version,
+        weights=item.weights if item.weights in _known_schemes() else None,
+        kv_dtype=item.kv_dtype,
+        catalog=catalog,
+        calibration=calibration,
+    )
+    alone = _only(study, Placement(**item.placement))
+    return _survey(alone, target, Demand.of(study.workload, target, study.model.context), item)
 
 
 def _explained(study: Study, winner: Plan, catalog: Catalog, arch: Architecture) -> Plan:
@@ -370,6 +429,7 @@ def _explained(study: Study, winner: Plan, catalog: Catalog, arch: Architecture)
         weights=winner.weights if winner.weights in _known_schemes() else None,
         kv_dtype=winner.kv_dtype,
         catalog=catalog,
+        server=winner.server,
     )
     place = Placement(**winner.placement)
     alone = _only(study, place)

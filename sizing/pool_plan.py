@@ -10,13 +10,14 @@ from sizing.disaggregate import NoPools, Pool, Pools, find_pools
 from sizing.engine.placement import Placement
 from sizing.estimate import Interval, width
 from sizing.hardware.price_models import Price
+from sizing.money.bought import bought
 from sizing.operations import StepShape
 from sizing.plan_money import plan_money
 from sizing.result import Plan, PoolPlan, Rejection
 from sizing.step import time_by_kind
 from sizing.study import Study
 from sizing.survey import Demand, Ground, fraction_notes, memory_gib, space_of
-from sizing.target import Target
+from sizing.target import Target, least_bits, quality_note
 
 KIND_TEXT = {
     "gemm": "matrix products",
@@ -93,9 +94,11 @@ def _as_plan(
         price=price,
         power_w=power_w,
         throughput=widths["throughput"],
+        whole=target.accelerator.fraction_of_parent or 1.0,
     )
     row = _row(found, decode)
     fractions = {pool.role: float(found.ground.terms.utilization[_row(found, pool)]) for pool in (prefill, decode)}
+    servers = sum(math.ceil(pool.accelerators / target.node_size) for pool in (prefill, decode))
     notes = [
         *target.assumptions,
         *said,
@@ -109,7 +112,11 @@ def _as_plan(
         accelerator=target.accelerator.id,
         accelerator_name=target.accelerator.name,
         accelerators=found.accelerators,
-        servers=sum(math.ceil(pool.accelerators / target.node_size) for pool in (prefill, decode)),
+        servers=servers,
+        server=target.server.id,
+        bought=bought(target.accelerator, target.server, found.accelerators, servers, usd_per_hour),
+        weight_bits=least_bits(target.scheme),
+        quality=quality_note(target),
         placement=_sizes(decode.placement),
         replicas=decode.instances,
         spare_replicas=spare,
@@ -148,6 +155,7 @@ def _as_plan(
         ),
         energy_wh_per_million_tokens=money.energy_wh_per_million_tokens,
         carbon_g_per_million_tokens=money.carbon_g_per_million_tokens,
+        footprint=money.footprint,
         assumptions=tuple(dict.fromkeys(notes)),
         confidence=tuple(dict.fromkeys(reason for item in widths.values() for reason in item.reasons)),
     )
@@ -161,7 +169,7 @@ def _bottleneck(target: Target, demand: Demand, decode: Pool, found: Pools) -> s
     """What most of a decode step goes into."""
     shape = StepShape(
         decode_seqs=max(decode.load / decode.placement.pp, 1e-3),
-        decode_context=demand.input_tokens + demand.output_tokens / 2,
+        decode_context=demand.held(reserves=False),
         tokens_per_decode=found.ground.load.verified_tokens,
     )
     times: dict[str, float] = {}

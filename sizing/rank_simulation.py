@@ -7,7 +7,7 @@ shows how far the closed form's queueing is to be trusted for this very workload
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,8 +70,9 @@ def simulate_rank(
 ) -> SimulationResult:
     """Serve ``requests`` random requests of a workload on one data-parallel rank at ``requests_per_s`` (Poisson).
 
-    cache_tokens: what the rank's cache holds. The engine's fixed time before the first token (``batching.fixed_ttft_s``)
-    is not in the result. Raises SizingError for pipelines, whose stages work on several steps at once.
+    cache_tokens: what the rank's cache holds. The result has the fitted terms that no scheduler shows: the engine's fixed
+    time before a first token, and the wait for a step in progress beyond the half of it that is simulated.
+    Raises SizingError for pipelines, whose stages work on several steps at once.
     """
     if placement.pp != 1:
         raise SizingError("the simulator has no pipeline stages", key="pp", hint="a placement with pp 1")
@@ -86,10 +87,11 @@ def simulate_rank(
     arriving = workload.with_arrival(RateArrival(requests_per_s=requests_per_s)).generate(
         requests, seed=seed, image_tokens=vision.image_tokens if vision is not None else None
     )
-    return simulate(
-        arriving,
-        ClusterConfig(scheduler=scheduler),
-        ModelStepTimes(target.step, placement, batching),
-        progress=progress,
-        should_stop=should_stop,
-    )
+    steps = ModelStepTimes(target.step, placement, batching)
+    found = simulate(arriving, ClusterConfig(scheduler=scheduler), steps, progress=progress, should_stop=should_stop)
+    more = batching.fixed_ttft_s
+    if found.mean_running > 0:
+        context = float(np.mean(arriving.input_tokens + arriving.output_tokens / 2))
+        beyond = max(batching.ttft_step_share - 0.5, 0.0) * min(found.mean_running, 1.0)
+        more += beyond * float(steps.step_seconds(max(found.mean_running, 1.0), context, 0.0, 0.0))
+    return replace(found, ttft_s=found.ttft_s + more, e2e_s=found.e2e_s + more)

@@ -20,7 +20,7 @@ from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
 from sizing.memory import MemoryTerms
 from sizing.placements import legal_placements
-from sizing.serving import Batching, Load, LoadCurve, batch_grid, curve_of, load_curve, phase_times, refined
+from sizing.serving import MOST_IN_FLIGHT, Batching, FineGrid, Load, LoadCurve, batch_grid, load_curve, tabulated_curve
 from sizing.study import Study
 from sizing.survey import Demand, Ground, acceptance_length, space_of, survey
 from sizing.target import Target
@@ -30,7 +30,7 @@ NODES = 24  # batch sizes at which the step model itself is asked
 LEAST_BATCH = 0.02  # sequences: nearly idle, where TTFT is that of one prompt alone
 POINTS_PER_NODE = 32  # loads evaluated between two nodes
 CHUNK_POINTS = 1 << 15  # loads evaluated at a time: what fits a core's cache
-MAX_PREFILL_SHARE = 0.97
+MAX_PREFILL_SHARE = 0.97  # of the time, where requests come at random
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,13 @@ def evaluate(
     if len(fitting):
         batch = np.concatenate(scan.batch)[:, None]
         planned = load_curve(
-            target.step, ground.rows(fitting), ground.load, ground.batching, batch, input_scv=demand.input_scv
+            target.step,
+            ground.rows(fitting),
+            ground.load_of(fitting),
+            ground.batching,
+            batch,
+            think_s=demand.arrival_think_s,
+            lengths=demand.lengths,
         )
         for name, values in points.items():
             values[fitting] = getattr(planned, name)
@@ -146,18 +152,27 @@ def _scan(ground: Ground, chosen: Any, targets: Targets, points_per_node: int) -
 def _scan_rows(ground: Ground, rows: Any, targets: Targets, points: int, scan: _Scan) -> None:
     """Evaluate the load curves of some placements and keep what the plan needs of them."""
     demand, places = ground.demand, ground.rows(rows)
-    nodes = batch_grid(ground.limit[rows], NODES, LEAST_BATCH)
-    table = phase_times(ground.target.step, places, ground.load, ground.batching, nodes)
-    times, grid = refined(table, nodes, points)
-    curve = curve_of(times, places, ground.load, ground.batching, grid, input_scv=demand.input_scv)
-    within = curve.concurrency <= (ground.limit[rows, None] * places.dp) * 1.0001
+    think = demand.arrival_think_s
+    nodes = batch_grid(ground.limit[rows], NODES, LEAST_BATCH if think > 0 else 1.0)
+    curve = tabulated_curve(
+        ground.target.step,
+        places,
+        ground.load_of(rows),
+        ground.batching,
+        nodes,
+        points,
+        think_s=think,
+        lengths=demand.lengths,
+    )
+    grid = FineGrid.between(nodes, points).points
+    within = curve.in_flight <= ground.limit[rows, None] * (1.0001 if think <= 0 else MOST_IN_FLIGHT)
     within[:, 0] = True
     meets_ttft = _at_most(curve.ttft_p95_s, targets.ttft_p95_s) & _at_most(curve.ttft_s, targets.ttft_p50_s)
     meets_tpot = _at_most(curve.tpot_p95_s, targets.tpot_p95_s) & _at_most(curve.tpot_s, targets.tpot_p50_s)
     if targets.e2e_p95_s is not None:
         whole = curve.ttft_p95_s + curve.tpot_p95_s * max(demand.output_tokens - 1, 0)
         meets_tpot = meets_tpot & _at_most(whole, targets.e2e_p95_s)
-    busy = curve.prefill_share <= MAX_PREFILL_SHARE
+    busy = (curve.busy <= MAX_PREFILL_SHARE) | (think <= 0)
     allowed = meets_ttft & meets_tpot & busy & within
     carried = np.where(allowed, demand.carried(curve), 0.0)
     most = carried.max(axis=1)

@@ -2,25 +2,28 @@
 
 ``StepModel`` binds an architecture, a scheme, a machine and an engine's overheads; ``seconds(shape, placement)`` then
 gives the latency of a pass for any (array of) step shapes and placements, and ``working(shape, placement)`` the same
-pass as a list of timed operations, which the roofline chart and the reports print. Both run the very same code:
+pass as a list of timed operations, which the roofline chart and the reports print. All add up by ``total``, THE sum:
 
-``seconds = sum over operations of count * (multiplier * kernel + quantisation * unfused) + overhead lines``
+``seconds = sum over parts of amount * factor``; amounts are kernel seconds, layers, sequences ... (``Parts``)
 
 The kernels' own times are ``sizing.operation_times``; docs/explanation.md works one step through.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from sizing.arrays import FloatArray, Num, as_float
 from sizing.engine.placement import Placement
+from sizing.engine.shard import PLAIN_LAYOUT, Layout, Shards
 from sizing.kernels import KernelCurves, MachineRates
 from sizing.model.architecture import Architecture
+from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.parts import CacheKind, Component
-from sizing.model.quantization import QuantScheme, WeightFormat
+from sizing.model.quantization import QuantScheme
 from sizing.operation_times import kernel_seconds, unfused_seconds
 from sizing.operations import Operation, StepShape, list_operations
 
@@ -66,25 +69,33 @@ class Overheads:
     norm_s: float = 0.0
     experts_mxfp4: float = 1.0
 
-    def multiplier(self, kind: str, prefill_share: Num = 0.0, fmt: WeightFormat | None = None) -> Num:
-        """The factor on an operation's kernel time in a step of which ``prefill_share`` of the tokens are prompts."""
-        group = KIND_GROUP.get(kind)
+    def factor(self, key: str, share: Num = 0.0) -> Num:
+        """What one unit of a part's amount takes, by its key (``Parts``): seconds of host work, or a factor on kernels.
+
+        share: of prompt tokens in the step, which weighs the factors of decode and prefill.
+        """
+        group = SHARED_KEYS.get(key)
         if group is None:
-            return 1.0
-        decode, prefill = float(getattr(self, group)), float(getattr(self, f"prefill_{group}"))
-        if group == "gemm" and (fmt is None or fmt.bits >= 16):
-            prefill *= self.prefill_gemm16
-        if group == "experts" and fmt is not None and fmt.name == "mxfp4":
+            found: Num = getattr(self, key)
+            return found
+        decode, prefill = getattr(self, group), getattr(self, f"prefill_{group}")
+        if key == "gemm16":
+            prefill = prefill * self.prefill_gemm16
+        if key == "experts_mxfp4":
             decode, prefill = decode * self.experts_mxfp4, prefill * self.experts_mxfp4
-        if kind in PREFILL_ONLY:
-            return prefill
-        if kind in DECODE_ONLY or decode == prefill:
-            return decode
-        return decode + (prefill - decode) * as_float(prefill_share)
+        found = decode + (prefill - decode) * as_float(share)
+        return found
 
 
+#: Keys of parts that prompt and decoded tokens share -> the field of ``Overheads`` and of its ``prefill_`` kin.
+SHARED_KEYS: dict[str, str] = {
+    "gemm": "gemm",
+    "gemm16": "gemm",
+    "experts": "experts",
+    "experts_mxfp4": "experts",
+    "collectives": "collectives",
+}
 PREFILL_ONLY = frozenset({"prefill_attention", "linear_prefill"})
-DECODE_ONLY = frozenset({"decode_attention", "linear_decode"})
 
 KIND_GROUP: dict[str, str] = {
     "gemm": "gemm",
@@ -110,79 +121,92 @@ class TimedOperation:
 
 @dataclass(frozen=True, slots=True)
 class StepModel:
-    """The step times of one model in one format on one kind of machine under one engine."""
+    """The step times of one model in one format on one kind of machine under one engine.
+
+    kv, layout, fp8_index_keys: how the engine holds the model, as for the memory ledger (``engine.shard.Shards``).
+    """
 
     arch: Architecture
     scheme: QuantScheme
     machine: MachineRates
     curves: KernelCurves
     overheads: Overheads = field(default_factory=Overheads)
-    kv_bytes: float = 2.0
+    kv: KVFormat = kv_format("bf16")  # noqa: RUF009
+    layout: Layout = PLAIN_LAYOUT
+    fp8_index_keys: bool = True
+
+    @property
+    def shards(self) -> Shards:
+        """What a rank holds of the model, as the memory ledger counts it."""
+        return Shards(self.scheme, self.layout, self.kv, self.fp8_index_keys)
+
+    def timed_parts(self, shape: StepShape, placement: Placement) -> list[tuple[Operation, dict[str, FloatArray]]]:
+        """Every operation of the pass with its amounts by key, the engine's own work last (see ``Parts``)."""
+        found = [(op, self._kernel_amounts(op)) for op in list_operations(self.arch, shape, placement, self.shards)]
+        return found + _host_amounts(self.arch, self.machine, shape, placement)
+
+    def _kernel_amounts(self, op: Operation) -> dict[str, FloatArray]:
+        amounts = {part_key(op): op.count * kernel_seconds(op, self.machine, self.curves)}
+        if op.kind == "gemm":
+            amounts["quantisation"] = op.count * unfused_seconds(op, self.machine, self.curves)
+        return amounts
+
+    def parts(self, shape: StepShape, placement: Placement) -> Parts:
+        """The pass as what ``Overheads`` multiply, added up by key."""
+        amounts: dict[str, FloatArray] = {}
+        for _, each in self.timed_parts(shape, placement):
+            for key, amount in each.items():
+                amounts[key] = amounts.get(key, as_float(0.0)) + amount
+        return Parts(amounts, prefill_share(shape))
 
     def working(self, shape: StepShape, placement: Placement) -> list[TimedOperation]:
         """The pass as timed operations, engine overheads as the last lines."""
         share = prefill_share(shape)
-        timed = [
-            TimedOperation(op, self._time(op, share))
-            for op in list_operations(self.arch, shape, placement, self.scheme, self.kv_bytes)
+        return [
+            TimedOperation(op, total(amounts, self.overheads, share))
+            for op, amounts in self.timed_parts(shape, placement)
         ]
-        return timed + self._overhead_lines(shape, placement)
 
     def seconds(self, shape: StepShape, placement: Placement) -> FloatArray:
         """Latency of one pass [s], broadcast over the arrays in ``shape`` and ``placement``."""
-        total: FloatArray = as_float(0.0)
-        for timed in self.working(shape, placement):
-            total = total + timed.seconds
-        return total
+        return self.parts(shape, placement).seconds(self.overheads)
 
-    def seconds_by_multiplier(self, shape: StepShape, placement: Placement) -> dict[str, FloatArray]:
-        """Kernel time of a pass by the multiplier that it falls under: ``seconds`` is linear in the multipliers.
 
-        Keys: those of ``Overheads`` for attention and recurrent mixers ("attention", "prefill_attention", "linear",
-        "prefill_linear"); "gemm", "gemm16", "experts", "experts_mxfp4", "collectives" for what prompt and decoded tokens
-        share; "quantisation" for that of the products' activations. Seconds, broadcast over shapes and placements.
-        """
-        found: dict[str, FloatArray] = {}
-        for op in list_operations(self.arch, shape, placement, self.scheme, self.kv_bytes):
-            group = KIND_GROUP[op.kind]
-            if op.kind in PREFILL_ONLY:
-                group = f"prefill_{group}"
-            elif group == "gemm" and op.format.bits >= 16:
-                group = "gemm16"
-            elif group == "experts" and op.format.name == "mxfp4":
-                group = "experts_mxfp4"
-            found[group] = found.get(group, as_float(0.0)) + op.count * kernel_seconds(op, self.machine, self.curves)
-            if op.kind == "gemm":
-                found["quantisation"] = found.get("quantisation", as_float(0.0)) + op.count * unfused_seconds(
-                    op, self.machine, self.curves
-                )
-        return found
+def part_key(op: Operation) -> str:
+    """The key under which an operation's kernel time is added up."""
+    group = KIND_GROUP[op.kind]
+    if op.kind in PREFILL_ONLY:
+        return f"prefill_{group}"
+    if group == "gemm" and op.format.bits >= 16:
+        return "gemm16"
+    return "experts_mxfp4" if group == "experts" and op.format.name == "mxfp4" else group
 
-    def _time(self, op: Operation, share: Num) -> FloatArray:
-        factor = self.overheads.multiplier(op.kind, share, op.format)
-        seconds = factor * kernel_seconds(op, self.machine, self.curves)
-        if op.kind == "gemm":
-            seconds = seconds + self.overheads.quantisation * unfused_seconds(op, self.machine, self.curves)
-        return as_float(op.count * seconds)
 
-    def _overhead_lines(self, shape: StepShape, placement: Placement) -> list[TimedOperation]:
-        layers = float(self.arch.num_layers)
-        pp = as_float(placement.pp)
-        over = self.overheads
-        prefilling = as_float(shape.prefill_tokens) > 0
-        row_s = self.arch.hidden_size * 2.0 / self.machine.memory_bandwidth
-        experts = float(sum(group.count for group in self.arch.groups if group.feed_forward.experts is not None))
-        joined = (as_float(placement.tp) * placement.dp) > 1
-        small = layers * over.layer_s + experts * over.moe_layer_s + recurrent_layers(self.arch) * over.linear_layer_s
-        small += mixer_norms(self.arch) * over.norm_s
-        lines = [
-            ("layer_overhead", small + 0.0 * pp),
-            ("synchronisation", np.where(joined, layers * over.sync_s, 0.0)),
-            ("elementwise", layers * over.elementwise * row_s * shape.tokens),
-            ("host_step", over.step_s * pp + np.where(prefilling, over.prefill_step_s, 0.0)),
-            ("host_sequences", over.sequence_s * as_float(shape.decode_seqs)),
-        ]
-        return [TimedOperation(Operation(name, "host", 1.0), as_float(seconds)) for name, seconds in lines]
+def _host_amounts(
+    arch: Architecture, machine: MachineRates, shape: StepShape, placement: Placement
+) -> list[tuple[Operation, dict[str, FloatArray]]]:
+    """What the engine adds to a pass, as lines of the working: how often each of its terms counts."""
+    layers = float(arch.num_layers)
+    pp = as_float(placement.pp)
+    experts = float(sum(group.count for group in arch.groups if group.feed_forward.experts is not None))
+    joined = (as_float(placement.tp) * placement.dp) > 1
+    row_s = arch.hidden_size * 2.0 / machine.memory_bandwidth
+    lines: dict[str, dict[str, Num]] = {
+        "layer_overhead": {
+            "layer_s": layers,
+            "moe_layer_s": experts,
+            "linear_layer_s": recurrent_layers(arch),
+            "norm_s": mixer_norms(arch),
+        },
+        "synchronisation": {"sync_s": np.where(joined, layers, 0.0)},
+        "elementwise": {"elementwise": layers * row_s * shape.tokens},
+        "host_step": {"step_s": pp, "prefill_step_s": as_float(as_float(shape.prefill_tokens) > 0)},
+        "host_sequences": {"sequence_s": as_float(shape.decode_seqs)},
+    }
+    return [
+        (Operation(name, "host", 1.0), {key: as_float(value) for key, value in amounts.items()})
+        for name, amounts in lines.items()
+    ]
 
 
 def prefill_share(shape: StepShape) -> FloatArray:
@@ -213,70 +237,34 @@ def time_by_kind(timed: list[TimedOperation]) -> dict[str, FloatArray]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class PassParts:
-    """A pass as what ``Overheads`` multiply and add: ``seconds(overheads)`` equals ``StepModel.seconds``.
+def total(amounts: Mapping[str, FloatArray], over: Overheads, share: Num = 0.0) -> FloatArray:
+    """THE sum of a step: each amount times what one unit of it takes under these overheads [s].
 
-    Lets many coefficients be tried, or many rows of different models be timed at once, without asking the kernels
-    again. kernels: seconds by key of ``StepModel.seconds_by_multiplier``. share: of prompt tokens. row_s: seconds to
-    move one residual row through memory, times layers. joined: layers whose ranks are joined (0 on one accelerator).
+    >>> over = Overheads(gemm=1.25, prefill_gemm=1.25, layer_s=10e-6)
+    >>> float(total({"gemm": as_float(0.008), "layer_s": as_float(64.0)}, over))  # 8 ms of products, 64 layers
+    0.01064
+    """
+    found = as_float(0.0)
+    for key, amount in amounts.items():
+        found = found + over.factor(key, share) * amount
+    return as_float(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A pass as what ``Overheads`` multiply, by key: many coefficients are tried, or many rows of different models timed
+    at once, without asking the kernels again.
+
+    amounts: kernel seconds of the pass under "gemm", "gemm16" (16-bit products), "experts", "experts_mxfp4",
+    "collectives", "attention", "prefill_attention", "linear", "prefill_linear" and "quantisation"; how often the
+    engine's own terms count under the names of their fields ("layer_s": layers; "sync_s": layers whose ranks are
+    joined; "elementwise": seconds to move the residual rows once a layer ...).
+    share: of prompt tokens.
     """
 
-    kernels: dict[str, FloatArray]
+    amounts: Mapping[str, FloatArray]
     share: FloatArray
-    tokens: FloatArray
-    sequences: FloatArray
-    prefilling: FloatArray
-    layers: FloatArray
-    moe_layers: FloatArray
-    joined: FloatArray
-    row_s: FloatArray
-    pp: FloatArray
-    linear_layers: FloatArray
-    norms: FloatArray
-
-    @classmethod
-    def of(cls, model: StepModel, shape: StepShape, placement: Placement) -> PassParts:
-        """The parts of one model's pass."""
-        layers = float(model.arch.num_layers)
-        moe = float(sum(group.count for group in model.arch.groups if group.feed_forward.experts is not None))
-        return cls(
-            model.seconds_by_multiplier(shape, placement),
-            prefill_share(shape),
-            shape.tokens,
-            as_float(shape.decode_seqs),
-            as_float(as_float(shape.prefill_tokens) > 0),
-            as_float(layers),
-            as_float(moe),
-            np.where(as_float(placement.tp) * placement.dp > 1, layers, 0.0),
-            as_float(layers * model.arch.hidden_size * 2.0 / model.machine.memory_bandwidth),
-            as_float(placement.pp),
-            as_float(recurrent_layers(model.arch)),
-            as_float(mixer_norms(model.arch)),
-        )
 
     def seconds(self, over: Overheads) -> FloatArray:
         """Latency of the pass under these overheads, whose fields may be arrays [s]."""
-        total = (
-            self.layers * over.layer_s
-            + self.moe_layers * over.moe_layer_s
-            + self.linear_layers * over.linear_layer_s
-            + self.norms * over.norm_s
-            + self.joined * over.sync_s
-            + self.row_s * over.elementwise * self.tokens
-            + self.pp * over.step_s
-            + self.prefilling * over.prefill_step_s
-            + self.sequences * over.sequence_s
-        )
-        for key, seconds in self.kernels.items():
-            if key.startswith("prefill_") or key in ("attention", "linear", "quantisation"):
-                total = total + getattr(over, key) * seconds
-                continue
-            group = {"gemm16": "gemm", "experts_mxfp4": "experts"}.get(key, key)
-            decode, prefill = getattr(over, group), getattr(over, f"prefill_{group}")
-            if key == "gemm16":
-                prefill = prefill * over.prefill_gemm16
-            if key == "experts_mxfp4":
-                decode, prefill = decode * over.experts_mxfp4, prefill * over.experts_mxfp4
-            total = total + (decode + (prefill - decode) * self.share) * seconds
-        return as_float(total)
+        return total(self.amounts, over, self.share)

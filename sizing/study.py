@@ -67,7 +67,7 @@ class ModelChoice(_Part):
 
 class Offer(_Part):
     """One accelerator on offer. ``usd_per_hour``: per accelerator; None: the catalog's price by its stated rule.
-    ``server``: id of the server that the bill of materials is of; None: the accelerator's usual one."""
+    ``server``: id of the server that it stands in, refused where it holds other accelerators; None: the usual one."""
 
     accelerator: str = Field(..., min_length=1, max_length=200)
     usd_per_hour: float | None = Field(None, ge=0, le=1e6)
@@ -91,7 +91,8 @@ class EngineChoice(_Part):
 
 
 class Constraints(_Part):
-    """Bounds of the search. ``max_nodes``: servers that one replica may span."""
+    """Bounds of the search. ``max_nodes``: servers that one replica may span. ``min_weight_bits``: formats of fewer
+    bits per weight are left out (8 leaves out all of 4 bits)."""
 
     max_nodes: int = Field(1, ge=1, le=64)
     max_accelerators: int | None = Field(None, ge=1, le=10_000_000)
@@ -99,6 +100,7 @@ class Constraints(_Part):
     pipeline_parallel: tuple[int, ...] = ()
     data_parallel: tuple[int, ...] = ()
     expert_parallel: tuple[int, ...] = ()
+    min_weight_bits: float | None = Field(None, ge=1, le=32)
     max_plans: int = Field(20, ge=1, le=1000)
 
 
@@ -124,10 +126,12 @@ class Ownership(_Part):
 
 
 class Money(_Part):
-    """Rent by the hour or own; carbon intensity of the grid [g CO2e/kWh]."""
+    """Rent by the hour or own; carbon intensity of the grid [g CO2e/kWh]. ``currency``: in which the best plan's cost is
+    said beside USD, by the catalog's dated rate."""
 
     mode: Literal["rent", "own"] = "rent"
     own: Ownership = Ownership()
+    currency: Literal["USD", "CNY", "EUR", "GBP"] = "USD"
     grid_g_per_kwh: float = Field(400.0, ge=0, le=5000)
     api: tuple[str, ...] = ()  # API price list entries to break even against; empty: the reference ones
 

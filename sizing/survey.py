@@ -12,14 +12,16 @@ from sizing.arrays import FloatArray, as_float
 from sizing.engine.base import GIB
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
-from sizing.estimate import batching_of, mean_held_tokens
+from sizing.estimate import batching_of
 from sizing.memory import MemoryTerms, memory_terms, resolve_load
 from sizing.memory_fit import found_fraction
 from sizing.placements import Space, as_arrays, legal_placements
-from sizing.serving import Batching, Load, LoadCurve
+from sizing.serving import RANDOM, Batching, Lengths, Load, LoadCurve, held_tokens, lengths_of, varied_held_tokens
 from sizing.study import EngineChoice, Study
 from sizing.target import Target
 from sizing.workload import BatchArrival, ConcurrencyArrival, UsersArrival, Workload
+
+NO_VARIATION = Lengths()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,19 @@ class Demand:
     cached_tokens: float
     input_scv: float
     context: int
+    held_tokens: float | None = None  # cache tokens of a running request in the mean; None: of the mean lengths
+    held_all: float | None = None  # the same where the engine reserves the whole output
+    lengths: Lengths = NO_VARIATION
+
+    @property
+    def arrival_think_s(self) -> float:
+        """Seconds between two requests of who sends them: none in a closed loop, infinitely many at random."""
+        return {"rate": RANDOM, "users": self.think_s}.get(self.kind, 0.0)
+
+    def held(self, reserves: bool) -> float:
+        """Cache tokens that a running request holds in the mean: ``varied_held_tokens`` of the workload's lengths."""
+        known = self.held_all if reserves else self.held_tokens
+        return float(held_tokens(self.input_tokens, self.output_tokens, reserves=reserves)) if known is None else known
 
     @classmethod
     def of(cls, workload: Workload, target: Target, context: int | None) -> Demand:
@@ -52,6 +67,7 @@ class Demand:
             kind, amount = "batch", float(arrival.requests)
         most_in, most_out = workload.length_grid(64, image_tokens=tokens_of)
         longest = int(np.max(most_in + most_out))
+        some_in, some_out = (as_float(part) for part in workload.length_grid(4096, image_tokens=tokens_of))
         return cls(
             kind=kind,
             amount=amount,
@@ -61,6 +77,9 @@ class Demand:
             cached_tokens=inputs * workload.prefix_cache_hit_rate,
             input_scv=workload.input.scv if workload.joint is None else _scv(most_in),
             context=context or longest,
+            held_tokens=varied_held_tokens(some_in, some_out),
+            held_all=varied_held_tokens(some_in, some_out, reserves=True),
+            lengths=lengths_of(some_in, some_out),
         )
 
     @classmethod
@@ -104,6 +123,10 @@ class Ground:
     fallen: Counter[tuple[str, str]]
     drafts: int = 0
 
+    def load_of(self, chosen: Any) -> Load:
+        """The load of these placements' rows, each with its own room; the last axis is the load."""
+        return replace(self.load, running_limit=self.limit[chosen].reshape(-1, 1))
+
     def rows(self, chosen: Any, trailing: int = 1) -> Placement:
         """The placements of these rows as one Placement of arrays, with trailing axes for the load."""
         shape = (-1,) + (1,) * trailing
@@ -116,7 +139,7 @@ def space_of(study: Study, target: Target) -> Space:
     return Space(
         node_size=target.node_size,
         max_nodes=c.max_nodes,
-        max_accelerators=c.max_accelerators,
+        max_accelerators=1 if target.accelerator.works_alone else c.max_accelerators,
         tensor_parallel=c.tensor_parallel,
         pipeline_parallel=c.pipeline_parallel,
         data_parallel=c.data_parallel,
@@ -133,6 +156,8 @@ def acceptance_length(rate: float, drafts: int) -> float:
 
 def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *, drafts: int = 0) -> Ground | None:
     """The legal placements of a target and what each holds; None where no placement is legal."""
+    if target.accelerator.works_alone:
+        space = replace(space, max_accelerators=1)
     legal, fallen = legal_placements(target.arch, target.scheme, target.engine, space)
     if not legal:
         return None
@@ -148,7 +173,7 @@ def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *
         utilization=engine.memory_utilization,
         speculative_tokens=drafts,
     )
-    held = float(mean_held_tokens(target, demand.input_tokens, demand.output_tokens))
+    held = demand.held(target.engine.reserves_max_output)
     terms = memory_terms(
         target.arch,
         target.device,
@@ -161,7 +186,7 @@ def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *
     )
     found = replace(flags, utilization=terms.utilization, automatic=False)
     fits = np.asarray(terms.fits)
-    limit = np.where(fits, np.minimum(as_float(terms.concurrency_at_mean), float(flags.max_num_seqs)), 1.0)
+    limit = np.where(fits, np.minimum(as_float(terms.concurrency_at_mean), as_float(terms.max_num_seqs)), 1.0)
     return Ground(
         target=target,
         demand=demand,
@@ -176,6 +201,7 @@ def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *
             input_tokens=demand.input_tokens,
             output_tokens=demand.output_tokens,
             cached_tokens=demand.cached_tokens,
+            held=demand.held(reserves=False),
             tokens_per_step=acceptance_length(engine.acceptance_rate, drafts) if drafts else 1.0,
             verified_tokens=1.0 + drafts,
         ),

@@ -10,14 +10,17 @@ from functools import cached_property
 from pathlib import Path
 
 from sizing.engine.base import Device, Engine
+from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
-from sizing.errors import SizingError
+from sizing.errors import PlacementError, SizingError
 from sizing.evidence.calibration import Calibration
 from sizing.evidence.serving_curves import ServingCoefficients, serving_coefficients
 from sizing.hardware import Accelerator, Catalog, Server, default_server, load_catalog
+from sizing.hardware.servers import named_server
 from sizing.kernels import MachineRates, kernel_curves
 from sizing.machine import device_of, is_ascend, machine_rates
 from sizing.model.architecture import Architecture
+from sizing.model.gguf_mix import mix_scheme, stated_bits
 from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.sources import load_model
@@ -60,7 +63,9 @@ class Target:
             machine=self.machine,
             curves=kernel_curves(self.machine.family),
             overheads=self.coefficients.overheads,
-            kv_bytes=self.kv.element_bytes,
+            kv=self.kv,
+            layout=self.engine.layout,
+            fp8_index_keys=self.engine.fp8_index_keys(self.device),
         )
 
     @property
@@ -103,11 +108,15 @@ def choose_weights(arch: Architecture, accelerator: Accelerator, weights: str | 
     """
     if weights is not None and weights.strip().lower() not in ("auto", "native"):
         chosen = scheme(weights)
+        if chosen.mix is not None:
+            chosen = mix_scheme(arch, chosen.mix)
+            said = f"{stated_bits(arch, chosen):.2f} bits per weight by the quantiser's rule for these shapes"
+            return chosen, [f"weights {chosen.name}: {said}"]
         check_weights(accelerator, chosen)
         return chosen, []
     own = native_scheme(arch)
     if runs(accelerator, own) is not None:
-        return own, [_native_said(arch, own)]
+        return own, [*([arch.stored_note] if arch.stored_note else []), _native_said(arch, own)]
     for stand_in in ("int8", "bf16"):
         chosen = scheme(stand_in)
         if (stand_in == "bf16" or own.experts.bits <= 8) and runs(accelerator, chosen) is not None:
@@ -182,8 +191,12 @@ def resolve_target(
     catalog: Catalog | None = None,
     coefficients: ServingCoefficients | None = None,
     calibration: Calibration | None = None,
+    server: str | None = None,
 ) -> Target:
-    """Resolve names to objects; raises SizingError (or a subclass) with the key at fault."""
+    """Resolve names to objects; raises SizingError (or a subclass) with the key at fault.
+
+    server: id of the server that it sits in; None takes the accelerator's usual one.
+    """
     catalog = catalog or load_catalog()
     arch = as_model(model)
     assumptions: list[str] = []
@@ -217,7 +230,7 @@ def resolve_target(
     return Target(
         arch=arch,
         accelerator=chosen,
-        server=default_server(chosen.id, catalog),
+        server=named_server(chosen.id, server, catalog) if server else default_server(chosen.id, catalog),
         engine=served,
         scheme=formats,
         kv=kv,
@@ -226,6 +239,33 @@ def resolve_target(
         assumptions=tuple(assumptions),
         calibration=own,
     )
+
+
+def least_bits(chosen: QuantScheme) -> float:
+    """Bits of one weight of the bulk of a model in this scheme: of linear layers or experts, the fewer [bits]."""
+    return float(min(chosen.linear.bits, chosen.experts.bits))
+
+
+def quality_note(target: Target) -> str | None:
+    """A word where the weights have fewer than 8 bits and the model's makers did not publish them so; else None."""
+    bits = least_bits(target.scheme)
+    if bits >= 8 or bits >= least_bits(native_scheme(target.arch)):
+        return None
+    return (
+        f"{target.scheme.name} keeps {bits:g} bits of a weight: answers lose some quality, more in long reasoning, code and "
+        "languages other than English. Test it on your own tasks, or ask for 8 bits or more (--min-bits 8)."
+    )
+
+
+def check_alone(accelerator: Accelerator, placement: Placement) -> None:
+    """Raise PlacementError (rule ``slice_is_one_rank``) for a layout over several slices that their maker isolates."""
+    if accelerator.works_alone and int(placement.accelerators) > 1:
+        raise PlacementError(
+            f"{accelerator.name} works alone: no replica spans several slices, as {placement.describe()} would",
+            rule="slice_is_one_rank",
+            key="--tp",
+            hint=f"use TP1 on one slice, or the whole {accelerator.parent}",
+        )
 
 
 def check_engine(engine: Engine, accelerator: Accelerator) -> None:

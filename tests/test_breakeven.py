@@ -51,7 +51,7 @@ def test_study_names_the_lists(answer):
     named = study.model_copy(update={"money": study.money.model_copy(update={"api": ("gpt-4o", "qwen-flash")})})
     gpt, qwen = break_even(best, named)
     assert gpt.api == "GPT-4o"
-    assert qwen.usd_per_million_input == pytest.approx(0.15 * 0.138862)
+    assert qwen.usd_per_million_input == pytest.approx(0.15 * 0.141285)
 
 
 def test_no_price_no_break_even(answer):

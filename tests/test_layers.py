@@ -13,11 +13,12 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the ground up, every part of the package: a part may use those on lines before its own; parts of one line know
 # nothing of each other. The package's own __init__ names what is public, wherever it lies, and has no place here.
 LAYERS = (
-    ("arrays", "errors", "normal", "units"),
+    ("answers", "arrays", "errors", "normal", "units"),
     ("budget", "checked", "dates", "files", "safe_yaml"),
     ("hardware", "kernels", "model", "workload"),
     ("engine", "study"),
     ("memory_fit",),
+    ("memory_start",),
     ("machine", "memory", "money", "operations", "placements"),
     ("operation_times",),
     ("step",),
@@ -27,12 +28,12 @@ LAYERS = (
     ("estimate", "rank_simulation"),
     ("result", "survey"),
     ("capacity", "disaggregate", "plan_money", "search"),
-    ("compare", "layout_plans", "pool_plan"),
+    ("compare", "layout_plans", "plan_check", "pool_plan"),
     ("planner",),
     ("breakeven", "deploy", "materials"),
     ("deployment",),
     ("claims", "report"),
-    ("web",),
+    ("doors", "web"),
     ("cli",),
     ("__main__",),
 )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sizing.engine.base import GIB, Device
 from sizing.engine.placement import Placement
 from sizing.engine.registry import engine_names, get_engine
+from sizing.engine.shard import Shards
 from sizing.errors import PlacementError, SizingError
 from sizing.memory import MemoryLedger, memory_ledger, memory_terms, resolve_load
 from sizing.model.architecture import Architecture
@@ -158,7 +159,7 @@ def test_the_step_reads_the_experts_that_the_ledger_holds(place: Placement, expe
     arch = load_model("Qwen/Qwen3-235B-A22B")
     held = ledger(arch, place, context=8192, usable=200 * GIB)
     held_bytes = next(line.value for line in held.lines if line.name == "weights: routed_experts")
-    step = list_operations(arch, StepShape(prefill_tokens=1e5), place, scheme("bf16"))
+    step = list_operations(arch, StepShape(prefill_tokens=1e5), place, Shards(scheme("bf16")))
     read_bytes = sum(item.count * float(item.weight_bytes) for item in step if item.name == "experts")
     assert held_bytes == 94 * experts * 3 * 4096 * 1536 * 2
     assert read_bytes == pytest.approx(held_bytes, rel=1e-9)

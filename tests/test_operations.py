@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from sizing.engine.placement import Placement
+from sizing.engine.shard import Shards
 from sizing.model.architecture import Architecture
+from sizing.model.kv_formats import kv_format
 from sizing.model.quantization import scheme
 from sizing.model.sources import load_model
 from sizing.operations import Operation, StepShape, list_operations
@@ -34,10 +36,10 @@ def latent() -> Architecture:
 
 def find(
     arch: Architecture, name: str, shape: StepShape, place: Placement | None = None, weights: str = "bf16",
-    kv_bytes: float = 2.0,
+    kv: str = "bf16",
 ) -> Operation:  # fmt: skip
     """The last operation of this name (of a mixture: in a layer with experts)."""
-    found = list_operations(arch, shape, place or Placement(), scheme(weights), kv_bytes)
+    found = list_operations(arch, shape, place or Placement(), Shards(scheme(weights), kv=kv_format(kv)))
     return [item for item in found if item.name == name][-1]
 
 
@@ -46,7 +48,7 @@ def test_decode_reads_keys_and_values(dense) -> None:
     shape = StepShape(decode_seqs=4.0, decode_context=1000.0)
     found = find(dense, "attention_decode", shape, Placement(tp=2))
     assert (found.count, float(found.cache_bytes)) == (64, 8_192_000)
-    assert float(find(dense, "attention_decode", shape, Placement(tp=2), kv_bytes=1.0).cache_bytes) == 4_096_000
+    assert float(find(dense, "attention_decode", shape, Placement(tp=2), kv="fp8").cache_bytes) == 4_096_000
     # 8 KV heads on 16 ranks: each holds one whole head, as at 8
     assert float(find(dense, "attention_decode", shape, Placement(tp=16)).cache_bytes) == 4 * 1000 * 256 * 2
     # each query reads 1000 keys and values with 32 heads: 2 x 4 x 1000 x 32 x 256
@@ -162,7 +164,9 @@ def test_stages_hand_their_rows_on(dense) -> None:
     sent = find(dense, "pipeline_send", shape, Placement(tp=2, pp=4))
     assert float(sent.message_bytes) == 3 * 10 * 5120 * 2
     assert (float(sent.args["ranks"]), float(sent.args["hops"])) == (4, 3)
-    assert not [item for item in list_operations(dense, shape, Placement(2), scheme("bf16")) if item.kind == "send"]
+    assert not [
+        item for item in list_operations(dense, shape, Placement(2), Shards(scheme("bf16"))) if item.kind == "send"
+    ]
 
 
 def test_recurrent_state_is_read_and_written_in_fp32() -> None:
@@ -185,7 +189,7 @@ def test_a_window_bounds_what_decode_reads() -> None:
     arch = load_model("openai/gpt-oss-120b")
     shape = StepShape(decode_seqs=2.0, decode_context=5000.0)
     reads: dict[float, float] = {}
-    for item in list_operations(arch, shape, Placement(), scheme("mxfp4")):
+    for item in list_operations(arch, shape, Placement(), Shards(scheme("mxfp4"))):
         if item.kind == "decode_attention":
             size = float(item.cache_bytes)
             reads[size] = reads.get(size, 0.0) + item.count
@@ -197,9 +201,11 @@ def test_placements_broadcast(mixture) -> None:
     sizes = np.array([(1, 1, 1), (4, 1, 4), (2, 2, 4)])
     many = Placement(tp=sizes[:, 0], dp=sizes[:, 1], ep=sizes[:, 2])
     shape = StepShape(decode_seqs=50.0, decode_context=2000.0, prefill_tokens=100.0)
-    together = list_operations(mixture, shape, many, scheme("fp8"))
+    together = list_operations(mixture, shape, many, Shards(scheme("fp8")))
     for row, (tp, dp, ep) in enumerate(sizes.tolist()):
-        alone = {item.name: item for item in list_operations(mixture, shape, Placement(tp, 1, dp, ep), scheme("fp8"))}
+        alone = {
+            item.name: item for item in list_operations(mixture, shape, Placement(tp, 1, dp, ep), Shards(scheme("fp8")))
+        }
         for item in together:
             for field in ("flops", "weight_bytes", "cache_bytes", "io_bytes", "message_bytes"):
                 value = np.broadcast_to(getattr(item, field), 3)[row]

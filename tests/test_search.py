@@ -11,7 +11,7 @@ import pytest
 from sizing import search
 from sizing.placements import Space, enumerate_placements
 from sizing.planner import plan
-from sizing.serving import batch_grid, load_curve, phase_times, refined
+from sizing.serving import batch_grid, load_curve, tabulated_curve
 from sizing.study import EngineChoice, parse_study
 from sizing.survey import Demand, survey
 from sizing.target import resolve_target
@@ -63,10 +63,10 @@ def test_tabulated_times_are_close_to_direct_ones():
     ground = survey(target, Demand.fixed(2000, 500), Space(target.node_size, 2), EngineChoice())
     places = ground.rows(slice(None))
     nodes = batch_grid(ground.limit, search.NODES, search.LEAST_BATCH)
-    table = phase_times(target.step, places, ground.load, ground.batching, nodes)
-    fine, batch = refined(table, nodes, 4)
-    direct = load_curve(target.step, places, ground.load, ground.batching, batch)
-    off = np.abs(fine.decode_s / direct.decode_step_s - 1)
+    load = ground.load_of(slice(None))
+    fine = tabulated_curve(target.step, places, load, ground.batching, nodes, 4)
+    direct = load_curve(target.step, places, load, ground.batching, fine.in_flight)
+    off = np.abs(fine.decode_step_s / direct.decode_step_s - 1)
     assert np.percentile(off, 99) < 0.03
     assert off.max() < 0.1
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sizing.engine.placement import Placement
+from sizing.engine.shard import Shards
 from sizing.evidence.serving_curves import serving_coefficients
 from sizing.hardware import load_catalog
 from sizing.kernels import kernel_curves
@@ -15,7 +16,7 @@ from sizing.machine import machine_rates
 from sizing.model.quantization import scheme
 from sizing.model.sources import load_model
 from sizing.operations import StepShape, list_operations
-from sizing.step import PassParts, StepModel
+from sizing.step import StepModel
 
 
 def step_model(name: str = "Qwen/Qwen3-32B", weights: str = "bf16", engine: str = "vllm") -> StepModel:
@@ -39,7 +40,7 @@ def test_parts_equal_the_whole(shape: StepShape, name: str) -> None:
     model = step_model(name)
     place = Placement(tp=np.array([4.0, 8.0]), ep=np.array([1.0, 8.0]))
     whole = model.seconds(shape, place)
-    np.testing.assert_allclose(PassParts.of(model, shape, place).seconds(model.overheads), whole, rtol=1e-9)
+    np.testing.assert_allclose(model.parts(shape, place).seconds(model.overheads), whole, rtol=1e-9)
     np.testing.assert_allclose(sum(item.seconds for item in model.working(shape, place)), whole, rtol=1e-12)
 
 
@@ -70,7 +71,7 @@ def test_compressed_attention_reads_its_window_and_the_picked_entries() -> None:
     shape = StepShape(decode_seqs=1.0, decode_context=100_000.0)
     reads = {
         (op.core.compress_ratio, bool(op.core.topk_tokens)): float(op.args["context"])
-        for op in list_operations(arch, shape, Placement(), scheme("fp8_block"), 2.0)
+        for op in list_operations(arch, shape, Placement(), Shards(scheme("fp8_block")))
         if op.core is not None
     }
     assert reads[4, True] == 128 + 512

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from sizing.answers import Answer
 from sizing.capacity import TokenKind
 from sizing.errors import SizingError
 from sizing.memory import LedgerLine
@@ -76,8 +77,8 @@ class Claim:
         return self
 
 
-@dataclass(frozen=True)
-class Finding:
+@dataclass(frozen=True, repr=False)
+class Finding(Answer):
     """One part of a claim, examined: what it says, the verdict with its condition, and the working."""
 
     topic: str
@@ -86,6 +87,10 @@ class Finding:
     because: str
     lines: tuple[LedgerLine, ...] = ()
     assumptions: tuple[str, ...] = ()
+
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """What it says, and the verdict with its condition."""
+        return [(self.topic, f"{self.statement}: {self.verdict}. {self.because}")]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -99,8 +104,8 @@ class Finding:
         }
 
 
-@dataclass(frozen=True)
-class Examination:
+@dataclass(frozen=True, repr=False)
+class Examination(Answer):
     """A claim with the findings on each of its parts."""
 
     claim: Claim
@@ -117,6 +122,11 @@ class Examination:
     def assumptions(self) -> tuple[str, ...]:
         """All assumptions, each once."""
         return tuple(dict.fromkeys(text for item in self.findings for text in item.assumptions))
+
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """The verdict, then a line for each part."""
+        unread = [("not understood", ", ".join(self.claim.unparsed))] if self.claim.unparsed else []
+        return [("verdict", self.verdict), *(pair for item in self.findings for pair in item.summary_lines()), *unread]
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``sizing claim --json``."""

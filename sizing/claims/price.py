@@ -21,6 +21,7 @@ from sizing.model.quantization import scheme
 from sizing.model.sources import catalog_models, load_model
 from sizing.money.quotes import dated
 from sizing.operations import StepShape
+from sizing.serving import held_tokens
 from sizing.target import Target, resolve_target, runs
 from sizing.units import count, digits, seconds, usd
 
@@ -161,7 +162,7 @@ def _cache_roofline(target: Target, claim: Claim, needed: float, kind: TokenKind
     """The needed rate as a share of the memory bandwidth, for the cache alone: no batch takes this share away."""
     if kind == "input":
         return
-    context = claim.input_tokens + claim.output_tokens / 2
+    context = float(held_tokens(claim.input_tokens, claim.output_tokens))
     read = float(kv_bytes(target.arch, float(context), target.kv))
     part = claim.output_tokens / (claim.input_tokens + claim.output_tokens) if kind == "blend" else 1.0
     yield LedgerLine(
@@ -243,9 +244,7 @@ def _judged(
 def _achieved(target: Target, found: Capacity, best: OperatingPoint) -> list[LedgerLine]:
     """How much of compute and memory bandwidth the best point uses in its decode steps."""
     demand = found.ground.demand
-    shape = StepShape(
-        decode_seqs=best.batch / best.placement.pp, decode_context=demand.input_tokens + demand.output_tokens / 2
-    )
+    shape = StepShape(decode_seqs=best.batch / best.placement.pp, decode_context=demand.held(reserves=False))
     timed = target.step.working(shape, best.placement)
     total = sum(scalar(item.seconds) for item in timed)
     moved = sum(

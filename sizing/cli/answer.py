@@ -47,7 +47,8 @@ def memory(
     from sizing.estimate import check_context, check_drafts
     from sizing.hardware import load_catalog
     from sizing.memory import memory_ledger
-    from sizing.target import resolve_target
+    from sizing.model.counts import stored_report
+    from sizing.target import check_alone, resolve_target
 
     place = opt.placement(tp, pp, dp, ep)
     check_drafts(draft_tokens)
@@ -60,6 +61,7 @@ def memory(
         kv_dtype=kv_dtype,
         catalog=load_catalog(catalog),
     )
+    check_alone(target.accelerator, place)
     said = check_context(target.arch, context, "--context") if context else []
     ledger = memory_ledger(
         target.arch,
@@ -74,7 +76,7 @@ def memory(
         utilization=memory_utilization,
         speculative_tokens=draft_tokens,
     )
-    document = {
+    document: dict[str, Any] = {
         "model": target.arch.name,
         "hypothetical": target.arch.hypothetical,
         "accelerator": target.accelerator.id,
@@ -84,6 +86,7 @@ def memory(
         "kv_dtype": target.kv.name,
         "placement": {"tp": tp, "pp": pp, "dp": dp, "ep": ep},
         **ledger.to_dict(),
+        **stored_report(target.arch),
     }
     document["assumptions"] = list(dict.fromkeys([*target.assumptions, *said, *document["assumptions"]]))
     if as_json:
@@ -200,6 +203,8 @@ def estimate(
     )
     rows: list[tuple[str, ...]] = []
     for name, item in {**answer.throughput, **answer.latency}.items():
+        if name == "tpot_s" and output_tokens <= 1:
+            continue
         show = seconds if name.endswith("_s") and not name.endswith("per_s") else digits
         rows.append((name, show(item.p10), show(item.p50), show(item.p90)))
     for name, item in (answer.cost_intervals() or {}).items():
@@ -224,6 +229,12 @@ def plan(
     output_tokens: Outputs = None,
     rate: Annotated[float | None, typer.Option("--rate", help="Requests per second at the peak.")] = None,
     users: Annotated[int | None, typer.Option("--users", help="Concurrent users instead of a rate.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", help="Requests always in flight, instead of a rate.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", help="Offline work: so many requests, all there at the start.")
+    ] = None,
     think: Annotated[float, typer.Option("--think", help="Think time of a user between requests [s].")] = 10.0,
     workload: Annotated[str | None, typer.Option("--workload", help="A preset: chat, rag, thinking, ...")] = None,
     on: Annotated[str | None, typer.Option("--on", help="Accelerators, comma separated; default: h100-sxm.")] = None,
@@ -237,10 +248,17 @@ def plan(
     kv_dtype: Annotated[str | None, typer.Option("--kv-dtype", help="Cache formats to try, comma separated.")] = None,
     context: opt.Context = None,
     max_nodes: Annotated[int, typer.Option("--max-nodes", help="Servers that one replica may span.")] = 1,
+    min_bits: Annotated[float | None, typer.Option("--min-bits", help="Least bits per weight: 8 leaves out 4.")] = None,
+    currency: Annotated[
+        str | None, typer.Option("--currency", help="CNY, EUR or GBP beside USD, by a dated rate.")
+    ] = None,
     own: Annotated[bool, typer.Option("--own", help="Price owned hardware instead of rent.")] = False,
     price: opt.Price = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Plans to show.")] = 10,
     write_study: Annotated[Path | None, typer.Option("--write-study", help="Write the study behind the flags.")] = None,
+    simulation: Annotated[
+        bool, typer.Option("--simulation/--no-simulation", help="Serve the first plans in the simulator.")
+    ] = True,
     calibration: opt.Calibration = None,
     catalog: opt.CatalogDir = None,
     as_json: opt.Json = False,
@@ -255,13 +273,16 @@ def plan(
         given = load_study(study)
     else:
         given = _study_of_flags(
-            study, input_tokens, output_tokens, rate, users, think, workload, on, ttft_p95, tpot_p95, headroom, spare,
-            prefix_hit, engine, weights, kv_dtype, context, max_nodes, own, opt.prices(price, found), found,
+            study, input_tokens, output_tokens, {"rate": rate, "users": users, "concurrency": concurrency, "batch": batch},
+            think, workload, on, ttft_p95, tpot_p95, headroom, spare, prefix_hit, engine, weights, kv_dtype, context,
+            max_nodes, min_bits, own, opt.prices(price, found), found,
         )  # fmt: skip
+    if currency is not None:
+        given = _in(given, currency)
     if write_study is not None:
         write_text(write_study, given.to_yaml())
         message(f"wrote {write_study}")
-    answer = run(given, found, **_calibrated(calibration))
+    answer = run(given, found, simulate=simulation, **_calibrated(calibration))
     if as_json:
         print_json({**answer.to_dict(), **_best_in_full(answer, found)})
         return
@@ -269,14 +290,26 @@ def plan(
     _show_money(answer, found)
 
 
+def _in(study: Any, currency: str) -> Any:
+    """The study with this currency beside USD."""
+    from sizing.study import parse_study
+
+    data = study.model_dump(mode="json")
+    if currency.upper() not in ("USD", "CNY", "EUR", "GBP"):
+        raise SizingError(f"must be USD, CNY, EUR or GBP, not {currency!r}", key="--currency")
+    return parse_study({**data, "money": {**data["money"], "currency": currency.upper()}}, "flags")
+
+
 def _best_in_full(answer: Any, catalog: Any) -> dict[str, Any]:
     """The bill of materials and the break-evens of the best plan, where there is one."""
     from sizing.breakeven import break_even
     from sizing.materials import bill_of_materials
+    from sizing.plan_money import in_currency
 
     if answer.best is None:
-        return {"materials": None, "break_even": []}
+        return {"materials": None, "break_even": [], "in_currency": None}
     return {
+        "in_currency": in_currency(answer.best, answer.study.money.currency, catalog),
         "materials": bill_of_materials(answer.best, answer.study, catalog).to_dict(),
         "break_even": [item.to_dict() for item in break_even(answer.best, answer.study, catalog)],
     }
@@ -288,6 +321,14 @@ def _show_money(answer: Any, catalog: Any) -> None:
         return
     full = _best_in_full(answer, catalog)
     line("")
+    money = full["in_currency"]
+    if money is not None:
+        line(
+            f"In {money['currency']} (1 = {money['usd']:g} USD, rate of {money['date']}): "
+            f"{digits(money['per_hour'])} an hour, "
+            f"{digits(money['per_month'])} a month, {digits(money['per_request'])} a request, "
+            f"{digits(money['per_million_tokens'])} per million tokens."
+        )
     table(
         "Bill of materials",
         ("what", "how many", "unit"),
@@ -333,10 +374,10 @@ def _is_study(name: str) -> bool:
 
 
 def _study_of_flags(
-    model: str, input_tokens: int | None, output_tokens: int | None, rate: float | None, users: int | None, think: float,
+    model: str, input_tokens: int | None, output_tokens: int | None, amounts: dict[str, float | int | None], think: float,
     workload: str | None, on: str | None, ttft_p95: float | None, tpot_p95: float | None, headroom: float, spare: int,
     prefix_hit: float | None, engine: str | None, weights: str | None, kv_dtype: str | None, context: int | None,
-    max_nodes: int, own: bool, prices: dict[str, float], catalog: Any,
+    max_nodes: int, min_bits: float | None, own: bool, prices: dict[str, float], catalog: Any,
 ) -> Any:  # fmt: skip
     """The Study behind the flags."""
     from sizing.study import parse_study
@@ -347,10 +388,6 @@ def _study_of_flags(
             raise SizingError(f"must be from 1 to 100,000,000 tokens, not {value}", key=key)
     if workload is None and (input_tokens is None or output_tokens is None):
         raise SizingError("is needed", key="--input, --output", hint="or name a preset with --workload chat")
-    if rate is not None and users is not None:
-        raise SizingError("give either a rate or users", key="--rate")
-    if rate is not None and not 0 < rate <= 1e7:
-        raise SizingError(f"must be above 0 and at most 10,000,000 requests/s, not {rate}", key="--rate")
     data: dict[str, Any] = preset(workload).model_dump() if workload else {"name": "from flags"}
     if input_tokens is not None:
         data["input"] = {"kind": "fixed", "value": input_tokens}
@@ -358,12 +395,12 @@ def _study_of_flags(
     if output_tokens is not None:
         data["output"] = {"kind": "fixed", "value": output_tokens}
         data["joint"] = None
-    if users is not None:
-        data["arrival"] = {"kind": "users", "users": users, "think_s": think}
-    elif rate is not None:
-        data["arrival"] = {"kind": "rate", "requests_per_s": rate}
+    arrival = _arrival(amounts, think)
+    if arrival is not None:
+        data["arrival"] = arrival
     elif workload is None:
-        raise SizingError("is needed", key="--rate", hint="requests per second at the peak, or --users")
+        hint = "requests per second at the peak, or --users, --concurrency, --batch"
+        raise SizingError("is needed", key="--rate", hint=hint)
     if prefix_hit is not None:
         data["prefix_cache_hit_rate"] = prefix_hit
     targets = dict(data.get("targets") or {})
@@ -383,11 +420,32 @@ def _study_of_flags(
             "workload": data,
             "hardware": offers,
             "engine": {"names": _split(engine)},
-            "constraints": {"max_nodes": max_nodes},
+            "constraints": {"max_nodes": max_nodes, "min_weight_bits": min_bits},
             "money": {"mode": "own" if own else "rent"},
         },
         "flags",
     )
+
+
+def _arrival(amounts: dict[str, float | int | None], think: float) -> dict[str, Any] | None:
+    """How requests come, by the one flag of ``--rate``, ``--users``, ``--concurrency`` and ``--batch`` that is given."""
+    given = {name: value for name, value in amounts.items() if value is not None}
+    if len(given) > 1:
+        flags = " and ".join(f"--{name}" for name in given)
+        raise SizingError(f"give one of them, not {flags}", key=f"--{next(iter(given))}")
+    if not given:
+        return None
+    (name, value), most = next(iter(given.items())), {"rate": 1e7, "batch": 1e12}
+    if not (value > 0 if name == "rate" else value >= 1) or value > most.get(name, 1e7):
+        least = "above 0" if name == "rate" else "at least 1"
+        unit = " requests/s" if name == "rate" else ""
+        bound = f"{most.get(name, 1e7):,.0f}{unit}"
+        raise SizingError(f"must be {least} and at most {bound}, not {value}", key=f"--{name}")
+    if name == "rate":
+        return {"kind": "rate", "requests_per_s": value}
+    if name == "users":
+        return {"kind": "users", "users": value, "think_s": think}
+    return {"kind": name, "requests" if name == "batch" else "concurrency": value}
 
 
 def _split(text: str | None) -> list[str]:
@@ -396,6 +454,8 @@ def _split(text: str | None) -> list[str]:
 
 def show_plan(answer: Any, top: int) -> None:
     """A plan for people: one sentence, the table, why not the others, the assumptions."""
+    from sizing.result import WORKS
+
     best = answer.best
     name = answer.model["model"] + (" (HYPOTHETICAL)" if answer.model["hypothetical"] else "")
     if best is None:
@@ -408,6 +468,16 @@ def show_plan(answer: Any, top: int) -> None:
             f"server{'s' if best.servers > 1 else ''}), {best.weights} weights, {best.replicas} x {layout} on "
             f"{best.engine} {best.engine_version}: {money}."
         )
+        if best.cost:
+            each, blend = best.cost["usd_per_request"], best.cost["usd_per_million_tokens"]
+            line(
+                f"{usd(each.p50)} a request, {usd(blend.p50)} per million tokens, input and output together "
+                f"({usd(blend.p10)} to {usd(blend.p90)})."
+            )
+        if best.quality:
+            line(f"Quality: {best.quality}")
+        if best.bought is not None and best.bought.free:
+            line(f"Bought: {best.bought.said()}")
         line(f"Bottleneck: {best.bottleneck}. What binds: {best.binding}.")
         if best.sensitivities:
             changes = ", ".join(f"{key} {value:+.1%}" for key, value in best.sensitivities.items())
@@ -415,11 +485,12 @@ def show_plan(answer: Any, top: int) -> None:
         line("")
         table(
             "",
-            ("#", "accelerators", "weights", "kv", "layout", "replicas", "$/h", "$/M in", "$/M out (p10–p90)",
+            ("#", "accelerators", "weights", "kv", "layout", "replicas", "$/h", "$/request", "$/M tokens (p10–p90)",
              "TTFT p50", "TTFT p95", "TPOT p50", "load"),
             [_plan_row(number, item) for number, item in enumerate(answer.plans[:top], 1)],
             right=(0, 5, 6, 7, 8, 9, 10, 11, 12),
         )  # fmt: skip
+        _money_lines(answer)
         _estimated_prices(answer.plans[:top])
         _old_prices(answer.plans[:top])
     if answer.rejected:
@@ -429,7 +500,7 @@ def show_plan(answer: Any, top: int) -> None:
         for item in answer.rejected:
             key = (
                 item.code,
-                item.reason if item.code != "dearer" else item.candidate.split(" x ", 1)[-1].split(" ")[0],
+                item.reason if item.code not in WORKS else item.candidate.split(" x ", 1)[-1].split(" ")[0],
             )
             shown.setdefault(key, []).append(item)
         for (code, _), items in list(shown.items())[:24]:
@@ -444,6 +515,27 @@ def show_plan(answer: Any, top: int) -> None:
         line("How sure")
         for item in best.confidence:
             line(f"  - {item}")
+
+
+def _money_lines(answer: Any) -> None:
+    """Of the best plan: its split into input and output, its day scaled by the hour, carbon and water."""
+    best = answer.best
+    if best.cost:
+        into, out = (best.cost[f"usd_per_million_{side}_tokens"].p50 for side in ("input", "output"))
+        line(f"Working: split by the time that each takes, {usd(into)} per million input tokens, {usd(out)} output.")
+    day = best.scaled_day(answer.study)
+    if day is not None:
+        line(
+            f"Daily curve: {usd(day.usd_per_day_at_peak)} a day at the peak's {best.replicas} replicas; scaled by the hour "
+            f"({min(day.replicas)} to {max(day.replicas)}) {usd(day.usd_per_day)}, {day.saved:.0%} less if hours are rented."
+        )
+    names = {"embodied_carbon_g_per_million_tokens": "g CO2e embodied", "water_l_per_million_tokens": "L of water"}
+    spans = [f"{digits(v.value)} ({digits(v.low)}–{digits(v.high)}) {names[k]}" for k, v in best.footprint.items()]
+    carbon = best.carbon_g_per_million_tokens
+    if carbon is not None:
+        spans.insert(0, f"{digits(carbon)} g CO2e of electricity")
+    if spans:
+        line(f"A million tokens: {', '.join(spans)}.")
 
 
 def _estimated_prices(plans: Any) -> None:
@@ -477,8 +569,8 @@ def _hour(item: Any) -> str:
 
 
 def _plan_row(number: int, item: Any) -> tuple[str, ...]:
-    out = item.cost.get("usd_per_million_output_tokens")
-    into = item.cost.get("usd_per_million_input_tokens")
+    out = item.cost.get("usd_per_million_tokens")
+    each = item.cost.get("usd_per_request")
     layout = " ".join(f"{axis.upper()}{size}" for axis, size in item.placement.items() if size > 1) or "TP1"
     if item.mode == "disaggregated":
         layout = " + ".join(f"{p.instances}x{p.role}" for p in item.pools)
@@ -492,10 +584,10 @@ def _plan_row(number: int, item: Any) -> tuple[str, ...]:
         layout,
         str(item.replicas),
         _hour(item),
-        digits(into.p50) if into else "–",
+        digits(each.p50) if each else "–",
         f"{digits(out.p50)} ({digits(out.p10)}–{digits(out.p90)})" if out else "–",
         seconds(item.ttft_s.p50),
         seconds(item.ttft_p95_s),
-        seconds(item.tpot_s.p50),
+        seconds(item.tpot_s.p50) if item.tpot_s.p50 else "–",
         f"{item.utilization:.0%}",
     )

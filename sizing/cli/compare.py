@@ -73,6 +73,8 @@ def _show(answer: Any) -> None:
         ("output tokens/s each", "output_tokens_per_s_per_accelerator", digits),
         ("TTFT", "ttft_s", seconds),
         ("TPOT", "tpot_s", seconds),
+        ("$/request", "usd_per_request", usd),
+        ("$/M tokens", "usd_per_million_tokens", usd),
         ("$/M input", "usd_per_million_input_tokens", usd),
         ("$/M output", "usd_per_million_output_tokens", usd),
     )

@@ -9,7 +9,6 @@ import typer
 
 from sizing.cli import options as opt
 from sizing.cli.output import message
-from sizing.errors import SizingError
 
 StudyFile = Annotated[Path, typer.Argument(help="A study.yaml.")]
 Date = Annotated[str | None, typer.Option("--date", help="Date printed in the files (ISO); default: today.")]
@@ -54,25 +53,10 @@ def deploy(
     catalog: opt.CatalogDir = None,
 ) -> None:
     """Launch files of a plan of the study's answer, and the benchmark that checks it."""
-    from sizing.deploy import deployment_files
-    from sizing.deployment import spec_of
-    from sizing.files import write_text
+    from sizing.doors import deploy as write
 
     result, found = _answer(study, calibration, catalog)
-    if result.plans and number > len(result.plans):
-        raise SizingError(f"there are {len(result.plans)} plans, not {number}", key="--plan")
-    plan = result.plans[number - 1] if result.plans else None
-    files = deployment_files(spec_of(result, plan, date=date, catalog=found), kind)
-    if output.exists() and not output.is_dir():
-        raise SizingError("is not a directory", key="-o")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SizingError(f"can't be made: {error.strerror or error}", key=str(output)) from None
-    for name, content in files.items():
-        if Path(name).name != name:
-            raise SizingError(f"{name[:80]!r} is not a plain file name", key="-o")
-        write_text(output / name, content)
+    for name in write(result, output, kind=kind, plan=number, date=date, catalog=found):
         message(f"wrote {output / name}")
 
 

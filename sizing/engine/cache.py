@@ -1,20 +1,21 @@
 """What one rank keeps per token and per sequence, and how vLLM's hybrid cache manager lays it out in blocks.
 
 All formulas broadcast over ``placement.tp`` (and ``dp``: a data parallel rank keeps only its own requests,
-so nothing divides by it). GQA caches split by KV head, at least one head a rank; MLA latents are whole on
-every rank of a tensor parallel group; recurrent states split by head.
+so nothing divides by it). What of a layer's cache one rank keeps is ``sizing.engine.shard``.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sizing.engine.placement import Placement
-from sizing.engine.sharding import Stage, kv_heads_per_rank, stages
-from sizing.model import kv_formats
+from sizing.engine.shard import entry_bytes, index_bytes, state_bytes
+from sizing.engine.sharding import Stage, stages
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.parts import Cache, CacheKind, Mixer
@@ -26,15 +27,7 @@ PAD_BELOW = 1.5
 
 def token_bytes(cache: Cache, fmt: KVFormat, tp: Any) -> Any:
     """Bytes that one token adds to one layer's cache on one rank, index keys included [bytes]."""
-    heads = kv_heads_per_rank(cache.kv_heads, tp) if cache.kv_heads else None
-    return kv_formats.token_bytes(cache, fmt, heads) + cache.indexer_bytes_per_token + 0 * np.asarray(tp)
-
-
-def state_bytes(cache: Cache, tp: Any, speculative_tokens: int = 0) -> Any:
-    """Bytes of the constant state of one sequence in one layer on one rank; heads split over tp [bytes]."""
-    sixteen = cache.state_elements - cache.state_fp32_elements
-    growth = 1 + speculative_tokens / 3  # the convolution state keeps (kernel - 1 + drafted) columns
-    return (sixteen * growth * 2 + cache.state_fp32_elements * 4) / np.asarray(tp)
+    return entry_bytes(cache, fmt, tp) + cache.indexer_bytes_per_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +39,20 @@ class CacheGroup:
     bytes_per_token: Any  # of one layer on one rank
     window: int | None
     state_bytes: Any  # of one layer on one rank, per sequence
+    checkpoint_tokens: int | None = None  # a state can be exported at multiples of so many tokens of a prompt
+    compressed: CompressedRows | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompressedRows:
+    """What a layer of compressed attention keeps: one row of ``row_elements`` for ``ratio`` tokens, an index key of
+    ``index_elements`` with it (0: none), and rows of the tokens that are still to be compressed, ``overlap`` ratios of them.
+    """
+
+    row_elements: int
+    ratio: int
+    index_elements: int
+    overlap: int
 
 
 def cache_groups(
@@ -56,10 +63,12 @@ def cache_groups(
     *,
     speculative_tokens: int = 0,
     fp8_index_keys: bool = False,
+    fp32_states: bool = False,
 ) -> list[CacheGroup]:
     """The kinds of cache that one stage holds, a kind with each of its layers counted.
 
-    With speculative decoding by the model's own module, the last stage holds one more layer of cache.
+    With speculative decoding by the model's own module, the last stage holds one more layer of cache. fp32_states: the
+    engine keeps recurrent states in 32 bits.
     """
     held: list[tuple[Mixer, int]] = [
         (group.mixer, count) for group, count in zip(arch.groups, stage.counts, strict=True) if count
@@ -71,10 +80,7 @@ def cache_groups(
         cache = mixer.cache
         if cache.kind is CacheKind.NONE:
             continue
-        if fp8_index_keys and cache.indexer_bytes_per_token:
-            # one byte an element and a scale of 4 bytes a key instead of two bytes an element
-            scale = 4.0 / mixer.core.index_ratio
-            cache = replace(cache, indexer_bytes_per_token=cache.indexer_bytes_per_token / 2 + scale)
+        cache = replace(cache, indexer_bytes_per_token=index_bytes(mixer, fp8=fp8_index_keys))
         if cache.local_window and cache.local_elements_per_token:
             local = replace(
                 cache,
@@ -84,13 +90,30 @@ def cache_groups(
                 kv_heads=0,
                 indexer_bytes_per_token=0.0,
             )
-            _count(made, local, count, fmt, placement.tp, 0)
-        _count(made, cache, count, fmt, placement.tp, speculative_tokens)
+            _count(made, local, count, token_bytes(local, fmt, placement.tp), 0.0)
+        state: Any = 0.0
+        if cache.kind is CacheKind.STATE:
+            state = state_bytes(cache, placement.tp, speculative_tokens, fp32=fp32_states)
+        _count(made, cache, count, token_bytes(cache, fmt, placement.tp), state, _rows(mixer))
     return list(made.values())
 
 
+def _rows(mixer: Mixer) -> CompressedRows | None:
+    """The rows of a layer of compressed attention; None for any other."""
+    core = mixer.core
+    if mixer.cache.kind is not CacheKind.COMPRESSED:
+        return None
+    overlap = 2 if core.index_dim else 1  # sparse layers compress overlapping groups of tokens
+    return CompressedRows(int(mixer.cache.local_elements_per_token), core.compress_ratio, core.index_dim, overlap)
+
+
 def _count(
-    made: dict[tuple[object, ...], CacheGroup], cache: Cache, count: int, fmt: KVFormat, tp: Any, drafted: int
+    made: dict[tuple[object, ...], CacheGroup],
+    cache: Cache,
+    count: int,
+    per_token: Any,
+    state: Any,
+    rows: CompressedRows | None = None,
 ) -> None:
     """Add ``count`` layers to the group of their kind."""
     key = (
@@ -99,14 +122,17 @@ def _count(
         cache.elements_per_token,
         cache.kv_heads,
         cache.state_elements,
+        cache.conv_elements,
         cache.indexer_bytes_per_token,
     )
     made[key] = CacheGroup(
         cache.kind,
         count + (made[key].layers if key in made else 0),
-        token_bytes(cache, fmt, tp),
+        per_token,
         cache.window,
-        state_bytes(cache, tp, drafted) if cache.kind is CacheKind.STATE else 0.0,
+        state,
+        cache.checkpoint_tokens,
+        rows,
     )
 
 
@@ -148,6 +174,17 @@ class BlockPlan:
     block_tokens: Any
     groups: int
     members: tuple[tuple[CacheGroup, int, Any], ...]  # (kind, groups of the kind, tokens of one of its blocks)
+    slot_bytes: Any = 0.0  # of one sequence's states in a pool of their own (SGLang)
+
+    @property
+    def has_states(self) -> bool:
+        """Whether recurrent states stand in the blocks."""
+        return any(group.kind is CacheKind.STATE for group, _, _ in self.members)
+
+    @property
+    def exports_states(self) -> bool:
+        """Whether every recurrent layer can export its state inside a prompt."""
+        return exports_states([group for group, _, _ in self.members])
 
     def request_blocks(self, tokens: Any, in_flight_tokens: Any, states_per_request: int) -> Any:
         """Blocks that the scheduler sets aside for one request of ``tokens`` tokens.
@@ -167,13 +204,43 @@ class BlockPlan:
             total = total + count * blocks
         return total
 
+    def held_blocks(self, tokens: Any, states_held: int) -> Any:
+        """Blocks that one request of ``tokens`` tokens keeps once its prompt is read.
 
-def block_plan(groups: list[CacheGroup], block: int, *, hybrid: bool = True, mla_alignment: int = 128) -> BlockPlan:
+        Full attention: ceil(tokens / block). Window: the blocks that its last ``window - 1`` tokens touch. Recurrent
+        state: ``states_held`` blocks.
+        """
+        total: Any = 0.0
+        for group, count, block in self.members:
+            if group.kind is CacheKind.STATE:
+                blocks: Any = states_held
+            else:
+                blocks = np.ceil(tokens / block)
+                if group.window is not None:
+                    blocks = blocks - np.floor(np.maximum(tokens - group.window + 1, 0) / block)
+            total = total + count * blocks
+        return total
+
+
+def exports_states(groups: Sequence[CacheGroup]) -> bool:
+    """Whether there are recurrent layers and each can export its state inside a prompt."""
+    states = [group for group in groups if group.kind is CacheKind.STATE]
+    return bool(states) and all(group.checkpoint_tokens for group in states)
+
+
+def block_plan(
+    groups: list[CacheGroup],
+    block: int,
+    *,
+    hybrid: bool = True,
+    mla_alignment: int = 128,
+    checkpoints: bool = False,
+) -> BlockPlan:
     """How a pool of blocks serves these kinds of layers (vLLM's hybrid manager).
 
     Kinds are cut into groups of equally many layers, all with the same bytes a block: blocks of kinds with
     smaller entries hold more tokens, or are padded; attention blocks grow until a recurrent state fits in
-    one. Without ``hybrid`` every window counts as full attention.
+    one. Without ``hybrid`` every window counts as full attention. checkpoints: blocks end where states can be exported.
     """
     attention = [group for group in groups if group.kind is not CacheKind.STATE]
     states = [group for group in groups if group.kind is CacheKind.STATE]
@@ -202,6 +269,8 @@ def block_plan(groups: list[CacheGroup], block: int, *, hybrid: bool = True, mla
             state = np.maximum(state, group.state_bytes)
         mla = any(group.kind is CacheKind.MLA for group in attention)
         step = max(block, mla_alignment) if mla else block
+        if checkpoints and exports_states(states):
+            step = math.lcm(step, *(group.checkpoint_tokens or 1 for group in states))
         if attention:
             base = np.maximum(block, np.ceil(np.ceil(state / widest) / step) * step)
             page = base * widest

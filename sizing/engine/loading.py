@@ -7,15 +7,8 @@ from typing import Any
 import numpy as np
 
 from sizing.engine.placement import Placement
-from sizing.engine.sharding import (
-    PLAIN_LAYOUT,
-    Layout,
-    Stage,
-    experts_bytes,
-    linear_bytes,
-    matrix_format,
-    split_of,
-)
+from sizing.engine.shard import PLAIN_LAYOUT, Layout, Shards, expert_format, experts_bytes, share_of
+from sizing.engine.sharding import Stage
 from sizing.model.architecture import BF16_BYTES, Architecture, LayerGroup
 from sizing.model.parts import CoreKind
 from sizing.model.quantization import QuantScheme
@@ -35,12 +28,12 @@ def _layer_slack(group: LayerGroup, scheme: QuantScheme, placement: Placement, l
     """Allocator slack of one layer's matrices, fused as engines fuse them [bytes]."""
     fused: dict[str, Any] = {}
     for linear in (*group.mixer.linears, *group.feed_forward.linears):
-        size = linear_bytes(linear, matrix_format(linear, scheme), split_of(linear.component, placement, layout))
+        size = share_of(linear, placement, Shards(scheme, layout)).bytes
         name = linear.fuse or linear.name
         fused[name] = fused.get(name, 0.0) + size
     bank = group.feed_forward.experts
     if bank is not None:
-        size = experts_bytes(bank, scheme.experts, placement, layout)
+        size = experts_bytes(bank, expert_format(scheme), placement, layout)
         fused["experts_in"] = size * (bank.matrices - 1) / bank.matrices
         fused["experts_out"] = size / bank.matrices
     return sum(allocator_slack(size) for size in fused.values())

@@ -10,7 +10,7 @@ import numpy as np
 from sizing.engine.base import GIB, Device, Engine
 from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
-from sizing.engine.sharding import Layout
+from sizing.engine.shard import Layout
 from sizing.model.architecture import Architecture
 from sizing.model.quantization import QuantScheme
 

@@ -1,11 +1,8 @@
-"""Which part of a model's weights one rank holds, by the engines' own sharding rules.
+"""The weights of one rank, added up: by component, by pipeline stage, as a ledger.
 
-``stage_components`` is the one formula: it takes the sizes of the parallel groups as whole numbers or NumPy
+``stage_components`` is the one sum: it takes the sizes of the parallel groups as whole numbers or NumPy
 arrays and gives the bytes of each component on one rank of one pipeline stage. The ledger of a single
-estimate and the planner's arrays both call it. Rules (vLLM and SGLang model code): vocabularies are padded
-to a multiple of 64 and split; KV projections are split by head and copied when there are more ranks than
-heads; MLA down-projections, routers and norms are whole on every rank; experts are spread (``ep``) and cut
-(``tp * dp / ep``); attention data parallelism copies everything but the experts.
+estimate and the planner's arrays both call it. Which part of a matrix a rank holds is ``sizing.engine.shard``.
 """
 
 from __future__ import annotations
@@ -17,31 +14,19 @@ from typing import Any
 import numpy as np
 
 from sizing.engine.placement import Placement
+from sizing.engine.shard import (
+    PLAIN_LAYOUT,
+    Layout,
+    Shards,
+    embedding_bytes,
+    expert_format,
+    experts_bytes,
+    head_share,
+    share_of,
+)
 from sizing.model.architecture import BF16_BYTES, Architecture, LayerGroup
-from sizing.model.parts import Component, Experts, Linear, Sharding
-from sizing.model.quantization import QuantScheme, WeightFormat
-
-VOCAB_PADDING = 64
-# MXFP4 expert kernels keep the values (not the scales) of 256-wide tiles.
-MXFP4_TILE = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where engines differ. dp_copies: under attention data parallelism the embedding is whole on every
-    rank, and so are dense layers and shared experts (SGLang, MindIE). shared_experts_whole: shared experts
-    are whole when experts are spread. pads_mxfp4: expert widths are padded to tiles at load.
-    vision_sharded: the tower is split over tp.
-    """
-
-    dp_copies: bool = False
-    shared_experts_whole: bool = False
-    pads_mxfp4: bool = False
-    vision_sharded: bool = True
-
-
-VLLM_LAYOUT = Layout(pads_mxfp4=True)
-PLAIN_LAYOUT = Layout()
+from sizing.model.parts import Component
+from sizing.model.quantization import QuantScheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,78 +56,6 @@ class Stage:
         return sum(self.counts)
 
 
-def stored_bytes(fmt: WeightFormat, out_features: Any, in_features: Any) -> Any:
-    """Bytes of a matrix in a format, scales and zeros included; broadcasts over the shape [bytes]."""
-    values = out_features * in_features * (fmt.bits / 8)
-    if fmt.block is None:
-        return values
-    rows, columns = fmt.block
-    down = 1.0 if rows is None else np.ceil(out_features / rows)
-    across = 1.0 if columns is None else np.ceil(in_features / columns)
-    return values + down * across * (fmt.scale_bytes + fmt.zero_bits / 8)
-
-
-def padded_vocab(vocab_size: int) -> int:
-    """Rows of the embedding as engines hold it: padded to a multiple of 64."""
-    return -(-vocab_size // VOCAB_PADDING) * VOCAB_PADDING
-
-
-def kv_heads_per_rank(kv_heads: Any, tp: Any) -> Any:
-    """KV heads that one rank holds: split over tp, at least one (copied when tp exceeds them)."""
-    return np.maximum(1, np.ceil(kv_heads / np.asarray(tp)))
-
-
-def linear_bytes(linear: Linear, fmt: WeightFormat, tp: Any) -> Any:
-    """Bytes of one matrix (and bias) on one rank of a tensor parallel group of ``tp`` [bytes]."""
-    out: Any = linear.out_features
-    columns: Any = linear.in_features
-    if linear.sharding is Sharding.COLUMN:
-        out = np.ceil(out / tp)
-    elif linear.sharding is Sharding.ROW:
-        columns = np.ceil(columns / tp)
-    elif linear.sharding is Sharding.KV_HEADS:
-        heads = linear.kv_heads or 1
-        out = out / heads * kv_heads_per_rank(heads, tp)
-    elif linear.sharding is Sharding.VOCAB:
-        out = padded_vocab(linear.out_features) / tp
-    total = stored_bytes(fmt, out, columns)
-    return total + (out * BF16_BYTES if linear.bias else 0.0)
-
-
-def experts_bytes(bank: Experts, fmt: WeightFormat, placement: Placement, layout: Layout = PLAIN_LAYOUT) -> Any:
-    """Bytes of one layer's routed experts on one rank: ceil(experts / ep) experts, each cut moe_tp ways
-    [bytes].
-    """
-    local = np.ceil(bank.num_experts / np.asarray(placement.ep))
-    moe_tp = placement.tp * placement.dp / np.asarray(placement.ep)
-    width = np.ceil(bank.intermediate_size / moe_tp)
-    into = stored_bytes(fmt, width, bank.hidden_size)
-    back = stored_bytes(fmt, bank.hidden_size, width)
-    total = (bank.matrices - 1) * into + back
-    if layout.pads_mxfp4 and fmt.name == "mxfp4":
-        padded = np.ceil(width / MXFP4_TILE) * MXFP4_TILE
-        total = total + bank.matrices * (padded - width) * bank.hidden_size * fmt.bits / 8
-    return local * (total + bank.bias_params / moe_tp * BF16_BYTES)
-
-
-def matrix_format(linear: Linear, scheme: QuantScheme) -> WeightFormat:
-    """The format of a matrix on the accelerator: INT8 schemes leave MLA's kv_b_proj in 16 bits, as it is
-    absorbed.
-    """
-    fmt = scheme.format_of(linear)
-    return scheme.other if linear.name == "kv_b_proj" and fmt.compute == "int8" else fmt
-
-
-def split_of(component: Component, placement: Placement, layout: Layout) -> Any:
-    """The tensor parallel size by which a component's matrices are cut."""
-    tp = np.asarray(placement.tp)
-    if component is Component.DENSE_MLP and layout.dp_copies:
-        return np.where(np.asarray(placement.dp) > 1, 1, tp)
-    if component is Component.SHARED_EXPERTS and layout.shared_experts_whole:
-        return np.where(np.asarray(placement.ep) > 1, 1, tp)
-    return tp
-
-
 def layer_components(
     group: LayerGroup, scheme: QuantScheme, placement: Placement, layout: Layout = PLAIN_LAYOUT
 ) -> dict[str, Any]:
@@ -152,17 +65,15 @@ def layer_components(
     def add(component: Component, size: Any) -> None:
         total[component.value] = total.get(component.value, 0.0) + size
 
+    shards = Shards(scheme, layout)
     for linear in (*group.mixer.linears, *group.feed_forward.linears):
-        size = linear_bytes(linear, matrix_format(linear, scheme), split_of(linear.component, placement, layout))
-        add(linear.component, size)
+        add(linear.component, share_of(linear, placement, shards).bytes)
     for vector in (*group.mixer.vectors, *group.feed_forward.vectors, *group.vectors):
         params = vector.params / np.asarray(placement.tp) if vector.sharded else vector.params
         add(vector.component, params * BF16_BYTES)
     bank = group.feed_forward.experts
     if bank is not None:
-        unquantized = Component.ROUTED_EXPERTS in scheme.unquantized
-        fmt = scheme.other if unquantized else scheme.experts
-        add(Component.ROUTED_EXPERTS, experts_bytes(bank, fmt, placement, layout))
+        add(Component.ROUTED_EXPERTS, experts_bytes(bank, expert_format(scheme), placement, layout))
     return total
 
 
@@ -199,21 +110,6 @@ def stages(arch: Architecture, pp: int) -> tuple[Stage, ...]:
     return _stages(layer_order(arch), len(arch.groups), int(pp))
 
 
-def _embedding(arch: Architecture, scheme: QuantScheme, placement: Placement, layout: Layout) -> Any:
-    rows = padded_vocab(arch.vocab_size)
-    tp = np.asarray(placement.tp)
-    ways = np.where(np.asarray(placement.dp) > 1, 1, tp) if layout.dp_copies else tp
-    extra = max(0, arch.embedding - arch.vocab_size * arch.hidden_size)
-    width = min(arch.hidden_size, arch.embedding / arch.vocab_size)
-    return rows / ways * width * (scheme.other.bits / 8) + extra * BF16_BYTES
-
-
-def _head(arch: Architecture, scheme: QuantScheme, placement: Placement) -> Any:
-    rows = padded_vocab(arch.vocab_size) / np.asarray(placement.tp)
-    bias = rows * BF16_BYTES if arch.lm_head_bias else 0.0
-    return stored_bytes(scheme.lm_head, rows, arch.hidden_size) + bias
-
-
 def mtp_bytes(arch: Architecture, scheme: QuantScheme, placement: Placement, layout: Layout = PLAIN_LAYOUT) -> Any:
     """Bytes of the multi-token-prediction modules on one rank of the last stage [bytes]."""
     total: Any = 0.0
@@ -242,21 +138,21 @@ def stage_components(
             for name, size in layer_components(group, scheme, placement, layout).items():
                 total[name] = total.get(name, 0.0) + count * size
     if stage.first:
-        total["embedding"] = _embedding(arch, scheme, placement, layout)
+        total["embedding"] = embedding_bytes(arch, scheme, placement, layout)
         if arch.vision is not None:
             ways = np.asarray(placement.tp) if layout.vision_sharded else 1
             total["vision"] = arch.vision.params * (scheme.vision.bits / 8) / ways
         for linear in arch.extra_linears:
-            size = linear_bytes(linear, scheme.format_of(linear), placement.tp)
+            size = share_of(linear, placement, Shards(scheme, layout)).bytes
             total[linear.component.value] = total.get(linear.component.value, 0.0) + size
     if stage.last:
         for vector in arch.extra_vectors:
             size = vector.params * BF16_BYTES / (np.asarray(placement.tp) if vector.sharded else 1)
             total[vector.component.value] = total.get(vector.component.value, 0.0) + size
         if arch.has_lm_head and not arch.tie_word_embeddings:
-            total["lm_head"] = _head(arch, scheme, placement)
+            total["lm_head"] = head_share(arch, placement, Shards(scheme, layout)).bytes
         elif arch.has_lm_head and not stage.first:
-            total["lm_head"] = _embedding(arch, scheme, placement, layout)
+            total["lm_head"] = embedding_bytes(arch, scheme, placement, layout)
         if speculative:
             total["mtp"] = mtp_bytes(arch, scheme, placement, layout)
     return total

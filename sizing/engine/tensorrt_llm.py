@@ -14,6 +14,7 @@ from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
 from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
 from sizing.model.architecture import Architecture
+from sizing.model.kv_formats import KVFormat
 
 LATEST = (1, 2, 1)
 
@@ -63,6 +64,6 @@ class TensorRTLLM(Engine):
         """The pool's formula in words."""
         return "free_gpu_memory_fraction x (total memory - weights - activation peak - runtime)"
 
-    def plan(self, groups: list[CacheGroup]) -> BlockPlan:
+    def plan(self, groups: list[CacheGroup], load: Load, fmt: KVFormat) -> BlockPlan:
         """Blocks of 32 tokens; pools by window are split statically, every window charged as full."""
         return block_plan(groups, self.block_tokens, hybrid=False)

@@ -17,10 +17,12 @@ from sizing.engine.base import (
     vision_buffers,
 )
 from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
+from sizing.engine.compressed import compressed_plan
 from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
-from sizing.engine.sharding import VLLM_LAYOUT, Layout
+from sizing.engine.shard import VLLM_LAYOUT, Layout
 from sizing.model.architecture import Architecture
+from sizing.model.kv_formats import KVFormat
 from sizing.model.parts import CacheKind
 from sizing.model.quantization import QuantScheme
 
@@ -146,7 +148,7 @@ class Vllm(Engine):
         graphs = " - graph estimate" if self.at_least(0, 21) else " (graphs live in the rest)"
         return "utilization x total memory - weights - activation peak - runtime" + graphs
 
-    def plan(self, groups: list[CacheGroup]) -> BlockPlan:
+    def plan(self, groups: list[CacheGroup], load: Load, fmt: KVFormat) -> BlockPlan:
         """The hybrid manager came with V1 (0.9); before, windows were charged as full attention.
 
         V0 padded MLA's 576 elements to 640.
@@ -158,22 +160,43 @@ class Vllm(Engine):
                 else group
                 for group in groups
             ]
-        return block_plan(groups, self.block_tokens, hybrid=self.at_least(0, 9))
+        if any(group.compressed for group in groups):
+            return compressed_plan(groups, fmt, tuples=not self.at_least(0, 33))
+        checkpoints = load.prefix_caching and self.at_least(0, 33)
+        return block_plan(groups, self.block_tokens, hybrid=self.at_least(0, 9), checkpoints=checkpoints)
 
-    def states_per_request(self, load: Load) -> int:
-        """One state and one per drafted token; with prefix caching (recurrent models since 0.24) one more."""
-        aligned = load.prefix_caching and self.at_least(0, 24)
-        return (2 if aligned else 1) + load.speculative_tokens
+    def most_seqs(self, pool: Any, plan: BlockPlan, load: Load) -> Any:
+        """With full graphs every running request needs a block of recurrent state: no start above the pool's blocks."""
+        if not plan.has_states or load.enforce_eager:
+            return Engine.most_seqs(self, pool, plan, load)
+        return np.floor(np.maximum(pool, 0.0) / plan.block_bytes)
+
+    def states_per_request(self, plan: BlockPlan, load: Load) -> int:
+        """One state and one per drafted token; with prefix caching (recurrent models since 0.24) one more, and since
+        0.33 another one where states are exported inside prompts.
+        """
+        states = 1 + load.speculative_tokens
+        if load.prefix_caching and self.at_least(0, 24):
+            states += 2 if self.at_least(0, 33) and plan.exports_states else 1
+        return states
 
     def in_flight_tokens(self, load: Load) -> int:
-        """One step's tokens; two steps' since asynchronous scheduling counts (0.33)."""
-        return load.max_num_batched_tokens * (2 if self.at_least(0, 33) else 1)
+        """One step's tokens; two steps' since asynchronous scheduling counts (0.22)."""
+        return load.max_num_batched_tokens * (2 if self.at_least(0, 22) else 1)
 
     def pool_tokens(self, pool: Any, plan: BlockPlan, load: Load) -> Any:
-        """Blocks / groups x block; for several groups since 0.24 the concurrency x the longest request."""
-        if plan.groups > 1 and self.at_least(0, 24):
+        """What "GPU KV cache size" says: blocks / groups x block; the concurrency x the longest request for several
+        groups since 0.21, for all since 0.33.
+        """
+        if self.at_least(0, 33) or (plan.groups > 1 and self.at_least(0, 21)):
             return np.floor(self.concurrency(pool, plan, load, load.context) * load.context)
         return Engine.pool_tokens(self, pool, plan, load)
+
+    def tokens_formula(self, kinds: int) -> str:
+        """What ``pool_tokens`` is, in words, for layers of so many kinds."""
+        if self.at_least(0, 33) or (kinds > 1 and self.at_least(0, 21)):
+            return "as the log prints it: concurrent requests at the worst x context"
+        return Engine.tokens_formula(self, kinds)
 
 
 def graph_estimate(arch: Architecture, placement: Placement, sizes: int) -> Any:

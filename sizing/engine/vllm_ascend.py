@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from sizing.engine.base import GIB, Device
+from sizing.engine.base import GIB, Device, Load
 from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
 from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
-from sizing.engine.sharding import Layout
+from sizing.engine.shard import Layout
 from sizing.engine.vllm import Vllm
+from sizing.model.kv_formats import KVFormat
 from sizing.model.quantization import QuantScheme
 
 LATEST = (0, 23, 0)
@@ -52,6 +53,6 @@ class VllmAscend(Vllm):
         """The pool's formula in words, as this version computes it."""
         return "utilization x total memory - weights - activation peak - runtime (graphs live in the rest)"
 
-    def plan(self, groups: list[CacheGroup]) -> BlockPlan:
+    def plan(self, groups: list[CacheGroup], load: Load, fmt: KVFormat) -> BlockPlan:
         """Blocks of 128 tokens, the hybrid manager since 0.11."""
         return block_plan(groups, self.block_tokens, hybrid=self.at_least(0, 11))

@@ -32,6 +32,7 @@ from sizing.kernels import MachineRates, kernel_curves
 from sizing.machine import device_of, machine_rates
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
+from sizing.model.kv_formats import kv_format
 from sizing.model.quantization import QuantScheme
 from sizing.model.quantization import scheme as scheme_named
 from sizing.operations import StepShape
@@ -46,7 +47,7 @@ from sizing.serving import (
     mixed_prefill,
     settle,
 )
-from sizing.step import Overheads, PassParts, StepModel
+from sizing.step import Overheads, Parts, StepModel
 
 COLUMNS = (
     "row",
@@ -94,7 +95,7 @@ class Features:
     kinds: list[str] = field(default_factory=list)
     dtypes: list[str] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)
-    passes: dict[str, PassParts] = field(default_factory=dict)
+    passes: dict[str, Parts] = field(default_factory=dict)
     chunks: Chunks = field(default_factory=lambda: Chunks(*(np.zeros(0),) * 4))
     running_limit: FloatArray = field(default_factory=lambda: np.zeros(0))
     notes: dict[int, str] = field(default_factory=dict)  # by index of the row
@@ -237,7 +238,15 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
             )
     if not cases:
         return
-    model = StepModel(arch, quant, machine, kernel_curves(machine.family), kv_bytes=1.0 if kv_name == "fp8" else 2.0)
+    model = StepModel(
+        arch,
+        quant,
+        machine,
+        kernel_curves(machine.family),
+        kv=kv_format(kv_name),
+        layout=engine.layout,
+        fp8_index_keys=engine.fp8_index_keys(device),
+    )
     decode_at, prefill_at = _stack(cases, "decode"), _stack(cases, "prefill")
     inputs, outputs = _array(cases, "input_tokens"), _array(cases, "output_tokens")
     apart = _array(cases, "disaggregated") > 0
@@ -260,10 +269,10 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
     alone = chunks.shape()
     mixed = chunks.shape(running, context)
     made = {
-        "decode": PassParts.of(model, decode, decode_at),
-        "half": PassParts.of(model, half, decode_at),
-        "alone": PassParts.of(model, alone, prefill_at),
-        "mixed": PassParts.of(model, mixed, decode_at),
+        "decode": model.parts(decode, decode_at),
+        "half": model.parts(half, decode_at),
+        "alone": model.parts(alone, prefill_at),
+        "mixed": model.parts(mixed, decode_at),
     }
     count = len(cases)
     parts.append((count, made, chunks, limit))
@@ -302,16 +311,15 @@ def features(rows: Sequence[ServingRow], *, labels: bool = True) -> Features:
     return found
 
 
-def _joined(parts: list[tuple[int, PassParts]]) -> PassParts:
+def _joined(parts: list[tuple[int, Parts]]) -> Parts:
     """Passes of several groups as one pass over all their rows."""
-    keys = sorted({key for _, part in parts for key in part.kernels})
+    keys = sorted({key for _, part in parts for key in part.amounts})
 
-    def column(get: Callable[[PassParts], Any]) -> FloatArray:
+    def column(get: Callable[[Parts], Any]) -> FloatArray:
         return np.concatenate([np.broadcast_to(as_float(get(part)), count) for count, part in parts])
 
-    kernels = {key: column(lambda part, key=key: part.kernels.get(key, 0.0)) for key in keys}  # type: ignore[misc]
-    names = [item.name for item in fields(PassParts) if item.name != "kernels"]
-    return PassParts(kernels, *(column(lambda part, name=name: getattr(part, name)) for name in names))  # type: ignore[misc]
+    amounts = {key: column(lambda part, key=key: part.amounts.get(key, 0.0)) for key in keys}  # type: ignore[misc]
+    return Parts(amounts, column(lambda part: part.share))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
@@ -18,13 +18,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sizing.arrays import FloatArray, as_float
+from sizing.arrays import FloatArray
 from sizing.engine.base import Engine
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
+from sizing.engine.shard import Layout
 from sizing.errors import SizingError
 from sizing.evidence.rows_throughput import ThroughputRow
-from sizing.evidence.serving_curves import serving_document
 from sizing.evidence.weight_labels import Weights
 from sizing.files import load_yaml
 from sizing.hardware import Accelerator, default_server, load_accelerator
@@ -37,10 +37,10 @@ from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.sources import load_model
 from sizing.operations import StepShape
 from sizing.serving import prompt_room, split_prompt
-from sizing.step import StepModel, mixer_norms, recurrent_layers
+from sizing.step import Overheads, Parts, StepModel
 
 BoolArray: TypeAlias = NDArray[np.bool_]
-GROUPS = ("gemm", "attention", "experts", "collectives", "linear")
+ATTENTION = ("attention", "prefill_attention")
 BATCHES: FloatArray = np.exp2(np.arange(0, 13, dtype=np.float64))  # sequences of a decode step
 TOKENS: FloatArray = np.exp2(np.arange(0, 16, dtype=np.float64))  # tokens of a step
 DEFAULT_TOKENS = 512.0  # of a length that a row does not state
@@ -61,10 +61,17 @@ class Subject:
     machine: MachineRates
     kv: str
 
+    layout: Layout
+    fp8_index_keys: bool
+
     @property
-    def kv_bytes(self) -> float:
-        """Bytes of a cached element."""
-        return kv_format(self.kv).element_bytes
+    def step(self) -> StepModel:
+        """The parts of its steps; what engines add is a matter of their regimes."""
+        curves = kernel_curves(self.machine.family)
+        kv = kv_format(self.kv)
+        return StepModel(
+            self.arch, self.scheme, self.machine, curves, Overheads(), kv, self.layout, self.fp8_index_keys
+        )
 
 
 @dataclass(frozen=True)
@@ -93,29 +100,26 @@ class Case:
 
 @dataclass(frozen=True)
 class Tables:
-    """Kernel seconds of every candidate, by group of kernels (see ``GROUPS``), without any overhead.
+    """The parts of every candidate's steps (``step.Parts``), ready for ``step.total``.
 
-    decode: [group, candidate, batch] of a step that only decodes, at the mean context. tokens: [group, candidate,
-    tokens] of a step of prompt tokens, attention excepted. prefill_attention: [candidate, 2] of one whole prompt:
-    alone, and as one of as many as the token budget holds. layers, row_s: for overheads per layer and per token.
-    ranks, pcie, narrow, unmeasured, int4_experts: ranks of a group, whether they talk through the host, weights of 8
-    bits and fewer, no kernel of the accelerator's family measured, integer experts of 4 bits. strain: bandwidth of a
-    core over the largest at which 16-bit products of the family were measured (1 at least). extra_s: small kernels of a
-    pass that the fit of whole servers knows (norms in token mixers, around recurrent mixers).
+    decode: [candidate, batch] by key, of a step that only decodes, at the mean context. tokens: [candidate, tokens] by
+    key, of a step of prompt tokens, attention excepted. prefill_attention: [candidate, 2] of one whole prompt:
+    alone, and as one of as many as the token budget holds [s]. layers: of the model. ranks, pcie, narrow, unmeasured,
+    int4_experts: ranks of a group, whether they talk through the host, weights of 8 bits and fewer, no kernel of the
+    accelerator's family measured, integer experts of 4 bits. strain: bandwidth of a
+    core over the largest at which 16-bit products of the family were measured (1 at least).
     """
 
-    decode: FloatArray
-    tokens: FloatArray
+    decode: Mapping[str, FloatArray]
+    tokens: Mapping[str, FloatArray]
     prefill_attention: FloatArray
     layers: FloatArray
-    row_s: FloatArray
     ranks: FloatArray
     pcie: BoolArray
     narrow: BoolArray
     unmeasured: BoolArray
     int4_experts: BoolArray
     strain: FloatArray
-    extra_s: FloatArray
 
 
 @lru_cache(maxsize=512)
@@ -251,7 +255,9 @@ class CaseBook:
             return known
         weights, note = weights_of(row, arch, accelerator)
         kv = kv_of(row, weights, engine)
-        subject = self._subject(arch, weights, accelerator, machine, kv)
+        subject = self._subject(Subject(
+            arch, weights, accelerator, machine, kv, engine.layout, engine.fp8_index_keys(device_of(accelerator))
+        ))  # fmt: skip
         layouts, placed = placements_of(row, arch)
         indices = []
         for placement, replicas in layouts:
@@ -266,14 +272,13 @@ class CaseBook:
         self._case_keys[key] = case
         return case
 
-    def _subject(
-        self, arch: Architecture, weights: QuantScheme, accelerator: Accelerator, machine: MachineRates, kv: str
-    ) -> int:
-        key = (arch.name, weights.name, weights.linear.name, weights.experts.name, weights.lm_head.name,
-               accelerator.id, kv)  # fmt: skip
+    def _subject(self, made: Subject) -> int:
+        """The index of a subject; equal ones share it."""
+        key = (made.arch.name, made.scheme.name, made.scheme.linear.name, made.scheme.experts.name,
+               made.scheme.lm_head.name, made.accelerator.id, made.kv, made.layout, made.fp8_index_keys)  # fmt: skip
         if key not in self._subject_keys:
             self._subject_keys[key] = len(self.subjects)
-            self.subjects.append(Subject(arch, weights, accelerator, machine, kv))
+            self.subjects.append(made)
         return self._subject_keys[key]
 
     def _candidate(
@@ -337,40 +342,35 @@ def _stack(values: Sequence[object]) -> FloatArray:
 
 
 def build_tables(book: CaseBook) -> Tables:
-    """Kernel times of all candidates of ``book``."""
+    """The parts of all candidates of ``book``."""
     size = len(book.candidates)
-    decode = np.zeros((len(GROUPS), size, BATCHES.size))
-    tokens = np.zeros((len(GROUPS), size, TOKENS.size))
+    decode: dict[str, FloatArray] = {}
+    tokens: dict[str, FloatArray] = {}
     attention = np.zeros((size, 2))
-    layers, row_s, ranks = np.zeros(size), np.zeros(size), np.zeros(size)
+    layers, ranks = np.zeros(size), np.zeros(size)
     pcie, narrow, unmeasured, int4 = (np.zeros(size, dtype=bool) for _ in range(4))
-    strain, extra = np.ones(size), np.zeros(size)
-    known = serving_document()["shared"]
+    strain = np.ones(size)
     members: dict[int, list[int]] = defaultdict(list)
     for index, candidate in enumerate(book.candidates):
         members[candidate.subject].append(index)
     measured = measured_families()
     for subject, chosen in members.items():
         s = book.subjects[subject]
-        kernels = StepModel(s.arch, s.scheme, s.machine, kernel_curves(s.machine.family), kv_bytes=s.kv_bytes)
         them = [book.candidates[i] for i in chosen]
         place = Placement(*(_stack([getattr(c.placement, n) for c in them]) for n in ("tp", "pp", "dp", "ep")))
         given, wanted = _stack([c.input_tokens for c in them]), _stack([c.output_tokens for c in them])
         budget = _stack([c.budget for c in them])
         here = np.asarray(chosen)
-        step = _by_group(kernels, StepShape(decode_seqs=BATCHES, decode_context=given + wanted / 2), place)
-        pure = _by_group(kernels, StepShape(prefill_tokens=TOKENS), place)
-        for g, name in enumerate(GROUPS):
-            decode[g, here] = step.get(name, 0.0)
-            if name != "attention":
-                tokens[g, here] = pure.get(name, 0.0)
+        _fill(
+            decode, s.step.parts(StepShape(decode_seqs=BATCHES, decode_context=given + wanted / 2), place), here, size
+        )
+        _fill(tokens, s.step.parts(StepShape(prefill_tokens=TOKENS), place), here, size)
         chunks, each = split_prompt(given, prompt_room(budget, 0.0))
         together = np.maximum(np.floor(budget / given), 1.0)
         seqs = np.concatenate([np.ones_like(together), together], axis=1)
         shape = StepShape(prefill_tokens=each * seqs, prefill_seqs=seqs, prefill_past=(given - each) / 2)
-        attention[here] = _by_group(kernels, shape, place).get("attention", 0.0) * chunks / seqs
+        attention[here] = s.step.parts(shape, place).amounts.get("prefill_attention", 0.0) * chunks / seqs
         layers[here] = s.arch.num_layers
-        row_s[here] = s.arch.hidden_size * 2.0 / s.machine.memory_bandwidth
         ranks[here] = (np.asarray(place.tp) * place.dp)[:, 0]
         pcie[here] = s.machine.fabric == "pcie"
         narrow[here] = s.scheme.linear.bits <= 8
@@ -378,19 +378,15 @@ def build_tables(book: CaseBook) -> Tables:
         strain[here] = max(
             s.machine.memory_bandwidth / s.machine.cores / CORE_BANDWIDTH.get(s.machine.family, np.inf), 1.0
         )
-        extra[here] = mixer_norms(s.arch) * known["norm_us"] * 1e-6
-        extra[here] += recurrent_layers(s.arch) * known["linear_layer_us"] * 1e-6
         unmeasured[here] = s.machine.family not in measured
-    return Tables(decode, tokens, attention, layers, row_s, ranks, pcie, narrow, unmeasured, int4, strain, extra)
+    tokens = {key: amount for key, amount in tokens.items() if key not in ATTENTION}
+    return Tables(decode, tokens, attention, layers, ranks, pcie, narrow, unmeasured, int4, strain)
 
 
-def _by_group(model: StepModel, shape: StepShape, place: Placement) -> dict[str, FloatArray]:
-    """Kernel seconds of a pass by ``GROUPS``; shares that hold for all engines are those of the fit of whole servers."""
-    known = serving_document()["shared"]
-    share = {name: known[name] for name in ("quantisation", "experts_mxfp4")}
-    group = {"gemm16": "gemm", "quantisation": "gemm", "experts_mxfp4": "experts"}
-    found: dict[str, FloatArray] = {}
-    for name, seconds in model.seconds_by_multiplier(shape, place).items():
-        key = group.get(name, name.removeprefix("prefill_"))
-        found[key] = found.get(key, as_float(0.0)) + share.get(name, 1.0) * seconds
-    return found
+def _fill(table: dict[str, FloatArray], parts: Parts, here: NDArray[np.int64], size: int) -> None:
+    """Put the parts of some candidates into their rows."""
+    grid = np.shape(parts.share)[-1]
+    for key, amount in parts.amounts.items():
+        if key not in table:
+            table[key] = np.zeros((size, grid))
+        table[key][here] = amount

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sizing.arrays import FloatArray
+from sizing.evidence.serving_curves import serving_document
 from sizing.evidence.throughput_cases import BATCHES, TOKENS, Candidate, Tables
 from sizing.serving import held_tokens, prompt_room
+from sizing.step import Overheads, total
 
 KIND_CODES = {"offline": 0, "closed": 1, "single": 2, "static": 3, "open": 4}
 _TAIL_BATCH = 0.25  # mean batch of the tail, as a share of the full one
@@ -114,21 +117,44 @@ class Timer:
     def __init__(self, tables: Tables, candidates: Sequence[Candidate], regimes: Mapping[str, Regime]):
         names = [c.regime for c in candidates]
         every = {name: np.array([getattr(regimes[r], name) for r in names]) for name in NAMES}
-        self.every = every
-        other = np.where(tables.unmeasured, every["unmeasured"], 1.0)
-        bridge = every["bridge"] * every["bridge_ranks"] ** np.log2(np.maximum(tables.ranks, 2.0) / 4.0)
-        gemm = other * every["gemm"] * np.where(tables.narrow, every["narrow"], tables.strain)
-        experts = other * every["experts"] * np.where(tables.int4_experts, every["int4_experts"], 1.0)
-        collectives = other * np.where(tables.pcie, bridge, every["collectives"])
-        factors = np.stack([gemm, other * every["decode_attention"], experts, collectives, other])[:, :, None]
-        self.decode = (factors * tables.decode).sum(axis=0)
-        self.tokens = (factors * tables.tokens).sum(axis=0)
-        self.attention = (other * every["prefill_attention"])[:, None] * tables.prefill_attention
-        self.layers, self.row_s, self.extra_s = tables.layers, tables.row_s, tables.extra_s
+        self.every, self.layers = every, tables.layers
+        decoding = _overheads(tables, every, np.ones(len(names)))
+        steps, pieces = np.zeros((len(names), BATCHES.size)), np.zeros((len(names), TOKENS.size))
+        self.decode = steps + total(tables.decode, decoding)
+        self.checked = pieces + total(tables.tokens, decoding)  # drafts that are verified
+        self.tokens = pieces + total(tables.tokens, _overheads(tables, every, every["prefill"]))
+        self.attention = total({"prefill_attention": tables.prefill_attention}, decoding)
 
     def of(self, name: str, rows: NDArray[np.int64]) -> FloatArray:
         """The coefficient ``name`` of each row's regime, one entry a row."""
         return np.asarray(self.every[name][rows], dtype=np.float64)
+
+
+def _overheads(tables: Tables, every: Mapping[str, FloatArray], prefill: FloatArray) -> Overheads:
+    """Every candidate's regime as what ``step.total`` multiplies; the kernels of prompts by ``prefill`` besides.
+
+    What no regime states (norms, recurrent mixers, quantisation, MXFP4 experts) is as the fit of whole servers has it.
+    """
+    known = serving_document()["shared"]
+    other = prefill * np.where(tables.unmeasured, every["unmeasured"], 1.0)
+    bridge = every["bridge"] * every["bridge_ranks"] ** np.log2(np.maximum(tables.ranks, 2.0) / 4.0)
+    gemm = other * every["gemm"] * np.where(tables.narrow, every["narrow"], tables.strain)
+    experts = other * every["experts"] * np.where(tables.int4_experts, every["int4_experts"], 1.0)
+    collectives = other * np.where(tables.pcie, bridge, every["collectives"])
+    values = {
+        "gemm": gemm, "prefill_gemm": gemm, "quantisation": known["quantisation"] * gemm,
+        "experts": experts, "prefill_experts": experts, "collectives": collectives, "prefill_collectives": collectives,
+        "attention": other * every["decode_attention"], "prefill_attention": other * every["prefill_attention"],
+        "linear": other, "prefill_linear": other,
+        **{name: every[name] for name in ("layer_s", "step_s", "sequence_s", "elementwise")},
+    }  # fmt: skip
+    columns: dict[str, Any] = {name: np.asarray(value)[:, None] for name, value in values.items()}
+    return Overheads(
+        **columns,
+        norm_s=known["norm_us"] * 1e-6,
+        linear_layer_s=known["linear_layer_us"] * 1e-6,
+        experts_mxfp4=known["experts_mxfp4"],
+    )
 
 
 @dataclass(frozen=True)
@@ -143,38 +169,22 @@ class _View:
     pp: FloatArray
     questions: Questions
 
-    def host(self, b: FloatArray) -> FloatArray:
-        t, rows = self.timer, self.rows
-        layers = t.of("layer_s", rows) * t.layers[rows] + t.extra_s[rows]
-        return t.of("step_s", rows) + layers + t.of("sequence_s", rows) * b
-
-    def element(self, tokens: FloatArray) -> FloatArray:
-        t, rows = self.timer, self.rows
-        return t.of("elementwise", rows) * t.layers[rows] * t.row_s[rows] * tokens
-
     def decode(self, batch: FloatArray) -> FloatArray:
         """Seconds of a step of ``batch`` sequences per rank, drafts verified along."""
         t, rows, q = self.timer, self.rows, self.questions
         b = batch / self.pp
         base = _lookup(t.decode, rows, BATCHES, b)
         checked = b * (1.0 + q.drafts)
-        extra = np.where(
-            q.drafts > 0,
-            _lookup(t.tokens, rows, TOKENS, checked)
-            - _lookup(t.tokens, rows, TOKENS, b)
-            + q.drafts * base / t.layers[rows],
-            0.0,
-        )
-        return base + extra + self.element(checked) + self.host(b)
+        more = _lookup(t.checked, rows, TOKENS, checked) - _lookup(t.checked, rows, TOKENS, b)
+        return base + np.where(q.drafts > 0, more + q.drafts * base / t.layers[rows], 0.0)
 
     def prefill(self, batch: FloatArray, piece: FloatArray, attention: int) -> FloatArray:
         """Seconds that one prompt adds in steps of ``piece`` prompt tokens beside ``batch`` decoding sequences."""
         t, rows, q = self.timer, self.rows, self.questions
         beside = np.where(q.mixed, batch / self.pp, 0.0)
-        with_it = _lookup(t.tokens, rows, TOKENS, np.maximum(beside, 1.0) + piece)
-        without = np.where(beside > 0, _lookup(t.tokens, rows, TOKENS, np.maximum(beside, 1.0)), 0.0)
-        own = np.where(beside > 0, 0.0, self.host(np.ones_like(piece)))
-        each = t.of("prefill", rows) * np.maximum(with_it - without, 0.0) + own + self.element(piece)
+        with_it = _lookup(t.tokens, rows, TOKENS, beside + piece)
+        without = np.where(beside > 0, _lookup(t.tokens, rows, TOKENS, beside), 0.0)
+        each = np.maximum(with_it - without, 0.0)
         return np.asarray((each * self.given / piece + t.attention[rows, attention]) * (1.0 - q.cached))
 
 

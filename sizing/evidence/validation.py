@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sizing.answers import Answer, amount
 from sizing.errors import SizingError
 from sizing.evidence.scatter import scatter_html
 from sizing.evidence.table import Errors, Predictions, as_markdown, as_text, error_table
@@ -31,8 +32,8 @@ class Panel:
         return error_table(self.data, self.labels)
 
 
-@dataclass(frozen=True)
-class Validation:
+@dataclass(frozen=True, repr=False)
+class Validation(Answer):
     """A file of rows, predicted. ``text`` of the prediction file and the panels of errors."""
 
     kind: str
@@ -68,6 +69,18 @@ class Validation:
         head, _, _ = pages[0].partition("</body>")
         rest = [page.partition("<body>")[2].partition("</body>")[0] for page in pages[1:]]
         return head + "".join(rest) + "</body></html>"
+
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """How many rows were answered, and the error over all rows of each quantity."""
+        lines = [(self.kind, f"{self.answered:,} of {self.total:,} rows predicted")]
+        for panel in self.panels:
+            table = panel.table()
+            if table:
+                lines.append(
+                    (panel.quantity, f"median error {table[0].median:.1%}, 90th percentile {table[0].p90:.1%}, "
+                     f"bias {table[0].bias:+.1%}, {amount(table[0].rows)} rows")
+                )  # fmt: skip
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """The error tables as plain data."""

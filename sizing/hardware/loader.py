@@ -193,6 +193,11 @@ class Catalog:
         return found
 
     @cached_property
+    def own_server_ids(self) -> frozenset[str]:
+        """Ids of the servers that files of one's own describe."""
+        return frozenset(merged(self._extra, "servers"))
+
+    @cached_property
     def fabrics(self) -> dict[str, Fabric]:
         """Kinds of link by id."""
         return validated(Fabric, merged(self._server_data, "fabrics"))

@@ -104,6 +104,7 @@ class Accelerator(Entry):
     """One accelerator as a buyer or an engine sees it.
 
     driver_name: what its driver calls it; stated where an engine's defaults ask for it.
+    works_alone: no other may join it in one replica: slices that their maker isolates (MIG, virtual NPUs).
     """
 
     id: Id
@@ -116,6 +117,7 @@ class Accelerator(Entry):
     driver_name: Text | None = None
     parent: Id | None = None
     fraction_of_parent: Fraction | None = None
+    works_alone: bool = False
     aliases: tuple[Text, ...] = ()
     assumed_for: dict[Text, Text] = Field(default_factory=dict)
     memory: Memory
@@ -137,6 +139,11 @@ class Accelerator(Entry):
     sources: tuple[Source, ...] = ()
     disputes: tuple[Dispute, ...] = ()
     unsourced: tuple[Text, ...] = ()
+
+    @property
+    def is_card(self) -> bool:
+        """Whether it goes into servers one by one, as PCIe cards do; else a board or a tray holds several."""
+        return (self.form_factor or "").lower().startswith("pcie")
 
     @property
     def usable_bytes(self) -> float:

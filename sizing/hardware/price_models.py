@@ -100,6 +100,30 @@ class Assumption(Entry):
     why: Text
 
 
+class FootprintFactor(Entry):
+    """A factor with its range by published figures: value, unit, and which figures."""
+
+    low: NotNegative
+    value: NotNegative
+    high: NotNegative
+    unit: Text
+    why: Text
+
+    @model_validator(mode="after")
+    def _in_order(self) -> FootprintFactor:
+        if not self.low <= self.value <= self.high:
+            raise ValueError("low, value and high must be in order")
+        return self
+
+
+class Footprint(Entry):
+    """Factors of what energy does not tell; ``sizing.money.footprint`` says what each is."""
+
+    embodied_kg_per_accelerator: FootprintFactor
+    water_site_l_per_kwh: FootprintFactor
+    water_grid_l_per_kwh: FootprintFactor
+
+
 class Owning(Entry):
     """The terms of owning that a study leaves open; ``sizing.money.ownership`` says what each is."""
 
@@ -131,11 +155,14 @@ _OLDER_KEYS = {
 
 
 class PriceAssumptions(Entry):
-    """What the price rules assume; every one can be overridden in a user's file."""
+    """What the price rules assume; every one can be overridden in a user's file. last_checked: the day on which newer
+    prices were last looked for."""
 
+    last_checked: DateText | None = None
     recent_days: Count
     least_providers: Count
     owning: Owning
+    footprint: Footprint
     server_share: Assumption
     host_power_share: Assumption
     least_margin_parts: Count

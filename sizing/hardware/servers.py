@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sizing.errors import SizingError
+from sizing.errors import SizingError, unknown_name
 from sizing.hardware.loader import Catalog, load_catalog
 from sizing.hardware.models import Accelerator, IntraNode, Server
 
 
 def servers_for(accelerator_id: str, catalog: Catalog | None = None) -> list[Server]:
-    """All servers and racks that the accelerator is sold in, the default one first.
+    """All servers and racks that the accelerator is sold in: those of a file of one's own first, then the default one.
 
     For a part of an accelerator they are the parent's, with the count in parts.
     """
@@ -16,7 +16,8 @@ def servers_for(accelerator_id: str, catalog: Catalog | None = None) -> list[Ser
     accelerator, _ = catalog.resolve(accelerator_id)
     wanted = accelerator.parent or accelerator.id
     found = [s for s in catalog.servers.values() if wanted == s.accelerator or wanted in s.also_fits]
-    found.sort(key=lambda server: (not server.default, wanted != server.accelerator))
+    own = catalog.own_server_ids
+    found.sort(key=lambda server: (server.id not in own, not server.default, wanted != server.accelerator))
     return [_for_accelerator(server, accelerator, catalog) for server in found]
 
 
@@ -46,6 +47,55 @@ def default_server(accelerator_id: str, catalog: Catalog | None = None) -> Serve
         note="no server of this accelerator is in the catalog: network, power and price are unknown",
         unsourced=("accelerator_count",),
     )
+
+
+def named_server(accelerator_id: str, name: str, catalog: Catalog | None = None) -> Server:
+    """The server of that id, with this accelerator in it.
+
+    Raises SizingError (key ``server``) for a name that no server has, and for a server that holds other accelerators;
+    the hint says which servers hold this one.
+    """
+    catalog = catalog or load_catalog()
+    accelerator, _ = catalog.resolve(accelerator_id)
+    wanted = name.strip().lower()
+    fitting = servers_for(accelerator.id, catalog)
+    if not fitting:
+        fitting = [default_server(accelerator.id, catalog)]
+    for server in fitting:
+        if wanted in (server.id.lower(), server.name.lower()):
+            return server
+    hint = f"servers of {accelerator.id}: {', '.join(server.id for server in fitting)}"
+    for server in catalog.servers.values():
+        if wanted in (server.id.lower(), server.name.lower()):
+            holds = ", ".join((server.accelerator, *server.also_fits))
+            raise SizingError(f"{server.id} holds {holds}, not {accelerator.id}", key="server", hint=hint)
+    error = unknown_name("server", name, catalog.servers, key="server")
+    raise type(error)(error.message, key="server", hint=hint)
+
+
+def box_of(server: Server, accelerator: Accelerator, count: int) -> Server:
+    """The server with just ``count`` accelerators in it, where these are cards that are bought one by one.
+
+    Its host power [kW] and network cards are the full server's shares: valid where a smaller host goes with fewer cards.
+    The server itself where it is a board's, or no larger than ``count``.
+    """
+    if not accelerator.is_card or count >= server.accelerator_count:
+        return server
+    share = count / server.accelerator_count
+    scale_out = server.scale_out
+    update: dict[str, object] = {
+        "id": f"{server.id}-with-{count}",
+        "name": f"server with {count} x {accelerator.name}",
+        "accelerator_count": count,
+        "generic": True,
+        "rack_units": None,
+        "price": None,
+        "max_power_kw": None if server.max_power_kw is None else server.max_power_kw * share,
+        "host_power_kw": None if server.host_power_kw is None else server.host_power_kw * share,
+    }
+    if scale_out is not None:
+        update["scale_out"] = scale_out.model_copy(update={"count": max(1, round(scale_out.count * share))})
+    return server.model_copy(update=update)
 
 
 def _for_accelerator(server: Server, accelerator: Accelerator, catalog: Catalog) -> Server:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from sizing.hardware.models import COMPUTE_DTYPES, Accelerator, Interconnect, Memory, PeakRates, Slice
 
 _KINDS = {"mig": "MIG instance", "vnpu": "virtual NPU", "die": "one die"}
+#: Kinds of slice that no other slice may join. NVIDIA's MIG guide: no peer-to-peer access, over PCIe or NVLink. Virtual
+#: NPUs alike: their templates name no link.
+_ALONE = frozenset({"mig", "vnpu"})
 
 
 def _times(value: float | None, fraction: float) -> float | None:
@@ -27,6 +30,7 @@ def as_accelerator(part: Slice, parent: Accelerator) -> Accelerator:
             "id": part.id,
             "name": part.name,
             "parent": parent.id,
+            "works_alone": part.kind in _ALONE,
             "fraction_of_parent": part.price_fraction or 1.0 / part.instances_per_parent,
             "usual": False,
             "aliases": part.aliases,

@@ -28,6 +28,7 @@ def gemm_seconds(
     fmt: str = "bf16",
     curves: KernelCurves | None = None,
     quantise: bool = True,
+    weight_bytes: Values | None = None,
 ) -> Seconds:
     """Seconds of ``[m, k] x [k, n]`` with 16-bit input and output and weights in ``fmt``, launched from a
     graph.
@@ -43,6 +44,7 @@ def gemm_seconds(
       the way.
 
     quantise: whether to count the quantisation (``quantisation_seconds``; its launch is part of the sum).
+    weight_bytes: of the whole matrix as it is held, scales included; None: those of the format [bytes].
 
     m, n, k broadcast. A format that the hardware lacks runs weight-only (``effective_format``).
     """
@@ -55,7 +57,8 @@ def gemm_seconds(
     bandwidth = c.memory * machine.memory_bandwidth
     compute = (np.maximum(m, MIN_ROWS) * n + c.tail * machine.cores * TILE * TILE) * k
     compute *= 2.0 / (c.compute * machine.flops(traits.compute))
-    memory = (n * k * traits.weight_bytes + m * (k * traits.activation_bytes + 2.0 * n)) / bandwidth
+    weights = n * k * traits.weight_bytes if weight_bytes is None else as_float(weight_bytes)
+    memory = (weights + m * (k * traits.activation_bytes + 2.0 * n)) / bandwidth
     seconds = np.sqrt(compute * compute + memory * memory) + launch_us * 1e-6
     if quantise:
         seconds = seconds + quantisation_seconds(m, k, machine=machine, fmt=fmt, curves=curves)

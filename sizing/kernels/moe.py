@@ -64,6 +64,7 @@ def grouped_gemm_seconds(
     machine: MachineRates,
     fmt: str = "bf16",
     matrices: float = 3.0,
+    expert_bytes: Values | None = None,
     curves: KernelCurves | None = None,
 ) -> Seconds:
     """Seconds of the expert products of one rank: ``rows`` token-expert pairs over ``touched`` experts.
@@ -71,7 +72,8 @@ def grouped_gemm_seconds(
     ``launch + sqrt(compute^2 + memory^2) + traffic``: compute = ``2 matrices hidden inter (rows + pad *
     touched)`` and the tail of a wave of tiles; memory = weights of the touched experts; traffic = permuting,
     quantising and combining rows. ``inter`` is the rank's part of an expert's intermediate size; ``matrices``
-    is 3 for gated experts, else 2.
+    is 3 for gated experts, else 2. ``expert_bytes``: of one expert's part as it is held, scales and padding included;
+    None: those of the format [bytes].
     """
     run = effective_format(fmt, machine)
     traits = FORMATS[run]
@@ -82,7 +84,7 @@ def grouped_gemm_seconds(
     bandwidth = c.memory * machine.memory_bandwidth
     compute = (rows + c.pad_tokens * touched) * expert + (2.0 * c.tail * machine.cores * TILE * TILE) * (hidden + inter)
     compute *= 2.0 / (c.compute * machine.flops(traits.compute))
-    memory = touched * expert * (traits.weight_bytes / bandwidth)
+    memory = touched * (expert * traits.weight_bytes if expert_bytes is None else as_float(expert_bytes)) / bandwidth
     traffic = rows * hidden * (c.traffic_bytes / bandwidth)
     return as_float(np.sqrt(compute * compute + memory * memory) + traffic + c.launch_us * 1e-6)
 
@@ -100,6 +102,8 @@ def moe_seconds(
     machine: MachineRates,
     fmt: str = "bf16",
     matrices: float = 3.0,
+    local: Values | None = None,
+    expert_bytes: Values | None = None,
     curves: KernelCurves | None = None,
 ) -> Seconds:
     """Seconds of the routed experts of one layer on its busiest rank, for ``tokens`` tokens of the whole
@@ -107,12 +111,14 @@ def moe_seconds(
 
     ``tokens`` are those of all ranks that share the experts (attention data-parallel ranks together). Experts
     are split ``moe_tp`` ways within and ``moe_ep`` ways among themselves. ``skew``: see ``experts_touched``;
-    dispatch and reduction between ranks are collectives and are not counted here.
+    dispatch and reduction between ranks are collectives and are not counted here. ``local``: experts that the rank
+    holds; None: ``num_experts / moe_ep``. ``expert_bytes``: see ``grouped_gemm_seconds``.
     """
     n = as_float(tokens)
     ep = as_float(moe_ep)
     rows = n * topk / ep * rank_imbalance(n, topk, num_experts, ep, skew)
-    touched = np.minimum(experts_touched(n, topk, num_experts, skew) / ep, np.maximum(rows, 1e-9))
+    share = 1.0 / ep if local is None else as_float(local) / num_experts
+    touched = np.minimum(experts_touched(n, topk, num_experts, skew) * share, np.maximum(rows, 1e-9))
     return grouped_gemm_seconds(
         rows,
         touched,
@@ -121,5 +127,6 @@ def moe_seconds(
         machine=machine,
         fmt=fmt,
         matrices=matrices,
+        expert_bytes=expert_bytes,
         curves=curves,
     )

@@ -107,6 +107,8 @@ class Architecture:
     yarn_context: int | None = None  # context that the publisher documents with YaRN switched on [tokens]
     stored_bytes: int | None = None  # bytes of the tensors of a local checkpoint, scales and packing included
     stored_dtypes: tuple[tuple[str, int], ...] = ()  # bytes of them by stored dtype
+    stored_components: tuple[tuple[str, int], ...] = ()  # bytes of them by component, MTP modules left out
+    stored_note: str | None = None  # where the files and the config are more than 2% apart
 
     @property
     def native_context(self) -> int:

@@ -15,7 +15,7 @@ from sizing.model.parts import Cache, CacheKind
 
 def params_report(arch: Architecture) -> dict[str, object]:
     """Exact counts: total, active in the three conventions, MTP modules apart, and by component."""
-    return {
+    report: dict[str, object] = {
         "model": arch.name,
         "total": arch.total,
         "active": arch.active,
@@ -24,6 +24,14 @@ def params_report(arch: Architecture) -> dict[str, object]:
         "mtp": arch.mtp,
         "components": arch.components(),
     }
+    return {**report, **stored_report(arch)}
+
+
+def stored_report(arch: Architecture) -> dict[str, object]:
+    """The bytes of a local checkpoint's files, in all and by component; empty without files."""
+    if arch.stored_bytes is None:
+        return {}
+    return {"weights_stored_bytes": arch.stored_bytes, "weights_stored_components": dict(arch.stored_components)}
 
 
 def cache_bytes_per_token(cache: Cache, fmt: KVFormat) -> float:

@@ -22,6 +22,7 @@ from sizing.model.parts import (
 
 ATTENTION = Component.ATTENTION
 RECURRENT = Component.LINEAR_ATTENTION
+GDN_CHUNK = 64  # tokens of a chunk of the gated delta net's kernels (vLLM 0.33)
 NO_CORE = AttentionCore(CoreKind.NONE)
 NO_CACHE = Cache(CacheKind.NONE)
 NO_MIXER = Mixer("none", (), (), NO_CORE, NO_CACHE)
@@ -218,7 +219,8 @@ def gated_delta_net(
     )
     state = value_heads * key_dim * value_dim
     core = AttentionCore(CoreKind.LINEAR, value_heads, key_heads, key_dim, value_dim)
-    return Mixer("gated_delta_net", linears, vectors, core, _state(conv * conv_kernel, state, fp32_state))
+    cache = _state(conv, conv_kernel, state, fp32_state, checkpoint=GDN_CHUNK)
+    return Mixer("gated_delta_net", linears, vectors, core, cache)
 
 
 def mamba2(
@@ -255,7 +257,8 @@ def mamba2(
     if gated_norm:
         vectors.append(Vector("norm", inner, sharded=True))
     core = AttentionCore(CoreKind.LINEAR, heads, groups, state_size, head_dim)
-    return Mixer("mamba2", linears, tuple(vectors), core, _state(conv * conv_kernel, inner * state_size, fp32_state))
+    cache = _state(conv, conv_kernel, inner * state_size, fp32_state, checkpoint=1)
+    return Mixer("mamba2", linears, tuple(vectors), core, cache)
 
 
 def mamba1(
@@ -288,7 +291,7 @@ def mamba1(
     if inner_norms:
         vectors.append(Vector("dt_b_c_norms", dt_rank + 2 * state_size))
     core = AttentionCore(CoreKind.LINEAR, inner, 1, state_size, 1)
-    return Mixer("mamba", linears, tuple(vectors), core, _state(inner * conv_kernel, inner * state_size, fp32_state))
+    return Mixer("mamba", linears, tuple(vectors), core, _state(inner, conv_kernel, inner * state_size, fp32_state))
 
 
 def lightning(*, hidden: int, heads: int, head_dim: int) -> Mixer:
@@ -304,7 +307,7 @@ def lightning(*, hidden: int, heads: int, head_dim: int) -> Mixer:
     )
     vectors = (Vector("norm", width, sharded=True),)
     core = AttentionCore(CoreKind.LINEAR, heads, heads, head_dim, head_dim)
-    return Mixer("lightning", linears, vectors, core, _state(0, heads * head_dim * head_dim, True))
+    return Mixer("lightning", linears, vectors, core, _state(0, 0, heads * head_dim * head_dim, True))
 
 
 def short_conv(*, hidden: int, kernel: int, bias: bool = False) -> Mixer:
@@ -315,11 +318,19 @@ def short_conv(*, hidden: int, kernel: int, bias: bool = False) -> Mixer:
     )
     vectors = (Vector("conv", hidden * (kernel + (1 if bias else 0)), RECURRENT, sharded=True),)
     core = AttentionCore(CoreKind.LINEAR, hidden, hidden, 1, 1)
-    return Mixer("short_conv", linears, vectors, core, _state(hidden * kernel, 0, False))
+    return Mixer("short_conv", linears, vectors, core, _state(hidden, kernel, 0, False))
 
 
-def _state(conv: int, recurrent: int, fp32: bool) -> Cache:
-    """A constant cache: a convolution window in 16 bits and a recurrent state that engines may keep in
-    fp32.
+def _state(channels: int, kernel: int, recurrent: int, fp32: bool, *, checkpoint: int | None = None) -> Cache:
+    """A constant cache: a convolution's last ``kernel`` inputs in 16 bits, and a recurrent state that engines may
+    keep in fp32. checkpoint: tokens between the points of a prompt at which a state can be exported.
     """
-    return Cache(CacheKind.STATE, state_elements=conv + recurrent, state_fp32_elements=recurrent if fp32 else 0)
+    conv = channels * kernel
+    return Cache(
+        CacheKind.STATE,
+        state_elements=conv + recurrent,
+        state_fp32_elements=recurrent if fp32 else 0,
+        conv_elements=conv,
+        conv_columns=kernel,
+        checkpoint_tokens=checkpoint,
+    )

@@ -123,7 +123,10 @@ class Cache:
     elements_per_token: unsharded elements that one token adds (GQA: ``kv_heads * (k_dim + v_dim)``; MLA:
     ``kv_lora_rank + qk_rope_head_dim``). window: tokens after which it stops growing (None: never).
     state_elements: constant elements of one sequence (recurrent and convolution states, in the model's
-    16-bit dtype); state_fp32_elements: the part of state_elements that engines keep in fp32.
+    16-bit dtype); state_fp32_elements: the part of state_elements that engines keep in fp32. conv_elements: the part of
+    state_elements that is a convolution's last ``conv_columns`` inputs, its kernel; engines keep one column less, and one
+    more for each drafted token.
+    checkpoint_tokens: a state can be exported inside a prompt at multiples of so many tokens; None where not.
     indexer_bytes_per_token: sparse-attention index keys, whatever the KV dtype. local_window,
     local_elements_per_token: COMPRESSED layers keep, beside ``elements_per_token`` of compressed growth, so
     many elements for each of the last ``local_window`` tokens.
@@ -135,6 +138,9 @@ class Cache:
     window: int | None = None
     state_elements: int = 0
     state_fp32_elements: int = 0
+    conv_elements: int = 0
+    conv_columns: int = 0
+    checkpoint_tokens: int | None = None
     indexer_bytes_per_token: float = 0.0
     local_window: int | None = None
     local_elements_per_token: float = 0.0

@@ -121,9 +121,25 @@ class QuantScheme:
     unquantized: frozenset[Component] = frozenset()  # components that stay in ``other``
     by_name: tuple[tuple[str, WeightFormat], ...] = ()  # matrices (Linear.name) with a format of their own
     kv_cache_dtype: str | None = None  # the KV dtype that the checkpoint's config asks for
+    embedding: WeightFormat | None = None  # None: as ``other``
+    by_component: tuple[tuple[Component, WeightFormat], ...] = ()  # components sized by their files; before all else
+    named_first: bool = False  # ``by_name`` holds for matrices too that checkpoints usually leave in 16 bits
+    mix: str | None = None  # a mix of GGUF types, whose bits depend on the model: ``gguf_mix.mix_scheme`` has them
+
+    @property
+    def embedding_format(self) -> WeightFormat:
+        """The format of the input embedding."""
+        return self.other if self.embedding is None else self.embedding
 
     def format_of(self, linear: Linear) -> WeightFormat:
         """The format that this scheme gives a matrix."""
+        for component, fmt in self.by_component:
+            if component is linear.component:
+                return fmt
+        if self.named_first:
+            for name, fmt in self.by_name:
+                if name == linear.name:
+                    return fmt
         if linear.component is Component.LM_HEAD:
             return self.lm_head
         if linear.component is Component.VISION:
@@ -153,6 +169,15 @@ _UNIFORM = (
     BNB_NF4, BNB_NF4_DOUBLE, BNB_FP4, BNB_FP4_DOUBLE, BNB_INT8, EETQ, TORCHAO_INT4, TORCHAO_INT8, HQQ_INT4,
 )  # fmt: skip
 
+# Mixes of GGUF types, and the bits of Llama-3.1-8B in each: what a mix comes to without a model (see ``gguf_mix``).
+GGUF_MIXES: dict[str, float] = {
+    "q4_0": 4.64, "q4_1": 5.1, "q5_0": 5.57, "q5_1": 6.04, "q8_0": 8.5, "q2_k": 3.16, "q2_k_s": 2.97, "q3_k_s": 3.64,
+    "q3_k_m": 4.0, "q3_k_l": 4.3, "q4_k_s": 4.67, "q4_k_m": 4.89, "q5_k_s": 5.57, "q5_k_m": 5.7, "q6_k": 6.56,
+    "iq1_s": 2.0, "iq1_m": 2.15, "iq2_xxs": 2.38, "iq2_xs": 2.59, "iq2_s": 2.74, "iq2_m": 2.93, "iq3_xxs": 3.37,
+    "iq3_xs": 3.5, "iq3_s": 3.66, "iq3_m": 3.76, "iq4_nl": 4.68, "iq4_xs": 4.46, "tq1_0": 2.19, "tq2_0": 2.52,
+    "mxfp4_moe": 8.5,
+}  # fmt: skip
+
 # The table of weight formats: every name that people give resolves to one of these.
 SCHEMES: dict[str, QuantScheme] = {
     **{fmt.name: _uniform(fmt) for fmt in _UNIFORM},
@@ -161,6 +186,10 @@ SCHEMES: dict[str, QuantScheme] = {
     # gpt-oss style: experts in MXFP4, everything else in 16 bits.
     "mxfp4": QuantScheme("mxfp4", linear=BF16, experts=MXFP4),
     **{f"mlx_{bits}bit": everywhere(mlx(bits)) for bits in (2, 3, 4, 5, 6, 8)},
+    **{
+        name: replace(everywhere(WeightFormat(f"gguf_{name}", bits)), name=name, mix=name)
+        for name, bits in GGUF_MIXES.items()
+    },
 }
 
 _SPELLINGS: dict[str, tuple[str, ...]] = {

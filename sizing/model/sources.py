@@ -20,37 +20,19 @@ from sizing.model import access, hub
 from sizing.model.architecture import Architecture
 from sizing.model.config import load_config, parse_config, read_json
 from sizing.model.gguf_file import load_gguf
+from sizing.model.gguf_mix import mix_scheme
+from sizing.model.name_formats import Stated, is_word, stated_format, without_mix
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.safetensors import INDEX, check_against, describe_difference, safetensors_headers
+from sizing.model.stored import by_the_bytes
 
 CATALOG = "catalog"
 MAX_NAME = 500
 
-# Suffixes of a repository's name that change the weights' format or the training, not the build.
-_FORMATS: dict[str, str | None] = {
-    "fp8": "fp8",
-    "fp4": "nvfp4",
-    "nvfp4": "nvfp4",
-    "mxfp4": "mxfp4",
-    "awq": "int4_awq",
-    "gptq": "int4_gptq",
-    "autoround": "int4_gptq",
-    "int4": "int4_gptq",
-    "w4a16": "int4_gptq",
-    "int8": "int8",
-    "w8a8": "int8",
-    "w8a8c8": "int8",
-    "w8a8sc": "int8",
-    "w8a16": "int8_wo",
-    "w4a8": "w4a8",
-    "w4a8c8": "w4a8",
-    "w4a4": None,
-    "bf16": "bf16",
-    "fp16": "fp16",
-}
+# Words at the end of a repository's name that change the training or the packing, not the build.
 _TRAINING = ("instruct", "chat", "it", "base", "hf", "pt", "mtp")
 _SCALES = ("quantized", "quarot", "dynamic", "static", "qat", "channel", "per", "pertensor", "block", "group")
-_PACKING = ("4bit", "8bit", "gguf", "fp8kv", "310", "vllm", "tp1", "tp2", "tp4", "tp8", "abliterated")
+_PACKING = ("fp8kv", "kv", "ct", "unsloth", "310", "vllm", "tp1", "tp2", "tp4", "tp8", "abliterated")
 _WORDS = frozenset((*_TRAINING, *_SCALES, *_PACKING))
 _BRACKETS = re.compile(r"\s*\([^()]*\)\s*$")
 
@@ -146,7 +128,7 @@ def load_model(name_or_path: str | Path, *, allow_hub: bool = True, allow_paths:
         from_path = _load_path(name)
         if from_path is not None:
             return from_path
-    found = find_in_catalog(name)
+    found = _match(name)
     if found is not None:
         return _variant(name, *found)
     if allow_hub and hub.is_id(name):
@@ -178,24 +160,31 @@ def find_in_catalog(name: str) -> tuple[CatalogModel, str | None] | None:
 
     Words that do not change a model's build are taken off the name's end one by one until an entry is found.
     """
+    found = _match(name)
+    return None if found is None else (found[0], found[1].format)
+
+
+def _match(name: str) -> tuple[CatalogModel, Stated] | None:
+    """The entry of a name and what the name states of the weights."""
     table = _names()
     exact = next((text for text in _spellings(name) if text in table), None)
     if exact is not None:
-        return table[exact], None
+        return table[exact], Stated()
     for candidate in _spellings(name):
-        fmt: str | None = None
-        rest = candidate
+        rest, mix = without_mix(candidate)
+        words: list[str] = []
         while rest:
-            if rest in table:
-                return table[rest], fmt
-            for ending in ("-instruct", "-hf", "-fp8", "-nvfp4"):
-                if rest + ending in table:
-                    return table[rest + ending], fmt or _FORMATS.get("bf16" if ending in ("-fp8", "-nvfp4") else "")
+            for ending in ("", "-instruct", "-hf", "-fp8", "-nvfp4"):
+                if rest + ending not in table:
+                    continue
+                stated = stated_format(name.strip().lower(), words, mix)
+                if ending in ("-fp8", "-nvfp4") and stated == Stated():
+                    stated = Stated("bf16")
+                return table[rest + ending], stated
             head, _, last = rest.replace(".w", "-w").rpartition("-")
-            if last in _FORMATS:
-                fmt = _FORMATS[last] or fmt
-            elif last not in _WORDS:
+            if last not in _WORDS and not is_word(last):
                 break
+            words.append(last)
             rest = head
     return None
 
@@ -210,15 +199,20 @@ def _spellings(name: str) -> Iterable[str]:
             yield text.rsplit("/", 1)[-1]
 
 
-def _variant(name: str, entry: CatalogModel, fmt: str | None) -> Architecture:
+def _variant(name: str, entry: CatalogModel, stated: Stated) -> Architecture:
     """The entry's Architecture under the name that was asked for."""
     architecture = _load_entry(entry)
+    fmt = stated.format
     native = architecture.native_quantization
     notes = [*architecture.notes, f"{name} has the build of {entry.name}"]
     if fmt is not None:
         notes.append(f"its weight format, {fmt}, is read from its name")
         native = None if fmt in ("bf16", "fp16") else _scheme_like(fmt, native)
+        if native is not None and native.mix is not None:
+            native = mix_scheme(architecture, native.mix)
     problem = architecture.quantization_problem if fmt is None else None
+    if stated.problem is not None:
+        native, problem = None, stated.problem
     return replace(
         architecture, name=name, notes=tuple(notes), native_quantization=native, quantization_problem=problem
     )
@@ -287,13 +281,14 @@ def with_stored_tensors(architecture: Architecture, folder: Path) -> Architectur
     problem = architecture.quantization_problem
     if architecture.native_quantization is None and problem is None:
         problem = _packed(dtypes)
-    return replace(
+    read = replace(
         architecture,
         notes=(*architecture.notes, describe_difference(architecture, found)),
         quantization_problem=problem,
         stored_bytes=found["stored_bytes"],
         stored_dtypes=tuple(sorted(dtypes.items())),
     )
+    return by_the_bytes(read, tensors)
 
 
 def _packed(dtypes: Counter[str]) -> str | None:

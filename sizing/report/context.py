@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -29,6 +29,7 @@ from sizing.target import Target, resolve_target
 
 MOST_SHOWN = 5  # plans drawn together in one chart
 CURVE_POINTS = 28
+LEAST_BATCH = 0.25  # requests in flight where the curve begins
 
 
 @dataclass
@@ -89,6 +90,7 @@ class Context:
                 weights=plan.weights if named else None,
                 kv_dtype=plan.kv_dtype,
                 catalog=self.catalog,
+                server=plan.server,
             )
         return self._targets[key]
 
@@ -125,9 +127,12 @@ class Context:
             return None
         for row, other in enumerate(ground.placements):
             if all(int(getattr(other, axis)) == int(getattr(place, axis)) for axis in ("tp", "pp", "dp", "ep")):
-                grid = batch_grid(np.asarray(ground.limit[row]), CURVE_POINTS)
-                step = target.step
-                return load_curve(step, place, ground.load, ground.batching, grid, input_scv=demand.input_scv)
+                think = demand.arrival_think_s
+                grid = batch_grid(np.asarray(ground.limit[row]), CURVE_POINTS, LEAST_BATCH if think > 0 else 1.0)
+                load = replace(ground.load, running_limit=float(ground.limit[row]))
+                return load_curve(
+                    target.step, place, load, ground.batching, grid, think_s=think, lengths=demand.lengths
+                )
         return None
 
     @cached_property

@@ -10,16 +10,16 @@ from sizing.report.charts import cost_chart
 from sizing.report.context import Context, layout
 from sizing.report.model import Block, Cell, Section, Table, Text
 from sizing.report.money_sheet import owned
-from sizing.result import Plan, Rejection
+from sizing.result import WORKS, Plan, Rejection
 
 Row = tuple[Cell, ...]
 MOST_REJECTED = 40
 COSTS = (
+    "usd_per_request",
+    "usd_per_million_tokens",
     "usd_per_million_output_tokens",
     "usd_per_million_input_tokens",
     "usd_per_million_cached_input_tokens",
-    "usd_per_million_tokens",
-    "usd_per_request",
 )
 
 
@@ -54,6 +54,14 @@ def _costs(ctx: Context, best: Plan) -> Table:
         (m("cost.energy"), None, best.energy_wh_per_million_tokens, None, m("unit.wh")),
         (m("cost.carbon"), None, best.carbon_g_per_million_tokens, None, m("unit.g")),
     ]
+    for name, span in best.footprint.items():
+        unit = m("unit.litre") if name.startswith("water") else m("unit.g")
+        rows.append((m(f"cost.{name}"), span.low, span.value, span.high, unit))
+    if best.price is not None:
+        price = best.price
+        rows.append(
+            (f"{m('cost.price')} ({m.word('basis', price.basis)})", price.low, price.usd, price.high, m("unit.usd"))
+        )
     columns = [column(m, "item"), column(m, "p10", "money"), column(m, "p50", "money"), column(m, "p90", "money"),
                column(m, "unit")]  # fmt: skip
     return table(m, "money", columns, rows, note=" ".join(filter(None, (m("cost.note"), ctx.old_prices([best])))))
@@ -108,11 +116,11 @@ def alternatives_section(ctx: Context) -> Section:
 
 
 def _folded(items: Sequence[Rejection]) -> list[Rejection]:
-    """One line for all dearer layouts of one accelerator in one format; the first, cheapest, stands for them."""
+    """One line for all layouts of one accelerator in one format that work; the first, cheapest, stands for them."""
     found: dict[tuple[str, ...], Rejection] = {}
     for item in items:
         words = item.candidate.split(" ")
-        key = (item.code, *words[2:4]) if item.code == "dearer" else (item.code, item.candidate, item.reason)
+        key = (item.code, *words[2:4]) if item.code in WORKS else (item.code, item.candidate, item.reason)
         known = found.get(key)
         found[key] = item if known is None else replace(known, count=known.count + item.count)
     return list(found.values())
@@ -122,17 +130,19 @@ def _plans(ctx: Context) -> Table:
     m = ctx.m
     rows: list[Row] = []
     for number, plan in enumerate(ctx.result.plans, 1):
-        out, into = plan.cost.get("usd_per_million_output_tokens"), plan.cost.get("usd_per_million_input_tokens")
+        out, each = plan.cost.get("usd_per_million_tokens"), plan.cost.get("usd_per_request")
+        basis = "" if plan.price is None else m.word("basis", plan.price.basis)
         rows.append(
             (number, plan.accelerator_name, plan.accelerators, plan.weights, plan.kv_dtype, layout(plan),
-             plan.replicas, plan.usd_per_hour, into.p50 if into else None, out.p50 if out else None,
+             plan.replicas, plan.usd_per_hour, basis, each.p50 if each else None, out.p50 if out else None,
              plan.ttft_p95_s * 1e3, plan.tpot_p95_s * 1e3, plan.utilization)
         )  # fmt: skip
     columns = [
         column(m, "rank", "number"), column(m, "accelerator"), column(m, "accelerators", "number"),
         column(m, "weights"), column(m, "kv"), column(m, "layout"), column(m, "replicas", "number"),
-        column(m, "usd_hour", "money", "usd_h"), column(m, "usd_input", "money", "usd_m"),
-        column(m, "usd_output", "money", "usd_m"), column(m, "ttft95", "number", "ms"),
+        column(m, "usd_hour", "money", "usd_h"), column(m, "basis"),
+        column(m, "usd_request", "money", "usd_request"), column(m, "usd_tokens", "money", "usd_m"),
+        column(m, "ttft95", "number", "ms"),
         column(m, "tpot95", "number", "ms"), column(m, "load", "percent", "percent"),
     ]  # fmt: skip
     return table(m, "plans", columns, rows, highlight=0, note=ctx.old_prices(ctx.result.plans))

@@ -43,11 +43,12 @@ def summary_section(ctx: Context) -> Section:
         version=best.engine_version,
     )  # fmt: skip
     blocks: list[Block] = [Text(text=text, tone="lead"), _figures(ctx, best)]
-    out = best.cost.get("usd_per_million_output_tokens")
+    out = best.cost.get("usd_per_million_tokens")
     if best.usd_per_hour is not None and out is not None:
         money = m(
             "summary.money", hour=dollars(best.usd_per_hour), month=dollars(best.usd_per_month),
-            output=dollars(out.p50), low=dollars(out.p10), high=dollars(out.p90),
+            request=dollars(best.cost["usd_per_request"].p50), tokens=dollars(out.p50),
+            low=dollars(out.p10), high=dollars(out.p90),
         )  # fmt: skip
         blocks.append(Text(text=money))
         old = ctx.old_prices([best])
@@ -79,9 +80,9 @@ def _figures(ctx: Context, best: Plan) -> Figures:
             key="usd_per_month", label=m("figure.usd_per_month"), value=best.usd_per_month, unit="USD", kind="money"
         ),
     ]
-    out = best.cost.get("usd_per_million_output_tokens")
+    out = best.cost.get("usd_per_million_tokens")
     if out is not None:
-        rows.append(Figure(key="usd_per_million_output", label=m("figure.usd_per_million_output"), value=out.p50,
+        rows.append(Figure(key="usd_per_million_tokens", label=m("cost.usd_per_million_tokens"), value=out.p50,
                            unit="USD", low=out.p10, high=out.p90, kind="money"))  # fmt: skip
     for key, item, factor, unit in (
         ("ttft", best.ttft_s, 1e3, "ms"),

@@ -7,15 +7,15 @@ in flight, ``open_loop`` requests that arrive at random, over a grid of loads (`
 from sizing.serving.closed_loop import SteadyState, closed_response, settle, steady_state
 from sizing.serving.grids import FineGrid, batch_grid
 from sizing.serving.open_loop import (
-    EXPONENTIAL_95,
-    Z95,
+    MOST_IN_FLIGHT,
+    RANDOM,
     LoadCurve,
-    PhaseTimes,
     curve_of,
     load_curve,
-    phase_times,
-    refined,
+    open_state,
+    tabulated_curve,
 )
+from sizing.serving.tails import EXPONENTIAL_95, Z95, Lengths, lengths_of
 from sizing.serving.terms import (
     MIN_CHUNK,
     Batching,
@@ -29,18 +29,21 @@ from sizing.serving.terms import (
     prefill_times,
     prompt_room,
     split_prompt,
+    varied_held_tokens,
 )
 
 __all__ = [
     "EXPONENTIAL_95",
     "MIN_CHUNK",
+    "MOST_IN_FLIGHT",
+    "RANDOM",
     "Z95",
     "Batching",
     "Chunks",
     "FineGrid",
+    "Lengths",
     "Load",
     "LoadCurve",
-    "PhaseTimes",
     "PrefillTimes",
     "SteadyState",
     "StepTimes",
@@ -49,13 +52,15 @@ __all__ = [
     "closed_response",
     "curve_of",
     "held_tokens",
+    "lengths_of",
     "load_curve",
     "mixed_prefill",
-    "phase_times",
+    "open_state",
     "prefill_times",
     "prompt_room",
-    "refined",
     "settle",
     "split_prompt",
     "steady_state",
+    "tabulated_curve",
+    "varied_held_tokens",
 ]

@@ -238,8 +238,7 @@ def step_times(
 ) -> StepTimes:
     """What the step model says of ``concurrency`` requests per rank in flight. table: see ``steady_state``."""
     running = in_flight(load)
-    context = as_float(load.input_tokens) + np.maximum(as_float(load.output_tokens), 1.0) / 2
-    pp = as_float(placement.pp)
+    pp, context = as_float(placement.pp), load.decode_context
 
     def decode(batch: FloatArray) -> FloatArray:
         if table is not None:

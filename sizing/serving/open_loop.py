@@ -1,35 +1,51 @@
-"""What one replica does as its load grows: rate, TTFT and TPOT against the number of decoding sequences.
+"""What one replica does as its load grows: rate, TTFT and TPOT against the requests in flight, of every kind of arrival.
 
-Requests arrive at random (Poisson); per data-parallel rank, with B sequences decoding, decode step ``h(B)``, marginal
-prefill time ``m`` of a prompt and O output tokens, the rate that keeps B sequences decoding is
+The closed loop (``closed_loop``, whose terms are fitted) says what N requests per rank settle to. Who arrives at random
+while N others are in flight finds what a closed loop of ``N + 1`` has: the arrival theorem. Who arrives in a closed loop
+without thinking finds ``N - 1`` others, and users who think for Z seconds between requests lie between. With R the time of a
+whole request, one rule has all three:
 
-``r = B / ((O-1) h(B) / a + B m)``, a = tokens gained per step, and prefill takes the share ``rho = r m`` of the time.
+``found = N + w``, ``w = Z / (R + Z)``: 1 for random arrivals (Z infinite), 0 without thinking; ``rate = N / R(found)``.
 
-A token then takes ``h / (1 - rho)`` (mixed steps stretch decode; prefill first interrupts it). A prompt waits for the
-prompts before it (Pollaczek-Khinchine, ``r m^2 (1 + c^2) / (2 (1 - rho))``) and for the step in progress; the wait's
-95th percentile is that of an exponential of the same mean. All arrays; the last axis is the load.
+For one server of service time s, R(found) is (N + 1) s and the load rate x s is N / (N + 1): the queue M/M/1. Example:
+s = 0.1 s, four in flight: 4 / (5 x 0.1 s) = 8 requests/s, each of which takes 0.5 s.
+
+The batch has room for ``limit`` requests (the cache's, or the engine's own limit), and random arrivals find it full now and
+then (``tails.full_batch``). All arrays; the last axis is the load. Percentiles: ``tails``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sizing.arrays import FloatArray, as_float
+from sizing.arrays import FloatArray, Num, as_float
 from sizing.engine.placement import Placement
-from sizing.operations import StepShape
+from sizing.serving.closed_loop import (
+    Interleaved,
+    SteadyState,
+    interleave,
+    interleaved,
+    state_of,
+    step_times,
+)
+from sizing.serving.closed_loop import in_flight as in_flight_of
 from sizing.serving.grids import FineGrid
-from sizing.serving.terms import Batching, Load, prefill_times
+from sizing.serving.tails import Lengths, first_token_tail, full_batch, token_tail
+from sizing.serving.terms import INSTANT, Batching, Load, PrefillTimes, StepTimes, decode_steps, prefill_times
 from sizing.step import StepModel
 
-Z95 = 1.645  # 95th percentile of a standard normal
-EXPONENTIAL_95 = 2.996  # ln 20: 95th percentile of an exponential, in means
+RANDOM = np.inf  # seconds of thinking between requests that come at random
+MOST_IN_FLIGHT = 0.97  # of the requests that the batch has room for, where they come at random
 
 
 @dataclass(frozen=True, slots=True)
 class LoadCurve:
-    """Points of rising load of one replica (all its data-parallel ranks); seconds and requests/s."""
+    """Points of rising load of one replica (all its data-parallel ranks); seconds and requests/s.
+
+    in_flight: requests per rank, in prefill or decode. full_share: of the arrivals, those that find no room in the batch.
+    """
 
     batch: FloatArray  # decoding sequences per rank
     requests_per_s: FloatArray
@@ -39,80 +55,89 @@ class LoadCurve:
     tpot_p95_s: FloatArray
     decode_step_s: FloatArray
     prefill_s: FloatArray
-    prefill_share: FloatArray
-    concurrency: FloatArray  # requests held by the whole replica, in prefill or decode
+    prefill_share: FloatArray  # of the busy time
+    busy: FloatArray  # share of the time in which a prompt is read
+    concurrency: FloatArray  # requests held by the whole replica, waiting ones included
+    in_flight: FloatArray
+    full_share: FloatArray
 
     def end_to_end_s(self, output_tokens: float) -> FloatArray:
         """Mean time of a whole request."""
         return self.ttft_s + self.tpot_s * max(output_tokens - 1.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseTimes:
-    """What steps take at each point of load [s]: a decode step, a prompt alone, a prompt's addition to the steps that
-    carry it, and the time that passes from its first chunk to its first token."""
-
-    decode_s: FloatArray
-    alone_s: FloatArray
-    marginal_s: FloatArray
-    in_batch_s: FloatArray
-
-
-def phase_times(step: StepModel, placement: Placement, load: Load, batching: Batching, batch: FloatArray) -> PhaseTimes:
-    """The times of both phases over ``batch`` (decoding sequences per rank), from the step model itself."""
-    output = np.maximum(as_float(load.output_tokens), 1.0)
-    context = as_float(load.input_tokens) + output / 2
-    micro = np.maximum(batch / as_float(placement.pp), 1e-3)
-    decode = step.seconds(
-        StepShape(decode_seqs=micro, decode_context=context, tokens_per_decode=load.verified_tokens), placement
-    ) + as_float(load.draft_s)
-    times = prefill_times(step, placement, load, batching, micro, decode)
-    return PhaseTimes(
-        decode_s=decode,
-        alone_s=np.broadcast_to(times.alone_s, decode.shape),
-        marginal_s=np.broadcast_to(times.marginal_s, decode.shape),
-        in_batch_s=np.broadcast_to(times.in_batch_s, decode.shape),
-    )
-
-
 def curve_of(
-    times: PhaseTimes,
+    times: StepTimes,
+    mix: Interleaved,
     placement: Placement,
     load: Load,
-    batching: Batching,
-    batch: FloatArray,
+    in_flight: Num,
     *,
-    input_scv: float = 0.0,
+    think_s: float = RANDOM,
+    lengths: Lengths | None = None,
+    own_s: Num | None = None,
 ) -> LoadCurve:
-    """The curve that step times of both phases give; see the module's text for the formulas."""
-    output = np.maximum(as_float(load.output_tokens), 1.0)
-    steps = np.maximum(output - 1.0, 0.0) / load.tokens_per_step
-    pp, dp = as_float(placement.pp), as_float(placement.dp)
-    decode = times.decode_s
-    service = np.maximum(times.marginal_s / pp, 1e-9)
-    rate = batch / np.maximum(steps * decode + batch * service, 1e-12)
-    rho = np.minimum(rate * service, 0.9999)
-    free = 1.0 - rho
-    tpot = decode / load.tokens_per_step / free
-    queue = rate * service**2 * ((1.0 + input_scv) / 2.0) / free
-    wait = queue + (0.5 + rho) * decode
-    first = times.in_batch_s + batching.fixed_ttft_s
-    made = np.maximum(output - 1.0, 1.0)
-    # Prefills that fall among a request's steps: Poisson in number, each as long as a prompt.
-    spread = service * np.sqrt(rate * decode * ((1.0 + input_scv) / made) / (free * free * free))
-    held = rate * (first + wait + tpot * made)
+    """The curve that step times and the closed loop that arrivals find give; see the module's text for the formulas.
+
+    load: that loop's. in_flight: requests per rank. think_s: between two requests of a user; 0: a closed loop, infinite:
+    random arrivals. lengths: how they vary; None: not at all. own_s: time to the first token of a prompt
+    whose length is the 95th percentile (``long_prompt``); None: of the mean.
+    """
+    lengths = lengths or Lengths()
+    whole = np.maximum(mix.stretched_s + mix.first_s, INSTANT)
+    chance = as_float(1.0 if np.isinf(think_s) else think_s / (whole + think_s))
+    asked = as_float(in_flight)
+    # Users find less than random arrivals do: so many are in flight when a loop of that size is found.
+    held = np.minimum(asked + (1.0 - chance), load.running_limit) if 0 < think_s < RANDOM else asked
+    there = np.ones(whole.shape) if think_s > 0 else np.minimum(asked, 1.0)
+    running = held if think_s > 0 else np.minimum(np.maximum(asked, 1.0), np.maximum(as_float(load.running_limit), 1.0))
+    rate = running / whole * there  # requests/s of one rank
+    full = full_batch(held, whole, load.running_limit, chance, lengths)
+    queue = full.wait_s if think_s > 0 else np.maximum(asked - running, 0.0) * whole / running
+    made = np.maximum(as_float(load.output_tokens) - 1.0, 1.0)
+    busy = np.minimum(rate / np.maximum(there, INSTANT) * mix.service_s, 1.0)
+    alone = decode_steps(load) <= 0
+    first = first_token_tail(mix, mix.in_batch_s if own_s is None else own_s, full, rate, chance, lengths)
     return LoadCurve(
-        batch=np.broadcast_to(batch, rate.shape),
-        requests_per_s=rate * dp,
-        ttft_s=first + wait,
-        ttft_p95_s=first * (1.0 + Z95 * np.sqrt(input_scv)) + EXPONENTIAL_95 * wait,
-        tpot_s=tpot,
-        tpot_p95_s=tpot + Z95 * spread,
-        decode_step_s=decode,
-        prefill_s=times.alone_s,
-        prefill_share=rho,
-        concurrency=held * dp,
+        batch=np.minimum(rate * mix.stretched_s, running),
+        requests_per_s=rate * as_float(placement.dp),
+        ttft_s=mix.first_s + queue,
+        ttft_p95_s=first + (0.0 if think_s > 0 else queue),
+        tpot_s=np.where(alone, 0.0, mix.stretched_s / made),
+        tpot_p95_s=np.where(alone, 0.0, token_tail(mix, times, rate, chance, load, lengths)),
+        decode_step_s=mix.decode_s,
+        prefill_s=np.broadcast_to(times.prefill.alone_s, rate.shape),
+        prefill_share=np.where(alone, 1.0, busy),
+        busy=busy,
+        concurrency=(held + (rate * queue if think_s > 0 else 0.0)) * as_float(placement.dp),
+        in_flight=np.broadcast_to(held, rate.shape),
+        full_share=np.broadcast_to(full.share, rate.shape),
     )
+
+
+def found_in_flight(load: Load, in_flight: Num, think_s: float = RANDOM) -> FloatArray:
+    """Requests per rank that an arrival finds, itself included, with ``in_flight`` in the mean (with users: the most that it
+    may be): no more than the batch has room for."""
+    found = as_float(in_flight) + (1.0 if think_s > 0 else 0.0)
+    return np.minimum(found, np.maximum(as_float(load.running_limit), 1.0)) if think_s > 0 else found
+
+
+def long_prompt(
+    step: StepModel, placement: Placement, load: Load, batching: Batching, times: StepTimes, lengths: Lengths | None
+) -> FloatArray:
+    """Seconds from the first chunk to the first token of a prompt whose length is the 95th percentile."""
+    longer = 1.0 if lengths is None else lengths.input_p95
+    if longer <= 1.0:
+        return times.prefill.in_batch_s
+    longest = replace(
+        load,
+        input_tokens=as_float(load.input_tokens) * longer,
+        cached_tokens=as_float(load.cached_tokens) * longer,
+        held=load.decode_context,
+    )
+    micro = in_flight_of(load) if times.batch is None else times.batch
+    micro = micro / as_float(placement.pp)
+    return prefill_times(step, placement, longest, batching, micro, times.decode_s, 1.0).in_batch_s
 
 
 def load_curve(
@@ -120,20 +145,54 @@ def load_curve(
     placement: Placement,
     load: Load,
     batching: Batching,
-    batch: FloatArray,
+    in_flight: FloatArray,
     *,
-    input_scv: float = 0.0,
+    think_s: float = RANDOM,
+    lengths: Lengths | None = None,
 ) -> LoadCurve:
-    """The curve over ``batch`` (decoding sequences per rank; last axis is the load; placements broadcast before it).
+    """The curve over ``in_flight`` requests per rank (last axis; placements before it), from the step model itself."""
+    found = replace(load, concurrency=found_in_flight(load, in_flight, think_s))
+    mix, times = interleaved(step, placement, found, batching)
+    own = long_prompt(step, placement, found, batching, times, lengths)
+    return curve_of(times, mix, placement, found, in_flight, think_s=think_s, lengths=lengths, own_s=own)
 
-    input_scv: squared coefficient of variation of the prompt lengths (0: all equal).
-    """
-    times = phase_times(step, placement, load, batching, batch)
-    return curve_of(times, placement, load, batching, batch, input_scv=input_scv)
+
+def tabulated_curve(
+    step: StepModel,
+    placement: Placement,
+    load: Load,
+    batching: Batching,
+    nodes: FloatArray,
+    factor: int,
+    *,
+    think_s: float = RANDOM,
+    lengths: Lengths | None = None,
+) -> LoadCurve:
+    """``load_curve`` at ``factor`` points between the nodes (last axis, rising), from step times at the nodes alone."""
+    fine = FineGrid.between(nodes, factor)
+    table = step_times(step, placement, replace(load, concurrency=found_in_flight(load, nodes, think_s)), batching)
+    shape = nodes.shape
+
+    def spread(values: Num) -> FloatArray:
+        return fine.spread(np.broadcast_to(as_float(values), shape))
+
+    prefill = PrefillTimes(*(spread(getattr(table.prefill, name)) for name in PrefillTimes.__dataclass_fields__))
+    batch = None if table.batch is None else spread(table.batch)
+    times = StepTimes(spread(table.decode_s), spread(table.decode_half_s), prefill, batch)
+    found = replace(load, concurrency=found_in_flight(load, fine.points, think_s))
+    mix = interleave(times, placement, found, batching)
+    own = spread(long_prompt(step, placement, replace(load, concurrency=nodes), batching, table, lengths))
+    return curve_of(times, mix, placement, found, fine.points, think_s=think_s, lengths=lengths, own_s=own)
 
 
-def refined(times: PhaseTimes, batch: FloatArray, factor: int) -> tuple[PhaseTimes, FloatArray]:
-    """Times tabulated at the nodes ``batch`` (last axis, rising), between them too; and the batches of these points."""
-    fine = FineGrid.between(batch, factor)
-    names = PhaseTimes.__dataclass_fields__
-    return PhaseTimes(**{name: fine.spread(getattr(times, name)) for name in names}), fine.points
+def open_state(step: StepModel, placement: Placement, load: Load, batching: Batching, in_flight: Num) -> SteadyState:
+    """The means with ``in_flight`` requests per rank and random arrivals: ``steady_state`` of an open loop."""
+    found = replace(load, concurrency=found_in_flight(load, in_flight))
+    mix, times = interleaved(step, placement, found, batching)
+    curve = curve_of(times, mix, placement, found, in_flight)
+    held = replace(load, concurrency=curve.concurrency / as_float(placement.dp))
+    rate = curve.requests_per_s / as_float(placement.dp)
+    state = state_of(mix, times, placement, held, rate, curve.ttft_s, curve.ttft_s - mix.first_s)
+    return replace(
+        state, prefill_share=curve.prefill_share, decoding=np.maximum(curve.batch, np.minimum(1.0, mix.decoding))
+    )

@@ -39,6 +39,20 @@ def held_tokens(input_tokens: Num, output_tokens: Num, *, reserves: Num | NDArra
     return as_float(input_tokens) + as_float(output_tokens) * np.where(reserves, 1.0, 0.5)
 
 
+def varied_held_tokens(input_tokens: Num, output_tokens: Num, *, reserves: bool = False) -> float:
+    """Cache tokens that a running request holds in the mean, of requests of these (equally likely) lengths.
+
+    A look at a running batch meets long answers more often than short ones, as they stay longer: each request counts by its
+    decode steps (where no request has any, by its prompt). Example: prompts of 100 tokens with answers of 10 or 1,000 hold
+    100 + (10 x 5 + 1000 x 500) / 1010 = 595 in the mean, not 100 + 505 / 2 = 353.
+    """
+    held = held_tokens(input_tokens, output_tokens, reserves=reserves)
+    stay = np.maximum(as_float(output_tokens) - 1.0, 0.0)
+    if not np.any(stay > 0):
+        stay = as_float(input_tokens)
+    return float(np.average(np.broadcast_to(held, stay.shape), weights=stay)) if stay.ndim else float(held)
+
+
 @dataclass(frozen=True, slots=True)
 class Batching:
     """How an engine mixes prefill and decode.
@@ -71,7 +85,8 @@ class Load:
     running_limit: requests per rank that the cache (or max_num_seqs) lets run at once. Speculative decoding:
     tokens_per_step are what a sequence gains per decode step (1 without), verified_tokens what is computed for it (1 +
     drafts), draft_s the time to draft them. same_lengths: 1 where all requests have the same lengths, 0 where they
-    vary.
+    vary. held: cache tokens that a running request holds in the mean, which decode reads (``held_tokens``); None: those of
+    requests of the mean lengths.
     """
 
     concurrency: Num
@@ -83,6 +98,14 @@ class Load:
     verified_tokens: Num = 1.0
     draft_s: Num = 0.0
     same_lengths: Num = 0.0
+    held: Num | None = None
+
+    @property
+    def decode_context(self) -> FloatArray:
+        """Tokens that a decoding sequence attends to in the mean."""
+        if self.held is not None:
+            return as_float(self.held)
+        return held_tokens(self.input_tokens, np.maximum(as_float(self.output_tokens), 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +215,7 @@ def prefill_times(
     decodes = decode_steps(load) > 0
     if not (batching.mixed and np.any(decodes)):
         return apart
-    context = as_float(load.input_tokens) + as_float(load.output_tokens) / 2
-    mixed = model.seconds(chunks.shape(decoding, context, load.verified_tokens), placement)
+    mixed = model.seconds(chunks.shape(decoding, load.decode_context, load.verified_tokens), placement)
     riding = mixed_prefill(batching, chunks, several, mixed, decode_s)
     return PrefillTimes(
         single,

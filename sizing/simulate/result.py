@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from sizing.answers import Answer, amount
 
 Array = npt.NDArray[np.float64]
 Metric = Literal["ttft_s", "tpot_s", "e2e_s", "queue_s"]
 
 
-@dataclass(frozen=True)
-class SimulationResult:
+@dataclass(frozen=True, repr=False)
+class SimulationResult(Answer):
     """Arrays are by request in the order given; NaN where it was rejected or the run was stopped before.
 
     ``ttft_s``: arrival to first token. ``tpot_s``: (last - first token)/(output - 1), NaN for one token.
@@ -44,6 +46,45 @@ class SimulationResult:
     prefill_tokens: int
     peak_cache_share: float
     replicas: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Figures of the whole: means and percentiles in seconds, rates, counts; nothing by request."""
+        times: dict[str, Any] = {}
+        metrics: tuple[Metric, ...] = ("ttft_s", "tpot_s", "e2e_s", "queue_s")
+        for metric in metrics:
+            values = {"mean": self.mean(metric), **self.percentiles(metric)}
+            times[metric] = {key: None if np.isnan(value) else value for key, value in values.items()}
+        return {
+            "requests": len(self.arrival_s),
+            "completed": self.completed,
+            "rejected": self.rejected,
+            "stopped": self.stopped,
+            **times,
+            "requests_per_s": self.requests_per_s,
+            "output_tokens_per_s": self.output_tokens_per_s,
+            "makespan_s": self.makespan_s,
+            "utilization": self.utilization,
+            "prefill_share": self.prefill_share,
+            "mean_running": self.mean_running,
+            "steps": self.steps,
+            "preemptions": self.preemptions,
+            "peak_cache_share": self.peak_cache_share,
+            "replicas": self.replicas,
+        }
+
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """Requests, times, rates and what the cache did."""
+        lines = [("simulation", f"{self.completed:,} of {len(self.arrival_s):,} requests served on {self.replicas} "
+                  f"replicas in {amount(self.makespan_s, 's')}")]  # fmt: skip
+        data = self.to_dict()
+        for name, key in (("TTFT", "ttft_s"), ("TPOT", "tpot_s"), ("end to end", "e2e_s")):
+            found = data[key]
+            lines.append((name, f"median {amount(found['p50'], 's')}, p95 {amount(found['p95'], 's')}"))
+        return [
+            *lines,
+            ("rate", f"{amount(self.requests_per_s)} requests/s, {amount(self.output_tokens_per_s)} output tokens/s"),
+            ("cache", f"{self.peak_cache_share:.0%} at the most, {self.preemptions:,} preemptions"),
+        ]
 
     def _chosen(self, warmup: float) -> npt.NDArray[np.bool_]:
         """Requests that ended, without the first and last ``warmup`` share of the arrivals."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from sizing.claims import Examination, examine, parse_claim
 from sizing.compare import Comparison, compare
 from sizing.engine.placement import Placement
 from sizing.errors import SizingError
-from sizing.estimate import Estimate, batching_of, estimate, mean_held_tokens, running_limit
+from sizing.estimate import Estimate, batching_of, estimate, running_limit
 from sizing.hardware import Catalog
 from sizing.memory import MemoryLedger, memory_ledger
 from sizing.model.counts import kv_bytes
@@ -90,6 +90,7 @@ def _replica(text: str, row: int) -> Replica:
         weights=item.weights if item.weights in SCHEMES else None,
         kv_dtype=item.kv_dtype,
         catalog=_catalog(text),
+        server=item.server,
     )
     return Replica(
         target, Placement(**item.placement), Demand.of(study.workload, target, study.model.context), item, study
@@ -175,15 +176,17 @@ def _load(one: Replica, input_tokens: Any) -> Load:
 def _curve(text: str, row: int) -> LoadCurve:
     one = _replica(text, row)
     flags = _ledger(text, row, None).load
-    held = mean_held_tokens(one.target, one.demand.input_tokens, one.demand.output_tokens)
-    limit = running_limit(one.target, one.placement, flags, float(held))
+    held = one.demand.held(one.target.engine.reserves_max_output)
+    limit = np.maximum(running_limit(one.target, one.placement, flags, held), 1.0)
+    think = one.demand.arrival_think_s
     return load_curve(
         one.target.step,
         one.placement,
-        _load(one, one.demand.input_tokens),
+        replace(_load(one, one.demand.input_tokens), running_limit=limit, held=one.demand.held(reserves=False)),
         batching_of(one.target, flags.max_num_batched_tokens),
-        batch_grid(limit, CURVE_POINTS),
-        input_scv=one.demand.input_scv,
+        batch_grid(limit, CURVE_POINTS, 0.25 if think > 0 else 1.0),
+        think_s=think,
+        lengths=one.demand.lengths,
     )
 
 
@@ -202,7 +205,6 @@ def _first_token(text: str, row: int, lengths: tuple[float, ...], batch: float) 
         _load(one, np.asarray(lengths)),
         batching_of(one.target, flags.max_num_batched_tokens),
         np.full(len(lengths), batch),
-        input_scv=0.0,
     )
     return np.asarray(found.ttft_s), np.asarray(found.ttft_p95_s)
 
@@ -300,15 +302,13 @@ def _simulation(text: str, row: int) -> Simulated:
             requests=SIMULATED_REQUESTS,
             should_stop=lambda: _late(late),
         )
-    # The engine's own time before a first token is no part of the scheduler's, and the closed form has it.
-    fixed = {"ttft_s": batching.fixed_ttft_s, "tpot_s": 0.0, "e2e_s": batching.fixed_ttft_s}
     percents = tuple(100 * share for share in SHARES)
     tails = {name: found.percentiles(name, percents) for name in METRICS}
     return Simulated(
-        means={name: found.mean(name) + fixed[name] for name in METRICS},
-        p95={name: tails[name]["p95"] + fixed[name] for name in METRICS},
-        p99={name: tails[name]["p99"] + fixed[name] for name in METRICS},
-        quantiles={name: np.array(list(tails[name].values())) + fixed[name] for name in METRICS},
+        means={name: found.mean(name) for name in METRICS},
+        p95={name: tails[name]["p95"] for name in METRICS},
+        p99={name: tails[name]["p99"] for name in METRICS},
+        quantiles={name: np.array(list(tails[name].values())) for name in METRICS},
         completed=found.completed,
         steps=found.steps,
         requests_per_s=rate,

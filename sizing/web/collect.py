@@ -23,6 +23,9 @@ def study_of_session() -> Study:
     )
     data["hardware"] = _offers(data["hardware"])
     data["constraints"]["max_nodes"] = state["max_nodes"]
+    before = data["constraints"].get("min_weight_bits")
+    if (state["min_bits"] == "eight") != ((before or 0) >= 8):
+        data["constraints"]["min_weight_bits"] = 8.0 if state["min_bits"] == "eight" else None
     data["money"]["mode"] = state["money_mode"]
     data["engine"]["speculative"] = state["speculative"]
     data["engine"]["disaggregated"] = state["disaggregated"]

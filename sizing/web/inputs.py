@@ -334,6 +334,10 @@ def _or_none(value: float | None) -> float | None:
 def _search() -> None:
     with st.expander(t("input.search")):
         fields.switch(t("input.money"), "money_mode", ["rent", "own"], format_func=lambda m: t(f"money.{m}"))
+        fields.switch(
+            t("input.min_bits"), "min_bits", ["any", "eight"], format_func=lambda b: t(f"bits.{b}"),
+            help=t("input.min_bits_help"),
+        )  # fmt: skip
         fields.number(t("input.max_nodes"), "max_nodes", 1, 64, help=t("input.max_nodes_help"))
         for name in ("speculative", "disaggregated"):
             fields.choice(t(f"input.{name}"), name, ["off", "try", "on"], format_func=lambda v: t(f"switch.{v}"))

@@ -94,6 +94,7 @@ def apply(study: Study) -> None:
     state["terms"] = {offer.accelerator: offer.term for offer in study.hardware}
     put("max_nodes", study.constraints.max_nodes)
     put("money_mode", study.money.mode)
+    put("min_bits", "eight" if (study.constraints.min_weight_bits or 0) >= 8 else "any")
     put("speculative", study.engine.speculative)
     put("disaggregated", study.engine.disaggregated)
     apply_workload(study.workload)

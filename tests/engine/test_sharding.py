@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from sizing.engine.loading import allocator_slack
 from sizing.engine.placement import Placement
+from sizing.engine.shard import VLLM_LAYOUT, heads_per_rank, padded_vocab
 from sizing.engine.sharding import (
-    VLLM_LAYOUT,
-    kv_heads_per_rank,
-    padded_vocab,
     stage_components,
     stage_sizes,
     stages,
@@ -83,7 +81,7 @@ def test_data_parallel_attention_copies_all_but_experts(deepseek_v3: Architectur
 
 
 def test_kv_heads_are_copied() -> None:
-    assert kv_heads_per_rank(4, np.array([1, 2, 4, 8, 16])).tolist() == [4, 2, 1, 1, 1]
+    assert heads_per_rank(4, np.array([1, 2, 4, 8, 16])).tolist() == [4, 2, 1, 1, 1]
 
 
 def test_pipeline_remainder_goes_to_the_middle() -> None:

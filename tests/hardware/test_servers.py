@@ -48,7 +48,7 @@ def test_generic_server() -> None:
 
 
 def test_servers_refer_to_known_accelerators(catalog: Catalog) -> None:
-    assert len(catalog.servers) == 32
+    assert len(catalog.servers) == 33
     for server in catalog.servers.values():
         assert server.accelerator in catalog.accelerators
         assert server.sources

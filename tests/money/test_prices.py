@@ -73,7 +73,7 @@ def test_purchase() -> None:
 def test_purchase_of_a_sibling_is_said() -> None:
     price = purchase_price("ascend-910b2")
     assert price.derived and "ascend-910b1" in price.assumptions[0]
-    assert price.usd == pytest.approx(120_000 * 0.138862)
+    assert price.usd == pytest.approx(120_000 * 0.141285)
     assert purchase_price("h800-sxm").usd == pytest.approx(0.825 * 30000)
 
 
@@ -81,7 +81,7 @@ def test_derived_price_of_ascend() -> None:
     price = derived_hourly_price("ascend-910b2")
     assert price.derived and price.term == "ownership" and price.basis == "own"
     # 120,000 CNY and the host beside it; 576 W on average (400 W, host 0.8, load 0.8)
-    card = 120_000 * 0.138862 * 1.3
+    card = 120_000 * 0.141285 * 1.3
     capex = card + 1500 + 300
     capital = (capex - 0.1 * card / 1.08**4) * 0.08 / (1 - 1.08**-4)
     energy = 0.576 * 1.3 * 8760 * 0.1
@@ -106,8 +106,20 @@ def test_the_keys_of_older_files_are_read(own_file: Callable[[str], Path]) -> No
 
 
 def test_no_price_is_an_error_that_helps() -> None:
-    with pytest.raises(NoPriceError, match="--price h20-96gb=USD_PER_HOUR"):
-        hourly_price("h20-96gb")
+    with pytest.raises(NoPriceError, match="--price hygon-k100-ai=USD_PER_HOUR"):
+        hourly_price("hygon-k100-ai")
+
+
+def test_h20_has_a_price_and_all_are_listed_with_age() -> None:
+    from sizing.money.listing import accelerator_prices, list_prices
+
+    rows = {row["accelerator"]: row for row in accelerator_prices()}
+    h20 = rows["h20-96gb"]
+    assert h20["basis"] == "rent_estimated" and h20["low"] < h20["usd_per_hour"] < h20["high"]
+    assert h20["usd_to_buy"] == pytest.approx(1_200_000 / 8 * 0.141285) and h20["newest"] == "2024-07-14"
+    assert h20["stale"] and h20["age_days"] > 365
+    assert rows["h100-sxm"]["basis"] == "rent"
+    assert all(row["age_days"] is None or row["date"] for row in list_prices())
 
 
 def test_parts_cost_their_share() -> None:

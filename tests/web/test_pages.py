@@ -48,7 +48,8 @@ def test_plan_is_the_apis(open_app: Open, study: Any) -> None:
     app = open_app("plan", study=study)
     assert metric(app, "Accelerators") == str(best.accelerators)
     assert metric(app, "Cost per month") == usd(best.usd_per_month or 0)
-    assert metric(app, "Per million output tokens") == usd(best.cost["usd_per_million_output_tokens"].p50)
+    assert metric(app, "Per million tokens, in and out") == usd(best.cost["usd_per_million_tokens"].p50)
+    assert metric(app, "Per request") == usd(best.cost["usd_per_request"].p50)
     assert metric(app, "TTFT") == seconds(best.ttft_s.p50)
     assert metric(app, "TPOT") == seconds(best.tpot_s.p50)
 

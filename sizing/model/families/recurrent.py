@@ -92,6 +92,8 @@ def kda(
         CacheKind.STATE,
         state_elements=3 * width * conv_kernel + recurrent,
         state_fp32_elements=recurrent,
+        conv_elements=3 * width * conv_kernel,
+        conv_columns=conv_kernel,
     )
     return Mixer("kda", linears, vectors, core, cache)
 

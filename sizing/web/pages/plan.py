@@ -14,7 +14,7 @@ from sizing.web import calc, sharing, style
 from sizing.web import show as ui
 from sizing.web.messages import known, plain, t
 
-OUT = "usd_per_million_output_tokens"
+OUT = "usd_per_million_tokens"
 
 
 def show(study: Study) -> None:
@@ -31,6 +31,19 @@ def show(study: Study) -> None:
         return
     st.success(_sentence(result, best), icon=":material/check_circle:")
     _cards(best)
+    if best.quality:
+        st.caption(t("plan.quality", weights=best.weights, bits=digits(best.weight_bits)))
+    if best.bought is not None and best.bought.free:
+        whole = best.bought
+        st.caption(
+            t(
+                "plan.bought",
+                used=whole.used,
+                all=whole.accelerators,
+                servers=whole.servers,
+                server=plain(whole.server_name),
+            )
+        )
     st.caption(t("plan.limits", binding=known("binding", best.binding), bottleneck=plain(best.bottleneck)))
     _working(study, best)
     _alternatives(result)
@@ -92,9 +105,9 @@ def _cards(best: Plan) -> None:
     ]
     if best.cost:
         each = best.cost[OUT]
-        rows.append((t("card.output"), ui.money(each.p50), ui.between(each, ui.money), t("card.interval_help")))
-        into = best.cost["usd_per_million_input_tokens"]
-        rows.append((t("card.input"), ui.money(into.p50), ui.between(into, ui.money), t("card.interval_help")))
+        rows.append((t("card.blend"), ui.money(each.p50), ui.between(each, ui.money), t("card.interval_help")))
+        into = best.cost["usd_per_request"]
+        rows.append((t("cost.request"), ui.money(into.p50), ui.between(into, ui.money), t("card.interval_help")))
     rows += [
         (
             "TTFT",
@@ -168,6 +181,7 @@ def plan_columns() -> dict[str, object]:
         "layout": text(t("col.layout"), help=t("help.layout")),
         "replicas": number(t("col.replicas"), help=t("help.replicas")),
         "month": number(t("col.month"), format="dollar"),
+        "basis": text(t("col.basis")),
         "output": number(t("col.output"), format="$%.3g", help=t("help.output")),
         "ttft": number(t("col.ttft"), format="%.3g", help=t("card.ttft_help")),
         "ttft95": number(t("col.ttft95"), format="%.3g"),
@@ -191,6 +205,7 @@ def plan_row(rank: int, item: Plan) -> dict[str, object]:
         "layout": ui.placement_text(item),
         "replicas": item.replicas,
         "month": item.usd_per_month,
+        "basis": "" if item.price is None else t(f"basis.{item.price.basis}"),
         "output": item.cost[OUT].p50 if OUT in item.cost else None,
         "ttft": item.ttft_s.p50,
         "ttft95": item.ttft_p95_s,
