@@ -130,7 +130,9 @@ def run_replica(
     heap: list[int] = []  # end clock << 32 | request, of the decoding; entries of preempted ones are stale
     order: list[int] = []  # admitted ones, oldest first, for preemption; finished ones stay until popped
     done: list[int] = []
-    left_behind: dict[int, tuple[int, int]] = {}  # preempted: (tokens in its freed blocks, place in the line of free ones)
+    left_behind: dict[
+        int, tuple[int, int]
+    ] = {}  # preempted: (tokens in its freed blocks, place in the line of free ones)
     freed = 0  # tokens of all blocks given back so far; with `used`, the tokens of all blocks ever taken
     now, clock = 0.0, 0
     running = admitted = 0
