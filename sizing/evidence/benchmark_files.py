@@ -16,6 +16,7 @@ from sizing.evidence.benchmark_flat import read_inferencex, read_serving
 from sizing.evidence.benchmark_nested import read_aiperf, read_aiperf_records, read_guidellm, read_llmd
 from sizing.evidence.fields import show
 from sizing.evidence.measurement import Fields, Measurement, load_documents
+from sizing.evidence.run_checks import labelled
 
 TOOLS = ("vllm", "sglang", "tensorrt-llm", "guidellm", "aiperf", "genai-perf", "inferencex", "llm-d")
 
@@ -28,7 +29,8 @@ def detect(document: object) -> str | None:
         return "guidellm"
     if any(isinstance(document.get(k), dict) for k in ("time_to_first_token", "output_token_throughput")):
         return "aiperf"
-    if "error" in document and all(isinstance(document.get(k), dict) for k in ("metadata", "metrics")):
+    parts = document.get("metadata"), document.get("metrics")
+    if all(isinstance(part, dict) for part in parts) and "request_start_ns" in document["metadata"]:
         return "aiperf-record"
     if "scenario" in document and ("results" in document or "metrics" in document):
         return "llm-d"
@@ -80,5 +82,5 @@ def read_benchmark(path: str | Path) -> list[Measurement]:
     if not documents:
         raise SizingError("holds no results", key=str(path))
     if len(documents) > 1 and all(detect(document) == "aiperf-record" for _, document in documents):
-        return [read_aiperf_records([Fields(document, source) for source, document in documents])]
-    return [found for source, document in documents for found in _read(document, source)]
+        return [labelled(read_aiperf_records([Fields(document, source) for source, document in documents]))]
+    return [labelled(found) for source, document in documents for found in _read(document, source)]
