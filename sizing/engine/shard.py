@@ -173,7 +173,9 @@ def _table(arch: Architecture, scheme: QuantScheme, placement: Placement, layout
     ways = np.where(np.asarray(placement.dp) > 1, 1, tp) if layout.dp_copies else tp
     rows = padded_vocab(arch.vocab_size) / ways
     width = min(arch.hidden_size, arch.embedding / arch.vocab_size)
-    return Share(rows, width, ways, rows * width * (scheme.embedding_format.bits / 8), scheme.embedding_format)
+    return Share(
+        rows, width, ways, rows * width * (scheme.embedding_format.effective_bits / 8), scheme.embedding_format
+    )
 
 
 def head_share(arch: Architecture, placement: Placement, shards: Shards) -> Share:

@@ -105,7 +105,7 @@ def _sizes(arch: Architecture, scheme: QuantScheme) -> dict[Component, tuple[flo
     if arch.lm_head:
         add(Component.LM_HEAD, scheme.lm_head.bytes(arch.vocab_size, arch.hidden_size), arch.lm_head)
     if arch.vision is not None:
-        add(Component.VISION, arch.vision.params * scheme.vision.bits / 8, arch.vision.params)
+        add(Component.VISION, arch.vision.params * scheme.vision.effective_bits / 8, arch.vision.params)
     return {part: (sums[0], sums[1], sums[2]) for part, sums in total.items()}
 
 

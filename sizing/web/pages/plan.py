@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from sizing.arrays import scalar
-from sizing.memory import LedgerLine
+from sizing.memory_lines import LedgerLine
 from sizing.result import Plan, Result
 from sizing.study import Study
 from sizing.units import count, digits, seconds
