@@ -103,3 +103,37 @@ def test_waiting_is_told() -> None:
     assert waits(Measurement("vllm", "x", num_prompts=60, request_rate=10.0, requests_per_s=9.8)) is None
     with pytest.raises(SizingError, match="contradicts"):
         check(Measurement("vllm", "x", completed=10, num_prompts=5, e2e_s=Latency(mean=1.0)))
+
+
+def test_evalscope_as_it_writes() -> None:
+    """Written by EvalScope 1.14.1 against tools/stream_server.py: 0.5 s to the first token, 50 ms a token, 4 in flight."""
+    run = read_benchmark(Path(__file__).parents[1] / "data" / "bench" / "evalscope_1.14.1.json")[0]
+    assert (run.tool, run.input_tokens, run.output_tokens, run.request_rate) == ("evalscope", 128.0, 32.0, None)
+    assert in_flight(run) == pytest.approx(4.0, rel=0.05)
+    assert run.ttft_s.mean == pytest.approx(0.5, rel=0.05) and run.tpot_s.mean == pytest.approx(0.05, rel=0.05)
+    check(run)
+
+
+def test_inference_perf_and_llmperf(tmp_path: Path) -> None:
+    file = tmp_path / "r.json"
+    file.write_text(json.dumps({
+        "load_summary": {"count": 60, "requested_rate": 5.0, "achieved_rate": 5.0},
+        "successes": {
+            "count": 60,
+            "latency": {"request_latency": {"mean": 2.05}, "time_to_first_token": {"mean": 0.5},
+                        "time_per_output_token": {"mean": 0.05}},
+            "throughput": {"output_tokens_per_sec": 160.0, "requests_per_sec": 5.0},
+            "prompt_len": {"mean": 128.0}, "output_len": {"mean": 32.0},
+        },
+        "failures": {"count": 0},
+    }))  # fmt: skip
+    run = read_benchmark(file)[0]
+    assert (run.tool, in_flight(run), run.request_rate) == ("inference-perf", pytest.approx(10.25), 5.0)
+    file.write_text(json.dumps({
+        "model": "Qwen/Qwen3-8B", "num_concurrent_requests": 4, "results_ttft_s_mean": 0.5,
+        "results_inter_token_latency_s_mean": 0.064, "results_end_to_end_latency_s_mean": 2.05,
+        "results_number_output_tokens_mean": 32.0, "results_number_input_tokens_mean": 128.0,
+        "results_mean_output_throughput_token_per_s": 62.4, "results_num_completed_requests_per_min": 117.0,
+    }))  # fmt: skip
+    run = read_benchmark(file)[0]
+    assert run.tpot_s.mean == pytest.approx(0.05) and in_flight(run) == pytest.approx(4.0, rel=0.01)
