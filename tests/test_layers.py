@@ -29,7 +29,7 @@ LAYERS = (
     ("estimate", "rank_simulation"),
     ("result", "survey"),
     ("capacity", "disaggregate", "plan_money", "replay", "search"),
-    ("compare", "layout_plans", "plan_check", "pool_plan"),
+    ("compare", "layout_plans", "plan_check", "pool_plan", "replay_fit"),
     ("planner",),
     ("breakeven", "deploy", "materials"),
     ("deployment",),

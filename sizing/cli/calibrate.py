@@ -44,7 +44,10 @@ def register(app: typer.Typer) -> None:
 
 def calibrate(
     results: Annotated[
-        list[Path], typer.Argument(help="Result files of vllm bench serve, SGLang, GuideLLM, AIPerf, ...")
+        list[Path],
+        typer.Argument(
+            help="Result files of vllm bench serve, SGLang, GuideLLM, AIPerf, ...; or one CSV trace with times."
+        ),
     ],
     on: Annotated[
         str | None, typer.Option("--on", help="Accelerator id or alias, if the files do not state it.")
@@ -61,6 +64,9 @@ def calibrate(
     engine_version: opt.EngineVersion = None,
     weights: opt.Weights = None,
     kv_dtype: opt.KvDtype = None,
+    max_num_seqs: opt.MaxSeqs = None,
+    max_num_batched_tokens: opt.MaxTokens = None,
+    memory_utilization: opt.Utilization = None,
     catalog: opt.CatalogDir = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -73,12 +79,15 @@ def calibrate(
     found = load_catalog(catalog)
     rows: list[dict[str, Any]] = []
     answers: list[Estimate] = []
-    for path in results:
-        for run in read_benchmark(path):
-            row, answer = compare_run(run, path.name, given, found)
-            rows.append(row)
-            answers.append(answer)
-    shift = fit(rows, answers, tuple(dict.fromkeys(path.name for path in results)))
+    if any(path.suffix.lower() == ".csv" for path in results):
+        shift = trace_fit(results, given, (max_num_seqs, max_num_batched_tokens, memory_utilization), found)
+    else:
+        for path in results:
+            for run in read_benchmark(path):
+                row, answer = compare_run(run, path.name, given, found)
+                rows.append(row)
+                answers.append(answer)
+        shift = fit(rows, answers, tuple(dict.fromkeys(path.name for path in results)))
     write_calibration(shift, output)
     document = {
         "written": str(output),
@@ -109,6 +118,26 @@ def calibrate(
     )
     line(shift.describe())
     line(f"wrote {output}; use it with --calibration {output}")
+
+
+def trace_fit(
+    results: list[Path], given: Given, limits: tuple[int | None, int | None, float | None], catalog: Catalog
+) -> Any:
+    """The calibration by replay of one trace with measured times; such a file states neither model nor machine."""
+    from sizing.replay import Flags
+    from sizing.replay_fit import fit_trace
+    from sizing.target import resolve_target
+
+    if len(results) > 1:
+        raise SizingError("give one trace alone", key="RESULT")
+    for flag, value in (("--model", given.model), ("--on", given.on)):
+        if value is None:
+            raise SizingError("is needed: a trace does not state it", key=flag)
+    target = resolve_target(
+        str(given.model), str(given.on), engine=given.engine, engine_version=given.engine_version, weights=given.weights,
+        kv_dtype=given.kv_dtype, catalog=catalog,
+    )  # fmt: skip
+    return fit_trace(results[0], target, opt.placement(*(size or 1 for size in given.sizes)), Flags(*limits))
 
 
 def compare_run(run: Measurement, file: str, given: Given, catalog: Catalog) -> tuple[dict[str, Any], Estimate]:
