@@ -42,6 +42,10 @@ class Overheads:
     most power and clock down under steady load. quantisation: share of the time to quantise activations that is left
     where engines fuse it into other kernels. linear_layer_s: small kernels around a recurrent mixer (convolution,
     gates), per such layer and pass [s]. norm_s: each norm inside a token mixer (of queries, keys, latents) [s].
+    experts_fp8: on top of
+    experts and prefill_experts for experts multiplied in FP8, by engine and family (grouped kernels differ most there).
+    moe_sync_s: what joining the experts' sums costs beyond the collective where several ranks run, per layer with
+    experts [s]. index_layer_s: small kernels of sparse attention's indexer, per layer that has one [s].
     experts_mxfp4: on top of experts and prefill_experts for MXFP4 experts, whose servers (all of gpt-oss) touch fewer
     experts than ``operation_times.ROUTING_SKEW`` makes of their batches. Fields may be arrays (rows of a fit).
     """
@@ -68,6 +72,9 @@ class Overheads:
     linear_layer_s: float = 0.0
     norm_s: float = 0.0
     experts_mxfp4: float = 1.0
+    experts_fp8: float = 1.0
+    moe_sync_s: float = 0.0
+    index_layer_s: float = 0.0
 
     def factor(self, key: str, share: Num = 0.0) -> Num:
         """What one unit of a part's amount takes, by its key (``Parts``): seconds of host work, or a factor on kernels.
@@ -81,8 +88,9 @@ class Overheads:
         decode, prefill = getattr(self, group), getattr(self, f"prefill_{group}")
         if key == "gemm16":
             prefill = prefill * self.prefill_gemm16
-        if key == "experts_mxfp4":
-            decode, prefill = decode * self.experts_mxfp4, prefill * self.experts_mxfp4
+        if key in ("experts_mxfp4", "experts_fp8"):
+            own = getattr(self, key)
+            decode, prefill = decode * own, prefill * own
         found = decode + (prefill - decode) * as_float(share)
         return found
 
@@ -93,6 +101,7 @@ SHARED_KEYS: dict[str, str] = {
     "gemm16": "gemm",
     "experts": "experts",
     "experts_mxfp4": "experts",
+    "experts_fp8": "experts",
     "collectives": "collectives",
 }
 PREFILL_ONLY = frozenset({"prefill_attention", "linear_prefill"})
@@ -179,7 +188,9 @@ def part_key(op: Operation) -> str:
         return f"prefill_{group}"
     if group == "gemm" and op.format.bits >= 16:
         return "gemm16"
-    return "experts_mxfp4" if group == "experts" and op.format.name == "mxfp4" else group
+    if group == "experts":
+        return "experts_mxfp4" if op.format.name == "mxfp4" else "experts_fp8" if op.format.compute == "fp8" else group
+    return group
 
 
 def _host_amounts(
@@ -197,8 +208,9 @@ def _host_amounts(
             "moe_layer_s": experts,
             "linear_layer_s": recurrent_layers(arch),
             "norm_s": mixer_norms(arch),
+            "index_layer_s": float(sum(g.count for g in arch.groups if g.mixer.core.index_heads)),
         },
-        "synchronisation": {"sync_s": np.where(joined, layers, 0.0)},
+        "synchronisation": {"sync_s": np.where(joined, layers, 0.0), "moe_sync_s": np.where(joined, experts, 0.0)},
         "elementwise": {"elementwise": layers * row_s * shape.tokens},
         "host_step": {"step_s": pp, "prefill_step_s": as_float(as_float(shape.prefill_tokens) > 0)},
         "host_sequences": {"sequence_s": as_float(shape.decode_seqs)},
@@ -255,7 +267,7 @@ class Parts:
     """A pass as what ``Overheads`` multiply, by key: many coefficients are tried, or many rows of different models timed
     at once, without asking the kernels again.
 
-    amounts: kernel seconds of the pass under "gemm", "gemm16" (16-bit products), "experts", "experts_mxfp4",
+    amounts: kernel seconds of the pass under "gemm", "gemm16" (16-bit products), "experts", "experts_mxfp4", "experts_fp8",
     "collectives", "attention", "prefill_attention", "linear", "prefill_linear" and "quantisation"; how often the
     engine's own terms count under the names of their fields ("layer_s": layers; "sync_s": layers whose ranks are
     joined; "elementwise": seconds to move the residual rows once a layer ...).

@@ -205,7 +205,8 @@ def resolve_target(
     assumptions += said
     kv, said = choose_kv(formats, kv_dtype)
     assumptions += said
-    used = coefficients or serving_coefficients(served.name, chosen.family, mla=arch.is_mla)
+    stated = served.version if engine_version is not None else None
+    used = coefficients or serving_coefficients(served.name, chosen.family, mla=arch.is_mla, version=stated)
     own: Calibration | None = None
     if calibration is not None:
         if calibration.applies(served.name, chosen.id):
