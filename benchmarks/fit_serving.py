@@ -29,7 +29,8 @@ SHARED = {
     "prefill_gemm": (1.0, 0.2), "prefill_gemm16": (1.2, 0.15), "prefill_attention": (1.0, 0.25),
     "prefill_experts": (1.0, 0.25), "prefill_collectives": (1.0, 0.3), "linear": (1.0, 0.2),
     "prefill_linear": (1.0, 0.2), "quantisation": (0.7, 0.7), "linear_layer_us": (20.0, 0.7), "norm_us": (4.0, 0.7),
-    "experts_mxfp4": (1.0, 0.2), "moe_layer_us": (5.0, 1.0), "sync_us": (5.0, 1.0), "index_layer_us": (30.0, 0.7), "sequence_us": (10.0, 1.0),
+    "experts_mxfp4": (1.0, 0.2), "moe_layer_us": (5.0, 1.0), "sync_us": (5.0, 1.0),
+    "index_layer_us": (30.0, 0.7), "sequence_us": (10.0, 1.0),
     "elementwise": (15.0, 0.7), "burst": (0.05, 0.2), "wait_same": (1.0, 0.3), "interference_same": (0.5, 0.2),
     "wave": (0.5, 0.5), "wave_cap": (8.0, 0.5), "poll_steps": (20.0, 1.0), "balance_steps": (20.0, 1.0),
 }  # fmt: skip

@@ -362,13 +362,13 @@ def _layer(
     count = float(group.count)
     tokens = shape.tokens
     found = _gemms(group.mixer.linears, count, tokens, placement, shards)
-    if full_width_norms(group.mixer):
-        # two mean squares a token, in FP32: each rank norms its own heads, but the norm is over all of them
-        args = {"ranks": as_float(placement.tp)}
-        found.append(Operation("qk_norm_all_reduce", "all_reduce", count, message_bytes=tokens * 2 * 4.0, args=args))
     found += _attention(group.mixer, count, shape, placement, shards)
     reduced = tokens * arch.hidden_size * ACTIVATION_BYTES
     group_of = {"ranks": as_float(placement.tp)}
+    if full_width_norms(group.mixer):
+        # two mean squares a token, in FP32: each rank norms its own heads, but the norm is over all of them
+        sums = tokens * 2 * 4.0
+        found.append(Operation("qk_norm_all_reduce", "all_reduce", count, message_bytes=sums, args={**group_of}))
     if group.mixer.linears:
         found.append(Operation("attention_all_reduce", "all_reduce", count, message_bytes=reduced, args={**group_of}))
     feed = group.feed_forward

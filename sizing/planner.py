@@ -227,6 +227,7 @@ def _targets(
                             kv_dtype=kv_dtype,
                             catalog=catalog,
                             calibration=calibration,
+                            enforce_eager=study.engine.enforce_eager,
                         )
                         _check_formats(target)
                         _ = target.machine
@@ -370,6 +371,7 @@ def _explained(study: Study, winner: Plan, catalog: Catalog, arch: Architecture)
         weights=winner.weights if winner.weights in _known_schemes() else None,
         kv_dtype=winner.kv_dtype,
         catalog=catalog,
+        enforce_eager=study.engine.enforce_eager,
     )
     place = Placement(**winner.placement)
     alone = _only(study, place)

@@ -36,18 +36,18 @@ class Overheads:
     per layer and pass [s]. moe_layer_s: the same for routing, per layer with experts [s]. sync_s: what each of a
     layer's joins costs beyond the collective itself where several ranks run [s per layer]. elementwise: element-wise
     work per token and layer, as multiples of the time to move one residual row through memory. sequence_s: host work
-    per running sequence and step [s]. prefill_step_s: host time that a step with prompt tokens adds [s].
-    gemm, attention, experts, collectives: multipliers on the kernels' own times in decode; prefill_*: in prefill (a
-    mixed step weighs the two by tokens). prefill_gemm16: on top of prefill_gemm for 16-bit products, which draw the
-    most power and clock down under steady load. quantisation: share of the time to quantise activations that is left
-    where engines fuse it into other kernels. linear_layer_s: small kernels around a recurrent mixer (convolution,
-    gates), per such layer and pass [s]. norm_s: each norm inside a token mixer (of queries, keys, latents) [s].
-    experts_fp8: on top of
-    experts and prefill_experts for experts multiplied in FP8, by engine and family (grouped kernels differ most there).
-    moe_sync_s: what joining the experts' sums costs beyond the collective where several ranks run, per layer with
-    experts [s]. index_layer_s: small kernels of sparse attention's indexer, per layer that has one [s].
-    experts_mxfp4: on top of experts and prefill_experts for MXFP4 experts, whose servers (all of gpt-oss) touch fewer
-    experts than ``operation_times.ROUTING_SKEW`` makes of their batches. Fields may be arrays (rows of a fit).
+    per running sequence and step [s]. prefill_step_s: host time that a step with prompt tokens adds [s]. gemm,
+    attention, experts, collectives: multipliers on the kernels' own times in decode; prefill_*: in prefill (a mixed
+    step weighs the two by tokens). prefill_gemm16: on top of prefill_gemm for 16-bit products, which draw the most
+    power and clock down under steady load. quantisation: share of the time to quantise activations that is left where
+    engines fuse it into other kernels. linear_layer_s: small kernels around a recurrent mixer (convolution, gates), per
+    such layer and pass [s]. norm_s: each norm inside a token mixer (of queries, keys, latents) [s]. experts_fp8: on top
+    of experts and prefill_experts for experts multiplied in FP8, by engine and family (grouped kernels differ most
+    there). moe_sync_s: what joining the experts' sums costs beyond the collective where several ranks run, per layer
+    with experts [s]. index_layer_s: small kernels of sparse attention's indexer, per layer that has one [s]. launch_s:
+    without graphs, what the host takes to launch a layer's kernels [s]: a pass takes so long at least, whatever it
+    holds. experts_mxfp4: on top of experts and prefill_experts for MXFP4 experts, whose servers (all of gpt-oss) touch
+    fewer experts than ``operation_times.ROUTING_SKEW`` makes of their batches. Fields may be arrays (rows of a fit).
     """
 
     step_s: float = 0.0
@@ -75,6 +75,7 @@ class Overheads:
     experts_fp8: float = 1.0
     moe_sync_s: float = 0.0
     index_layer_s: float = 0.0
+    launch_s: float = 0.0
 
     def factor(self, key: str, share: Num = 0.0) -> Num:
         """What one unit of a part's amount takes, by its key (``Parts``): seconds of host work, or a factor on kernels.
@@ -171,10 +172,14 @@ class StepModel:
     def working(self, shape: StepShape, placement: Placement) -> list[TimedOperation]:
         """The pass as timed operations, engine overheads as the last lines."""
         share = prefill_share(shape)
-        return [
+        lines = [
             TimedOperation(op, total(amounts, self.overheads, share))
             for op, amounts in self.timed_parts(shape, placement)
         ]
+        if self.overheads.launch_s:
+            idle = self.seconds(shape, placement) - sum((item.seconds for item in lines), start=as_float(0.0))
+            lines.append(TimedOperation(Operation("waiting_for_launches", "host", 1.0), idle))
+        return lines
 
     def seconds(self, shape: StepShape, placement: Placement) -> FloatArray:
         """Latency of one pass [s], broadcast over the arrays in ``shape`` and ``placement``."""
@@ -279,4 +284,5 @@ class Parts:
 
     def seconds(self, over: Overheads) -> FloatArray:
         """Latency of the pass under these overheads, whose fields may be arrays [s]."""
-        return total(self.amounts, over, self.share)
+        launches = as_float(self.amounts.get("layer_s", as_float(0.0))) * over.launch_s
+        return np.maximum(total(self.amounts, over, self.share), launches)

@@ -147,6 +147,7 @@ def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *
         max_num_batched_tokens=engine.max_num_batched_tokens,
         utilization=engine.memory_utilization,
         speculative_tokens=drafts,
+        enforce_eager=engine.enforce_eager,
     )
     held = float(mean_held_tokens(target, demand.input_tokens, demand.output_tokens))
     terms = memory_terms(

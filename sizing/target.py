@@ -184,6 +184,7 @@ def resolve_target(
     catalog: Catalog | None = None,
     coefficients: ServingCoefficients | None = None,
     calibration: Calibration | None = None,
+    enforce_eager: bool = False,
 ) -> Target:
     """Resolve names to objects; raises SizingError (or a subclass) with the key at fault."""
     catalog = catalog or load_catalog()
@@ -206,7 +207,11 @@ def resolve_target(
     kv, said = choose_kv(formats, kv_dtype)
     assumptions += said
     stated = served.version if engine_version is not None else None
-    used = coefficients or serving_coefficients(served.name, chosen.family, mla=arch.is_mla, version=stated)
+    used = coefficients or serving_coefficients(
+        served.name, chosen.family, mla=arch.is_mla, version=stated, eager=enforce_eager
+    )
+    if enforce_eager:
+        assumptions.append("eager mode: the host launches every kernel of a layer; no graphs are captured")
     own: Calibration | None = None
     if calibration is not None:
         if calibration.applies(served.name, chosen.id):

@@ -40,6 +40,7 @@ def memory(
     max_num_batched_tokens: opt.MaxTokens = None,
     memory_utilization: opt.Utilization = None,
     draft_tokens: Annotated[int, typer.Option("--draft-tokens", help="Speculative tokens per step.")] = 0,
+    enforce_eager: opt.Eager = False,
     catalog: opt.CatalogDir = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -59,6 +60,7 @@ def memory(
         weights=weights,
         kv_dtype=kv_dtype,
         catalog=load_catalog(catalog),
+        enforce_eager=enforce_eager,
     )
     said = check_context(target.arch, context, "--context") if context else []
     ledger = memory_ledger(
@@ -73,6 +75,7 @@ def memory(
         max_num_batched_tokens=max_num_batched_tokens,
         utilization=memory_utilization,
         speculative_tokens=draft_tokens,
+        enforce_eager=enforce_eager,
     )
     document = {
         "model": target.arch.name,
@@ -148,6 +151,7 @@ def estimate(
     acceptance: Annotated[
         float | None, typer.Option("--acceptance", help="Tokens gained per step with speculation.")
     ] = None,
+    enforce_eager: opt.Eager = False,
     price: opt.Price = None,
     calibration: opt.Calibration = None,
     catalog: opt.CatalogDir = None,
@@ -185,6 +189,7 @@ def estimate(
         cached_fraction=prefix_hit,
         acceptance_length=gained,
         draft_tokens=draft_tokens,
+        enforce_eager=enforce_eager,
         price=given.get(accelerator.id, given.get("")),
         catalog=found,
         **_calibrated(calibration),
@@ -237,6 +242,7 @@ def plan(
     kv_dtype: Annotated[str | None, typer.Option("--kv-dtype", help="Cache formats to try, comma separated.")] = None,
     context: opt.Context = None,
     max_nodes: Annotated[int, typer.Option("--max-nodes", help="Servers that one replica may span.")] = 1,
+    enforce_eager: opt.Eager = False,
     own: Annotated[bool, typer.Option("--own", help="Price owned hardware instead of rent.")] = False,
     price: opt.Price = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Plans to show.")] = 10,
@@ -258,6 +264,8 @@ def plan(
             study, input_tokens, output_tokens, rate, users, think, workload, on, ttft_p95, tpot_p95, headroom, spare,
             prefix_hit, engine, weights, kv_dtype, context, max_nodes, own, opt.prices(price, found), found,
         )  # fmt: skip
+    if enforce_eager:
+        given = given.model_copy(update={"engine": given.engine.model_copy(update={"enforce_eager": True})})
     if write_study is not None:
         write_text(write_study, given.to_yaml())
         message(f"wrote {write_study}")

@@ -36,6 +36,7 @@ OVERHEAD_UNITS = {
     "experts_fp8": ("experts_fp8", 1.0),
     "moe_sync_us": ("moe_sync_s", 1e-6),
     "index_layer_us": ("index_layer_s", 1e-6),
+    "launch_us": ("launch_s", 1e-6),
 }
 BATCHING_UNITS = {
     "fixed_ttft_ms": ("fixed_ttft_s", 1e-3),
@@ -142,22 +143,29 @@ def _regime_name(engine: str, family: str, version: tuple[int, ...] | None) -> s
 
 @lru_cache(maxsize=256)
 def serving_coefficients(
-    engine: str, family: str, *, mla: bool = False, version: tuple[int, ...] | None = None
+    engine: str, family: str, *, mla: bool = False, version: tuple[int, ...] | None = None, eager: bool = False
 ) -> ServingCoefficients:
     """The coefficients for an engine ("vllm", "sglang", "tensorrt-llm", ...) on a family ("hopper", "blackwell", ...).
 
-    version: of the engine; None: those of the fit. An older era, an engine that only the throughput tables measured
-    (``regimes``), and any engine on a family whose host decides (``host_of``) take their kernel and host terms there. An
-    engine without measurements takes those of its stand-in, a family without takes the shared ones; both are told in
-    ``origin``. The token budget in ``batching`` is the usual one; replace it by the engine's own for a device.
+    eager: without graphs (``--enforce-eager``). version: of the engine; None: those of the fit. An older era, an engine
+    that only the throughput tables measured (``regimes``), and any engine on a family whose host decides (``host_of``)
+    take their kernel and host terms there. An engine without measurements takes those of its stand-in, a family without
+    takes the shared ones; both are told in ``origin``. The token budget in ``batching`` is the usual one; replace it by
+    the engine's own for a device.
     """
     document = serving_document()
     used, own = stand_in(engine)
     values = {**document["shared"], **document["engines"][used]}
     values |= document.get("by_family", {}).get(family, {}).get(used, {})
     regime = _regime_name(engine, family, version)
+    if eager and f"{regime} eager" in throughput_document()["regimes"]:
+        regime = f"{regime} eager"
     if regime is not None:
         values |= regime_values(regime)
+    era = era_of(engine, version)
+    values |= era.get("values", {})
+    if eager and regime is None:
+        values["launch_us"] = document["eager"]["launch_us"]
     if mla:
         # Latent attention's prefill runs as many small kernels outside graphs: a constant before the first token.
         values["fixed_ttft_ms"] = values["fixed_ttft_ms"] + values.get("mla_ttft_ms", 0.0)
@@ -170,7 +178,8 @@ def serving_coefficients(
         ]
     elif not own:
         notes.append(f"no measured servers of {engine}: coefficients of {used}")
-    era = era_of(engine, version)
+    if eager:
+        notes.append(f"eager mode: {'the regime of eager rows' if regime else document['eager']['origin']}")
     if era.get("said"):
         notes.append(str(era["said"]))
     if regime is None and family not in document["families"]:

@@ -89,6 +89,7 @@ class Context:
                 weights=plan.weights if named else None,
                 kv_dtype=plan.kv_dtype,
                 catalog=self.catalog,
+                enforce_eager=self.study.engine.enforce_eager,
             )
         return self._targets[key]
 

@@ -90,6 +90,7 @@ def _replica(text: str, row: int) -> Replica:
         weights=item.weights if item.weights in SCHEMES else None,
         kv_dtype=item.kv_dtype,
         catalog=_catalog(text),
+        enforce_eager=study.engine.enforce_eager,
     )
     return Replica(
         target, Placement(**item.placement), Demand.of(study.workload, target, study.model.context), item, study
