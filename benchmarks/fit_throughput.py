@@ -37,11 +37,11 @@ PRIOR = {
     "occupancy": 0.1, "reserve": 0.5, "queueing": 0.5, "acceptance": 0.15, "slo_share": 0.2,
     "stable_share": 0.05,
 }  # fmt: skip
-# Where a fit starts, if not at the plain Regime: Ascend's plugin launches operators from the host, some tenths of a
-# millisecond per layer, whatever they hold (batch-1 TPOT of every model there is several times its weights' time).
-STARTS = {"vllm-ascend": Regime(layer_s=3e-4, step_s=2e-3)}
+# Where a fit starts, if not at the plain Regime: without graphs Ascend's plugin launches operators from the host, some
+# tenths of a millisecond per layer, whatever they hold (batch-1 TPOT of every model there is several times its weights').
+STARTS = {"vllm-ascend": Regime(layer_s=1e-4, step_s=2e-3), "vllm-ascend eager": Regime(layer_s=5e-4, step_s=2e-3)}
 # Its 200 rows are of 25 models on few machines: they tell host and kernel times apart less well than the rows of others.
-TIGHTER = {"vllm-ascend": 0.5, "mindie": 0.5}
+TIGHTER = {"vllm-ascend": 0.5, "vllm-ascend eager": 0.5, "mindie": 0.5}
 NARROWEST = 0.05  # an interval holds its median by as much at least (in log)
 KIN = {"mindie": "vllm-ascend"}
 FLOOR, CEILING = {"layer_s": 1e-7, "step_s": 1e-6, "sequence_s": 1e-8}, {"occupancy": 1.0, "acceptance": 0.95}
@@ -217,14 +217,28 @@ def document(
     return head + yaml.safe_dump(body, sort_keys=False, default_flow_style=None, width=118)
 
 
+def merged(text: str) -> str:
+    """A document of some regimes, laid over the committed one."""
+    made, old = yaml.safe_load(text), yaml.safe_load(TARGET.read_text(encoding="utf-8"))
+    for part in ("regimes", "intervals"):
+        kinds = set(KIND_CODES) if part == "intervals" else set()
+        old[part] |= {key: value for key, value in made[part].items() if key not in kinds}
+    head = text[: text.index("version:")]
+    return head + yaml.safe_dump(old, sort_keys=False, default_flow_style=None, width=118)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=Path, default=None)
+    parser.add_argument("--rows", type=Path, nargs="+", default=None)
+    parser.add_argument("--only", nargs="+", default=None, help="regimes to fit; the others stay as they are")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--no-left-out", action="store_true")
     options = parser.parse_args()
-    rows = [r for r in read_throughput_rows(options.rows or shared_rows()) if r.predictable and r.kind in KIND_CODES]
-    with ProcessPoolExecutor(2) as pool:
+    read = [row for path in options.rows or [shared_rows()] for row in read_throughput_rows(path)]
+    rows = [row for row in read if row.predictable and row.kind in KIND_CODES]
+    if options.only:
+        rows = [row for row in rows if regime_of(row, engine_of(row)) in options.only]
+    with ProcessPoolExecutor(1) as pool:
         regimes = fit(rows, pool)
         miss = logs(prepare(rows), regimes)
         outs: dict[str, np.ndarray] = {}
@@ -240,7 +254,8 @@ def main() -> None:
     for title, out in outs.items():
         print(show(rows, out, f"\nleft out: whole {title}", spread))
     if options.write:
-        TARGET.write_text(document(rows, regimes, miss, spread, outs), encoding="utf-8")
+        text = document(rows, regimes, miss, spread, outs)
+        TARGET.write_text(merged(text) if options.only else text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -98,6 +98,7 @@ def spec_of(
         workload=_workload(result, chosen, demand),
         expected=_expected(chosen),
         served_model_name=name.lower() if takes_served_name(chosen.engine) else None,
+        enforce_eager=result.study.engine.enforce_eager,
     )
 
 

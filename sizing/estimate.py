@@ -11,7 +11,7 @@ import numpy as np
 
 from sizing.answers import Answer, amount, span
 from sizing.arrays import FloatArray, Num, as_float, scalar
-from sizing.checked import flag, one_of, public, real, required, text, whole
+from sizing.checked import flag, one_of, public, real, required, switch, text, whole
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
 from sizing.errors import SizingError
@@ -316,6 +316,7 @@ def batching_of(target: Target, token_budget: float) -> Batching:
     cached_fraction=required(real),
     acceptance_length=required(real),
     draft_tokens=required(whole),
+    enforce_eager=switch,
     price=_price_given,
     catalog=one_of(Catalog, what="sizing.load_catalog()"),
     calibration=one_of(Calibration),
@@ -341,6 +342,7 @@ def estimate(
     cached_fraction: float = 0.0,
     acceptance_length: float = 1.0,
     draft_tokens: int = 0,
+    enforce_eager: bool = False,
     price: float | Mapping[str, float] | None = None,
     catalog: Catalog | None = None,
     calibration: Calibration | None = None,
@@ -351,6 +353,7 @@ def estimate(
     Give one of ``concurrency`` (requests held by the replica), ``rate`` (requests/s that it must carry) or neither
     (the most that the cache holds). Lengths are means in tokens. ``cached_fraction`` of the input is found in the
     prefix cache. ``acceptance_length``: tokens gained per step with ``draft_tokens`` drafted ones (speculation).
+    ``enforce_eager``: no graphs are captured.
     Raises SizingError where the input is wrong, the placement is refused or the model does not fit.
     """
     input_tokens = check_length(input_tokens, "--input")
@@ -374,6 +377,7 @@ def estimate(
             kv_dtype=kv_dtype,
             catalog=catalog,
             calibration=calibration,
+            enforce_eager=enforce_eager,
         )
     place = placement or Placement()
     check_alone(target.accelerator, place)
@@ -393,6 +397,7 @@ def estimate(
         max_num_batched_tokens=max_num_batched_tokens,
         utilization=utilization,
         speculative_tokens=draft_tokens,
+        enforce_eager=enforce_eager,
     )
     if not memory.fits:
         raise SizingError(

@@ -342,6 +342,16 @@ def _expert_messages(
     return found
 
 
+def full_width_norms(mixer: Mixer) -> bool:
+    """Whether queries are normed over all heads together, which under tensor parallelism needs a sum over ranks
+    (MiniMax-M2, OLMo 2)."""
+    core = mixer.core
+    if core.kind is not CoreKind.SOFTMAX or core.num_heads < 2:
+        return False
+    width = core.num_heads * core.qk_head_dim
+    return any(vector.name == "q_norm" and vector.params >= width for vector in mixer.vectors)
+
+
 def _layer(
     arch: Architecture,
     group: LayerGroup,
@@ -355,6 +365,10 @@ def _layer(
     found += _attention(group.mixer, count, shape, placement, shards)
     reduced = tokens * arch.hidden_size * ACTIVATION_BYTES
     group_of = {"ranks": as_float(placement.tp)}
+    if full_width_norms(group.mixer):
+        # two mean squares a token, in FP32: each rank norms its own heads, but the norm is over all of them
+        sums = tokens * 2 * 4.0
+        found.append(Operation("qk_norm_all_reduce", "all_reduce", count, message_bytes=sums, args={**group_of}))
     if group.mixer.linears:
         found.append(Operation("attention_all_reduce", "all_reduce", count, message_bytes=reduced, args={**group_of}))
     feed = group.feed_forward

@@ -255,6 +255,7 @@ def _targets(
                             catalog=catalog,
                             calibration=calibration,
                             server=offer.server,
+                            enforce_eager=study.engine.enforce_eager,
                         )
                         _check_formats(target)
                         _check_bits(target, study.constraints.min_weight_bits)
@@ -435,6 +436,7 @@ def _explained(study: Study, winner: Plan, catalog: Catalog, arch: Architecture)
         kv_dtype=winner.kv_dtype,
         catalog=catalog,
         server=winner.server,
+        enforce_eager=study.engine.enforce_eager,
     )
     place = Placement(**winner.placement)
     alone = _only(study, place)

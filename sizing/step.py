@@ -36,14 +36,18 @@ class Overheads:
     per layer and pass [s]. moe_layer_s: the same for routing, per layer with experts [s]. sync_s: what each of a
     layer's joins costs beyond the collective itself where several ranks run [s per layer]. elementwise: element-wise
     work per token and layer, as multiples of the time to move one residual row through memory. sequence_s: host work
-    per running sequence and step [s]. prefill_step_s: host time that a step with prompt tokens adds [s].
-    gemm, attention, experts, collectives: multipliers on the kernels' own times in decode; prefill_*: in prefill (a
-    mixed step weighs the two by tokens). prefill_gemm16: on top of prefill_gemm for 16-bit products, which draw the
-    most power and clock down under steady load. quantisation: share of the time to quantise activations that is left
-    where engines fuse it into other kernels. linear_layer_s: small kernels around a recurrent mixer (convolution,
-    gates), per such layer and pass [s]. norm_s: each norm inside a token mixer (of queries, keys, latents) [s].
-    experts_mxfp4: on top of experts and prefill_experts for MXFP4 experts, whose servers (all of gpt-oss) touch fewer
-    experts than ``operation_times.ROUTING_SKEW`` makes of their batches. Fields may be arrays (rows of a fit).
+    per running sequence and step [s]. prefill_step_s: host time that a step with prompt tokens adds [s]. gemm,
+    attention, experts, collectives: multipliers on the kernels' own times in decode; prefill_*: in prefill (a mixed
+    step weighs the two by tokens). prefill_gemm16: on top of prefill_gemm for 16-bit products, which draw the most
+    power and clock down under steady load. quantisation: share of the time to quantise activations that is left where
+    engines fuse it into other kernels. linear_layer_s: small kernels around a recurrent mixer (convolution, gates), per
+    such layer and pass [s]. norm_s: each norm inside a token mixer (of queries, keys, latents) [s]. experts_fp8: on top
+    of experts and prefill_experts for experts multiplied in FP8, by engine and family (grouped kernels differ most
+    there). moe_sync_s: what joining the experts' sums costs beyond the collective where several ranks run, per layer
+    with experts [s]. index_layer_s: small kernels of sparse attention's indexer, per layer that has one [s]. launch_s:
+    without graphs, what the host takes to launch a layer's kernels [s]: a pass takes so long at least, whatever it
+    holds. experts_mxfp4: on top of experts and prefill_experts for MXFP4 experts, whose servers (all of gpt-oss) touch
+    fewer experts than ``operation_times.ROUTING_SKEW`` makes of their batches. Fields may be arrays (rows of a fit).
     """
 
     step_s: float = 0.0
@@ -68,6 +72,10 @@ class Overheads:
     linear_layer_s: float = 0.0
     norm_s: float = 0.0
     experts_mxfp4: float = 1.0
+    experts_fp8: float = 1.0
+    moe_sync_s: float = 0.0
+    index_layer_s: float = 0.0
+    launch_s: float = 0.0
 
     def factor(self, key: str, share: Num = 0.0) -> Num:
         """What one unit of a part's amount takes, by its key (``Parts``): seconds of host work, or a factor on kernels.
@@ -81,8 +89,9 @@ class Overheads:
         decode, prefill = getattr(self, group), getattr(self, f"prefill_{group}")
         if key == "gemm16":
             prefill = prefill * self.prefill_gemm16
-        if key == "experts_mxfp4":
-            decode, prefill = decode * self.experts_mxfp4, prefill * self.experts_mxfp4
+        if key in ("experts_mxfp4", "experts_fp8"):
+            own = getattr(self, key)
+            decode, prefill = decode * own, prefill * own
         found = decode + (prefill - decode) * as_float(share)
         return found
 
@@ -93,6 +102,7 @@ SHARED_KEYS: dict[str, str] = {
     "gemm16": "gemm",
     "experts": "experts",
     "experts_mxfp4": "experts",
+    "experts_fp8": "experts",
     "collectives": "collectives",
 }
 PREFILL_ONLY = frozenset({"prefill_attention", "linear_prefill"})
@@ -162,10 +172,14 @@ class StepModel:
     def working(self, shape: StepShape, placement: Placement) -> list[TimedOperation]:
         """The pass as timed operations, engine overheads as the last lines."""
         share = prefill_share(shape)
-        return [
+        lines = [
             TimedOperation(op, total(amounts, self.overheads, share))
             for op, amounts in self.timed_parts(shape, placement)
         ]
+        if self.overheads.launch_s:
+            idle = self.seconds(shape, placement) - sum((item.seconds for item in lines), start=as_float(0.0))
+            lines.append(TimedOperation(Operation("waiting_for_launches", "host", 1.0), idle))
+        return lines
 
     def seconds(self, shape: StepShape, placement: Placement) -> FloatArray:
         """Latency of one pass [s], broadcast over the arrays in ``shape`` and ``placement``."""
@@ -179,7 +193,9 @@ def part_key(op: Operation) -> str:
         return f"prefill_{group}"
     if group == "gemm" and op.format.bits >= 16:
         return "gemm16"
-    return "experts_mxfp4" if group == "experts" and op.format.name == "mxfp4" else group
+    if group == "experts":
+        return "experts_mxfp4" if op.format.name == "mxfp4" else "experts_fp8" if op.format.compute == "fp8" else group
+    return group
 
 
 def _host_amounts(
@@ -197,8 +213,9 @@ def _host_amounts(
             "moe_layer_s": experts,
             "linear_layer_s": recurrent_layers(arch),
             "norm_s": mixer_norms(arch),
+            "index_layer_s": float(sum(g.count for g in arch.groups if g.mixer.core.index_heads)),
         },
-        "synchronisation": {"sync_s": np.where(joined, layers, 0.0)},
+        "synchronisation": {"sync_s": np.where(joined, layers, 0.0), "moe_sync_s": np.where(joined, experts, 0.0)},
         "elementwise": {"elementwise": layers * row_s * shape.tokens},
         "host_step": {"step_s": pp, "prefill_step_s": as_float(as_float(shape.prefill_tokens) > 0)},
         "host_sequences": {"sequence_s": as_float(shape.decode_seqs)},
@@ -255,7 +272,7 @@ class Parts:
     """A pass as what ``Overheads`` multiply, by key: many coefficients are tried, or many rows of different models timed
     at once, without asking the kernels again.
 
-    amounts: kernel seconds of the pass under "gemm", "gemm16" (16-bit products), "experts", "experts_mxfp4",
+    amounts: kernel seconds of the pass under "gemm", "gemm16" (16-bit products), "experts", "experts_mxfp4", "experts_fp8",
     "collectives", "attention", "prefill_attention", "linear", "prefill_linear" and "quantisation"; how often the
     engine's own terms count under the names of their fields ("layer_s": layers; "sync_s": layers whose ranks are
     joined; "elementwise": seconds to move the residual rows once a layer ...).
@@ -267,4 +284,5 @@ class Parts:
 
     def seconds(self, over: Overheads) -> FloatArray:
         """Latency of the pass under these overheads, whose fields may be arrays [s]."""
-        return total(self.amounts, over, self.share)
+        launches = as_float(self.amounts.get("layer_s", as_float(0.0))) * over.launch_s
+        return np.maximum(total(self.amounts, over, self.share), launches)

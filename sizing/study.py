@@ -88,6 +88,7 @@ class EngineChoice(_Part):
     draft_tokens: int = Field(1, ge=1, le=16)
     acceptance_rate: float = Field(0.8, ge=0, le=1)
     disaggregated: Switch = "off"
+    enforce_eager: bool = False
 
 
 class Constraints(_Part):

@@ -210,6 +210,7 @@ def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *
         max_num_batched_tokens=engine.max_num_batched_tokens,
         utilization=engine.memory_utilization,
         speculative_tokens=drafts,
+        enforce_eager=engine.enforce_eager,
     )
     held = demand.held(target.engine.reserves_max_output)
     terms = memory_terms(

@@ -199,6 +199,7 @@ def resolve_target(
     coefficients: ServingCoefficients | None = None,
     calibration: Calibration | None = None,
     server: str | None = None,
+    enforce_eager: bool = False,
 ) -> Target:
     """Resolve names to objects; raises SizingError (or a subclass) with the key at fault.
 
@@ -223,7 +224,12 @@ def resolve_target(
     assumptions += said
     kv, said = choose_kv(formats, kv_dtype)
     assumptions += said
-    used = coefficients or serving_coefficients(served.name, chosen.family, mla=arch.is_mla)
+    stated = served.version if engine_version is not None else None
+    used = coefficients or serving_coefficients(
+        served.name, chosen.family, mla=arch.is_mla, version=stated, eager=enforce_eager
+    )
+    if enforce_eager:
+        assumptions.append("eager mode: the host launches every kernel of a layer; no graphs are captured")
     own: Calibration | None = None
     if calibration is not None:
         if calibration.applies(served.name, chosen.id):

@@ -44,6 +44,7 @@ def memory(
         Path | None,
         typer.Option("--log", help="An engine's start-up log to compare with; flags not given are its own."),
     ] = None,
+    enforce_eager: opt.Eager = False,
     catalog: opt.CatalogDir = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -75,6 +76,7 @@ def memory(
         weights=weights,
         kv_dtype=kv_dtype,
         catalog=load_catalog(catalog),
+        enforce_eager=enforce_eager,
     )
     check_alone(target.accelerator, place)
     said = check_context(target.arch, context, "--context") if context else []
@@ -84,6 +86,7 @@ def memory(
         "max_num_batched_tokens": max_num_batched_tokens,
         "utilization": memory_utilization,
         "speculative_tokens": draft_tokens,
+        "enforce_eager": enforce_eager,
     }
     if tp is None:
         place, tried = tried_sizes(target, place, flags)
@@ -183,6 +186,7 @@ def estimate(
     acceptance: Annotated[
         float | None, typer.Option("--acceptance", help="Tokens gained per step with speculation.")
     ] = None,
+    enforce_eager: opt.Eager = False,
     price: opt.Price = None,
     calibration: opt.Calibration = None,
     catalog: opt.CatalogDir = None,
@@ -220,6 +224,7 @@ def estimate(
         cached_fraction=prefix_hit,
         acceptance_length=gained,
         draft_tokens=draft_tokens,
+        enforce_eager=enforce_eager,
         price=given.get(accelerator.id, given.get("")),
         catalog=found,
         **_calibrated(calibration),
@@ -284,6 +289,7 @@ def plan(
     currency: Annotated[
         str | None, typer.Option("--currency", help="CNY, EUR or GBP beside USD, by a dated rate.")
     ] = None,
+    enforce_eager: opt.Eager = False,
     own: Annotated[bool, typer.Option("--own", help="Price owned hardware instead of rent.")] = False,
     price: opt.Price = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Plans to show.")] = 10,
@@ -311,6 +317,8 @@ def plan(
         )  # fmt: skip
     if currency is not None:
         given = _in(given, currency)
+    if enforce_eager:
+        given = given.model_copy(update={"engine": given.engine.model_copy(update={"enforce_eager": True})})
     if write_study is not None:
         write_text(write_study, given.to_yaml())
         message(f"wrote {write_study}")

@@ -34,6 +34,7 @@ Context = Annotated[int | None, typer.Option("--context", help="Longest request 
 MaxSeqs = Annotated[int | None, typer.Option("--max-num-seqs", help="Running requests at most, per rank.")]
 MaxTokens = Annotated[int | None, typer.Option("--max-num-batched-tokens", help="Tokens of a step at most.")]
 Utilization = Annotated[float | None, typer.Option("--memory-utilization", help="The engine's memory fraction.")]
+Eager = Annotated[bool, typer.Option("--enforce-eager", help="No captured graphs: the host launches every kernel.")]
 Price = Annotated[
     list[str] | None,
     typer.Option("--price", help="ID=USD per accelerator-hour, or one number; may be repeated."),

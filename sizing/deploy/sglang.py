@@ -78,6 +78,7 @@ def arguments(spec: DeploymentSpec, role: str) -> Arguments:
     args.add("--max-running-requests", spec.max_num_seqs * layout.dp)
     args.add("--chunked-prefill-size", spec.max_num_batched_tokens * attention_groups)
     args.add("--mem-fraction-static", spec.memory_utilization)
+    args.add_if(spec.enforce_eager, "--disable-cuda-graph")
     args.add_if(spec.needs_rope, "--json-model-override-args", compact_json(rope_overrides(spec)))
     _speculative(spec, args)
     for kind in ("reasoning", "tool"):

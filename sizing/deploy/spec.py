@@ -209,6 +209,7 @@ class DeploymentSpec:
     port: int | None = None
     served_model_name: str | None = None
     name: str | None = None
+    enforce_eager: bool = False
 
     def __post_init__(self) -> None:
         text.one_line(self.plan, "plan", 200)

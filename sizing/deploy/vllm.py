@@ -91,6 +91,7 @@ def arguments(spec: DeploymentSpec, role: str) -> Arguments:
     args.add("--max-model-len", spec.max_model_len, "--max-num-seqs", spec.max_num_seqs)
     args.add("--max-num-batched-tokens", spec.max_num_batched_tokens)
     args.add("--gpu-memory-utilization", spec.memory_utilization)
+    args.add_if(spec.enforce_eager, "--enforce-eager")
     args.add_if(spec.needs_rope, "--hf-overrides", compact_json(rope_overrides(spec)))
     args.add_if(spec.speculative, "--speculative-config", compact_json(speculative_config(spec)))
     add_parsers(spec, args)

@@ -18,6 +18,15 @@ _MAKERS: dict[str, tuple[Callable[[Version], Engine], Version]] = {
     "vllm-ascend": (lambda version: vllm_ascend.VllmAscend(version=version), vllm_ascend.LATEST),
     "mindie": (lambda version: mindie.MindIE(version=version), mindie.LATEST),
 }
+#: The oldest version of each engine of which anything is known here (rows of throughput or start-up logs).
+OLDEST: dict[str, Version] = {
+    "vllm": (0, 2, 0),
+    "sglang": (0, 1, 0),
+    "tensorrt-llm": (0, 5, 0),
+    "vllm-ascend": (0, 7, 0),
+    "mindie": (1, 0, 0),
+}
+AHEAD = 10  # minor versions beyond the latest known one that are taken to be like it
 ALIASES: dict[str, str] = {
     "trtllm": "tensorrt-llm",
     "trt-llm": "tensorrt-llm",
@@ -39,7 +48,10 @@ def get_engine(name: str, version: str | Version | None = None) -> Engine:
     """The engine of this name (aliases, case and underscores do not matter) at a version, else at its latest.
 
     Raises UnknownNameError for an unknown name, SizingError for a version that is not like ``0.19`` or
-    ``v0.19.0``.
+    ``v0.19.0``, and for one beyond the known range.
+
+    >>> get_engine("vllm", "0.19").version_text
+    '0.19.0'
     """
     key = name.strip().lower().replace("_", "-").replace(" ", "-")
     key = ALIASES.get(key, key)
@@ -54,5 +66,12 @@ def get_engine(name: str, version: str | Version | None = None) -> Engine:
             f"{version!r} is not a version of {key}",
             key="--engine-version",
             hint="write it as 0.19 or v0.19.0",
+        )
+    if found < OLDEST[key] or found[:2] > (latest[0], latest[1] + AHEAD):
+        known, newest = (".".join(str(part) for part in which) for which in (OLDEST[key], latest))
+        raise SizingError(
+            f"nothing is known of {key} {'.'.join(str(part) for part in found)}",
+            key="--engine-version",
+            hint=f"known are {known} to {newest}",
         )
     return make(found)

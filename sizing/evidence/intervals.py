@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from sizing.errors import unknown_name
 from sizing.evidence.serving_curves import serving_document, throughput_document
@@ -18,6 +19,18 @@ class Spread:
     low: float
     high: float
     reasons: tuple[str, ...]
+
+
+def _nearest(intervals: Any, quantity: str, engine: str, family: str, kind: str) -> dict[str, float]:
+    """Factors from the nearest evidence: rows of this engine, family and kind of model, left out by whole groups; else of
+    engine and family, of family and kind, of all."""
+    near = intervals.get("near", {}).get("ttft" if quantity == "ttft" else "tpot", {})
+    for key in (f"{engine} {family} {kind}", f"{engine} {family}", f"{family} {kind}"):
+        if key in near:
+            low, high = near[key]
+            return {"low": 1 / high, "high": 1 / low} if quantity == "throughput" else {"low": low, "high": high}
+    found: dict[str, float] = intervals[quantity]
+    return found
 
 
 def spread(
@@ -41,7 +54,7 @@ def spread(
     document = serving_document()
     intervals = document["intervals"]
     widen = intervals["widen"]
-    base = intervals[quantity]
+    base = _nearest(intervals, quantity, engine, family, kind)
     regime = document.get("regimes", {}).get(engine)
     measured = throughput_document()["intervals"].get(f"closed {regime} rate") if regime is not None else None
     if measured is not None:  # quantiles of log(measured / predicted) rates, whole models and sources left out

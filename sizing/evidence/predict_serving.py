@@ -17,7 +17,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from sizing.arrays import FloatArray, as_float
-from sizing.engine.base import Device
+from sizing.engine.base import Device, parse_version
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.errors import SizingError
@@ -91,6 +91,7 @@ class Features:
 
     index: list[int] = field(default_factory=list)
     engines: list[str] = field(default_factory=list)
+    versions: list[tuple[int, ...] | None] = field(default_factory=list)
     families: list[str] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     dtypes: list[str] = field(default_factory=list)
@@ -260,7 +261,8 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
     n = np.maximum(_array(cases, "batch"), 1.0)
     running = np.minimum(n, np.maximum(limit, 1.0)) / as_float(decode_at.pp)
     budget = float(engine.default_batched_tokens(device, arch.max_position_embeddings))
-    batching = Batching(token_budget=budget, mixed=mixes_prefill(engine.name))
+    stated = parse_version(version)
+    batching = Batching(token_budget=budget, mixed=mixes_prefill(engine.name, stated))
     load = Load(n, inputs, outputs)
     chunks = chunk_shape(load, batching, np.where(apart, 0.0, running))
     context = inputs + outputs / 2
@@ -279,6 +281,7 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
     found.index += [case.index for case in cases]
     found.cases += cases
     found.engines += [engine.name] * count
+    found.versions += [stated] * count
     found.families += [machine.family] * count
     found.kinds += [arch.kind] * count
     found.dtypes += [(quant.experts if arch.is_moe else quant.linear).name] * count
@@ -348,7 +351,8 @@ def evaluate(found: Features, over: Overheads, batching: Batching, pools: Pools)
     """``(TTFT, TPOT)`` in seconds of all feature rows; coefficients may be arrays over the rows."""
     cases = found.cases
     apart = _array(cases, "disaggregated") > 0
-    mixes = np.asarray([mixes_prefill(engine) for engine in found.engines])
+    named = zip(found.engines, found.versions, strict=True)
+    mixes = np.asarray([mixes_prefill(engine, version) for engine, version in named])
     decode_s, half_s = found.passes["decode"].seconds(over), found.passes["half"].seconds(over)
     alone = found.chunks.number * found.passes["alone"].seconds(over)
     prefill = mixed_prefill(batching, found.chunks, alone, found.passes["mixed"].seconds(over), decode_s)
@@ -401,8 +405,8 @@ def evaluate(found: Features, over: Overheads, batching: Batching, pools: Pools)
 
 def committed_coefficients(found: Features) -> tuple[Overheads, Batching, Pools]:
     """The coefficients of serving.yaml as arrays over the answered rows, and those of benchmarks and pools."""
-    named = zip(found.engines, found.families, found.kinds, strict=True)
-    sets = [serving_coefficients(e, f, mla=kind == "mla") for e, f, kind in named]
+    named = zip(found.engines, found.families, found.kinds, found.versions, strict=True)
+    sets = [serving_coefficients(e, f, mla=kind == "mla", version=version) for e, f, kind, version in named]
     over = Overheads(**{item.name: _of(sets, "overheads", item.name) for item in fields(Overheads)})
     names = [item.name for item in fields(Batching) if item.name not in ("mixed", "token_budget")]
     batching = Batching(**{name: _of(sets, "batching", name) for name in names})

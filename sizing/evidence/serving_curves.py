@@ -33,6 +33,10 @@ OVERHEAD_UNITS = {
     "linear_layer_us": ("linear_layer_s", 1e-6),
     "norm_us": ("norm_s", 1e-6),
     "experts_mxfp4": ("experts_mxfp4", 1.0),
+    "experts_fp8": ("experts_fp8", 1.0),
+    "moe_sync_us": ("moe_sync_s", 1e-6),
+    "index_layer_us": ("index_layer_s", 1e-6),
+    "launch_us": ("launch_s", 1e-6),
 }
 BATCHING_UNITS = {
     "fixed_ttft_ms": ("fixed_ttft_s", 1e-3),
@@ -67,7 +71,7 @@ REGIME_TERMS: dict[str, tuple[str, float]] = {
     "elementwise": ("elementwise", 1.0),
     "first_s": ("fixed_ttft_ms", 1e3),
 }
-REGIME_HAS_NO = ("moe_layer_us", "sync_us", "prefill_step_ms", "mla_ttft_ms")
+REGIME_HAS_NO = ("moe_layer_us", "moe_sync_us", "sync_us", "prefill_step_ms", "mla_ttft_ms")
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -114,25 +118,54 @@ def stand_in(engine: str) -> tuple[str, bool]:
     return str(document["stand_ins"].get(engine, document["fallback"])), False
 
 
-def mixes_prefill(engine: str) -> bool:
-    """Whether an engine's steps hold prompt chunks beside decoding sequences, in the versions of the fit."""
-    return engine not in serving_document()["prefill_alone"]
+def era_of(engine: str, version: tuple[int, ...] | None) -> dict[str, Any]:
+    """What serving.yaml says of an older version of an engine; empty for those of the fit, and where none is stated."""
+    for era in serving_document().get("eras", {}).get(engine, ()):
+        if version is not None and tuple(version) < tuple(era["before"]):
+            found: dict[str, Any] = era
+            return found
+    return {}
 
 
-@lru_cache(maxsize=64)
-def serving_coefficients(engine: str, family: str, *, mla: bool = False) -> ServingCoefficients:
+def mixes_prefill(engine: str, version: tuple[int, ...] | None = None) -> bool:
+    """Whether an engine's steps hold prompt chunks beside decoding sequences, at a version (None: those of the fit)."""
+    return engine not in serving_document()["prefill_alone"] and bool(era_of(engine, version).get("mixed", True))
+
+
+def _regime_name(engine: str, family: str, version: tuple[int, ...] | None) -> str | None:
+    """The regime of throughput.yaml that holds an engine's host and kernel terms, where serving.yaml has no fit of them:
+    an era, an engine, or any engine on a family whose host decides."""
+    document = serving_document()
+    regimes: dict[str, str] = document.get("regimes", {})
+    found = era_of(engine, version).get("regime") or regimes.get(engine) or document.get("host_of", {}).get(family)
+    return str(found) if found is not None else None
+
+
+@lru_cache(maxsize=256)
+def serving_coefficients(
+    engine: str, family: str, *, mla: bool = False, version: tuple[int, ...] | None = None, eager: bool = False
+) -> ServingCoefficients:
     """The coefficients for an engine ("vllm", "sglang", "tensorrt-llm", ...) on a family ("hopper", "blackwell", ...).
 
-    An engine that only the throughput tables measured (``regimes``) takes its kernel and host terms from there. An
-    engine without measurements takes those of its stand-in, a family without takes the shared ones; both are told in
-    ``origin``. The token budget in ``batching`` is the usual one; replace it by the engine's own for a device.
+    eager: without graphs (``--enforce-eager``). version: of the engine; None: those of the fit. An older era, an engine
+    that only the throughput tables measured (``regimes``), and any engine on a family whose host decides (``host_of``)
+    take their kernel and host terms there. An engine without measurements takes those of its stand-in, a family without
+    takes the shared ones; both are told in ``origin``. The token budget in ``batching`` is the usual one; replace it by
+    the engine's own for a device.
     """
     document = serving_document()
     used, own = stand_in(engine)
     values = {**document["shared"], **document["engines"][used]}
-    regime = document.get("regimes", {}).get(engine)
+    values |= document.get("by_family", {}).get(family, {}).get(used, {})
+    regime = _regime_name(engine, family, version)
+    if eager and f"{regime} eager" in throughput_document()["regimes"]:
+        regime = f"{regime} eager"
     if regime is not None:
         values |= regime_values(regime)
+    era = era_of(engine, version)
+    values |= era.get("values", {})
+    if eager and regime is None:
+        values["launch_us"] = document["eager"]["launch_us"]
     if mla:
         # Latent attention's prefill runs as many small kernels outside graphs: a constant before the first token.
         values["fixed_ttft_ms"] = values["fixed_ttft_ms"] + values.get("mla_ttft_ms", 0.0)
@@ -145,10 +178,14 @@ def serving_coefficients(engine: str, family: str, *, mla: bool = False) -> Serv
         ]
     elif not own:
         notes.append(f"no measured servers of {engine}: coefficients of {used}")
+    if eager:
+        notes.append(f"eager mode: {'the regime of eager rows' if regime else document['eager']['origin']}")
+    if era.get("said"):
+        notes.append(str(era["said"]))
     if regime is None and family not in document["families"]:
         known = " and ".join(document["families"])
         notes.append(f"no measured servers on {family}: overheads as on {known}")
-    return coefficients_from(values, mixed=mixes_prefill(engine), origin="; ".join(notes))
+    return coefficients_from(values, mixed=mixes_prefill(engine, version), origin="; ".join(notes))
 
 
 def coefficients_from(values: dict[str, float], *, mixed: bool, origin: str = "") -> ServingCoefficients:

@@ -218,6 +218,8 @@ def placements_of(row: ThroughputRow, arch: Architecture) -> tuple[list[tuple[Pl
 
 def regime_of(row: ThroughputRow, engine: Engine) -> str:
     """Which coefficients a row uses: engine, and for those whose host side changed much, its era."""
+    if is_ascend_family(row.accelerator):
+        return _ascend_regime(row, engine)
     if engine.name == "tensorrt-llm":
         if not row.hints.in_process:
             return "tensorrt-llm server"
@@ -229,6 +231,28 @@ def regime_of(row: ThroughputRow, engine: Engine) -> str:
     if engine.name == "sglang":
         return "sglang" if engine.at_least(0, 5) else "sglang before 0.5"
     return engine.name
+
+
+def is_ascend_family(accelerator: str) -> bool:
+    """Whether an accelerator of a row is an Ascend part, whose host decides under every engine."""
+    try:
+        return load_accelerator(accelerator).family.startswith("ascend")
+    except SizingError:
+        return False
+
+
+#: Since this version vLLM-Ascend captures graphs by itself.
+GRAPHS_SINCE = (0, 11)
+
+
+def _ascend_regime(row: ThroughputRow, engine: Engine) -> str:
+    """One host regime for all engines: graphs or eager, as stated, else by version."""
+    eager = row.hints.eager
+    if eager is None:
+        text = row.engine_version or ""
+        recent = engine.at_least(*GRAPHS_SINCE) if _version(text) else "main 2026" in text or "nightly" in text
+        eager = engine.name == "vllm-ascend" and not recent
+    return "vllm-ascend eager" if eager else "vllm-ascend" if engine.name == "sglang" else engine.name
 
 
 class CaseBook:

@@ -31,6 +31,8 @@ _ACCEPT = re.compile(r"accept(?:ance)? rate (\d+(?:\.\d+)?)\s*%")
 _LABEL = re.compile(r"parallelism label ([^;(]*)")
 _DEP = re.compile(r"DEP(\d+)")
 _PP = re.compile(r"PP(\d+)")
+_EAGER = re.compile(r"(?<!not )\beager\b", re.I)
+_GRAPH = re.compile(r"\b(?:torchair |acl)?graph\b(?! mode unstated)", re.I)
 _IN_PROCESS = re.compile(
     r"trtllm-bench|gptManagerBenchmark|gptSessionBenchmark|benchmark_throughput|benchmark_latency|vllm bench "
     r"throughput|pytorch backend; kv fraction|DEP = attention-DP|MLPerf|speed formula|speed=\(prompt|batch-1 "
@@ -82,6 +84,7 @@ class Hints:
     attention_dp: bool = False
     expert_parallel: bool = False
     power_capped: bool = False
+    eager: bool | None = None
     options: tuple[tuple[str, float], ...] = ()
     kv_dtype: str | None = None
 
@@ -172,6 +175,7 @@ def read_notes(notes: str, model: str = "", concurrency: float | None = None) ->
         attention_dp="enable_attention_dp" in plain or "--enable-dp-attention" in command,
         expert_parallel="--enable-expert-parallel" in command or "--enable-ep-moe" in command,
         power_capped="power-capped" in plain,
+        eager=bool(_EAGER.search(plain)) if _EAGER.search(plain) or _GRAPH.search(plain) else None,
         options=tuple(sorted(options.items())),
         kv_dtype=kv.group(1).removesuffix(";") if kv else None,
     )

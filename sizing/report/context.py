@@ -91,6 +91,7 @@ class Context:
                 kv_dtype=plan.kv_dtype,
                 catalog=self.catalog,
                 server=plan.server,
+                enforce_eager=self.study.engine.enforce_eager,
             )
         return self._targets[key]
 

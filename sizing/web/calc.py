@@ -91,6 +91,7 @@ def _replica(text: str, row: int) -> Replica:
         kv_dtype=item.kv_dtype,
         catalog=_catalog(text),
         server=item.server,
+        enforce_eager=study.engine.enforce_eager,
     )
     return Replica(
         target, Placement(**item.placement), Demand.of(study.workload, target, study.model.context), item, study
