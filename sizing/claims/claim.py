@@ -24,6 +24,13 @@ class Claim:
     share under the list price of "than". training_flops [FLOP/s], training_utilisation, training_bytes: of a training
     run. size_cut, size_bits: weights smaller by this share when stored in this many bits. performance, of: this share
     of another accelerator's performance. unparsed: what was not understood of a claim given as text.
+    other_usd_per_million, other_kind: a second price, of other tokens. above: so much dearer than "than". active_share:
+    active of total parameters. training_tokens, training_flop [FLOP, the whole run], gpu_hours, training_usd, days: of a
+    training run. accelerators: how many of the accelerator; runs: whether that the model runs on them is claimed.
+    weight_bits: bits of a weight where no format is named. tokens_per_s: a rate of ``rate_kind`` tokens, ``per``
+    "request", "accelerator", "node" or (None) the whole. ttft_s: seconds to the first token. memory_bytes: enough for
+    the model. concurrency: requests at once. faster, faster_than: so many times as fast as that accelerator or model.
+    wh_per_million, wh_per_request: energy [Wh] of a million tokens, of a request. notes: how the text was taken.
     """
 
     text: str = ""
@@ -51,6 +58,29 @@ class Claim:
     performance: float | None = None
     of: str | None = None
     unparsed: tuple[str, ...] = ()
+    other_usd_per_million: float | None = None
+    other_kind: TokenKind | None = None
+    above: float | None = None
+    active_share: float | None = None
+    training_tokens: float | None = None
+    training_flop: float | None = None
+    gpu_hours: float | None = None
+    training_usd: float | None = None
+    days: float | None = None
+    accelerators: int | None = None
+    runs: bool | None = None
+    weight_bits: int | None = None
+    tokens_per_s: float | None = None
+    rate_kind: TokenKind | None = None
+    per: Literal["request", "accelerator", "node"] | None = None
+    ttft_s: float | None = None
+    memory_bytes: float | None = None
+    concurrency: float | None = None
+    faster: float | None = None
+    faster_than: str | None = None
+    wh_per_million: float | None = None
+    wh_per_request: float | None = None
+    notes: tuple[str, ...] = ()
 
     def checked(self) -> Claim:
         """The claim itself; raises SizingError where a figure makes no sense."""
@@ -59,14 +89,22 @@ class Claim:
             "--input": self.input_tokens, "--output": self.output_tokens, "--context": self.context,
             "--tpot": self.tpot_s, "--training-pflops": self.training_flops, "--training-bytes": self.training_bytes,
             "--bits": self.size_bits, "--performance": self.performance, "--price": self.usd_per_hour,
+            "--other-usd-per-million": self.other_usd_per_million, "--above": self.above,
+            "--training-tokens": self.training_tokens, "--gpu-hours": self.gpu_hours,
+            "--training-usd": self.training_usd, "--days": self.days, "--accelerators": self.accelerators,
+            "--tokens-per-s": self.tokens_per_s, "--ttft": self.ttft_s, "--memory": self.memory_bytes,
+            "--concurrency": self.concurrency, "--faster": self.faster, "--wh-per-million": self.wh_per_million,
+            "--wh-per-request": self.wh_per_request,
         }  # fmt: skip
         for key, value in above_zero.items():
             if value is not None and not 1e-15 < value < 1e24:
                 said = f"{value:g}" if abs(value) < 1e300 else "a number of that size"
                 raise SizingError(f"must be a number above 0, not {said}", key=key)
+        if self.training_flop is not None and not 1 <= self.training_flop < 1e40:
+            raise SizingError("must be a number of FLOP from 1 to 1e40", key="--training-flop")
         shares = {
-            "--utilisation": self.utilisation, "--below": self.below, "--size-cut": self.size_cut,
-            "--training-utilisation": self.training_utilisation,
+            "--active-share": self.active_share, "--utilisation": self.utilisation, "--below": self.below,
+            "--size-cut": self.size_cut, "--training-utilisation": self.training_utilisation,
         }  # fmt: skip
         for key, value in shares.items():
             if value is not None and not 0 < value <= 1:
@@ -114,6 +152,17 @@ class Examination:
         return max((item.verdict for item in self.findings), key=VERDICTS.index)
 
     @property
+    def sentence(self) -> str:
+        """The answer in one sentence: the verdict of the worst part with its reason, and how the others stand."""
+        if not self.findings:
+            return "It cannot be judged."
+        worst = next(item for item in self.findings if item.verdict == self.verdict)
+        others = [f"{item.topic}: {item.verdict}" for item in self.findings if item is not worst]
+        rest = f" ({'; '.join(others)})" if others else ""
+        said = worst.verdict[0].upper() + worst.verdict[1:]
+        return f"{said}: {worst.statement}: {worst.because}{rest}."
+
+    @property
     def assumptions(self) -> tuple[str, ...]:
         """All assumptions, each once."""
         return tuple(dict.fromkeys(text for item in self.findings for text in item.assumptions))
@@ -124,6 +173,7 @@ class Examination:
         return {
             "claim": stated,
             "verdict": self.verdict,
+            "sentence": self.sentence,
             "findings": [item.to_dict() for item in self.findings],
             "unparsed": list(self.claim.unparsed),
             "assumptions": list(self.assumptions),
