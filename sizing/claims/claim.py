@@ -163,6 +163,13 @@ class Examination:
         return f"{said}: {worst.statement}: {worst.because}{rest}."
 
     @property
+    def sentence_zh(self) -> str:
+        """``sentence`` in Chinese."""
+        from sizing.claims.chinese import sentence
+
+        return sentence(self)
+
+    @property
     def assumptions(self) -> tuple[str, ...]:
         """All assumptions, each once."""
         return tuple(dict.fromkeys(text for item in self.findings for text in item.assumptions))
@@ -174,6 +181,7 @@ class Examination:
             "claim": stated,
             "verdict": self.verdict,
             "sentence": self.sentence,
+            "sentence_zh": self.sentence_zh,
             "findings": [item.to_dict() for item in self.findings],
             "unparsed": list(self.claim.unparsed),
             "assumptions": list(self.assumptions),

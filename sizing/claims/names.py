@@ -27,7 +27,8 @@ supported supporting context window length long price priced prices pricing char
 dollars usd million billion trillion thousand cheap cheaper cheapest expensive saving savings reduction lower low less higher
 high fast faster speed throughput latency tps performance perf utilisation utilization utilised utilized efficiency busy load
 output input generation generate generates generated decode decoding prefill prompt prompts processing process reaches reach
-reaching achieves achieve achieved achieving delivers deliver delivered needs need needed requires require required uses use
+reaching reached hits hit costing achieves achieve achieved achieving delivers deliver delivered needs need needed
+requires require required uses use
 using used consumes consume according claim claims claimed says said report reports reported reportedly rumoured rumored
 huawei nvidia amd intel alibaba meta google openai users user requests request concurrent sequences quantised quantized
 quantization quantisation bit bits precision format version compared versus vs total's gb tb hour hours day days energy
