@@ -1,4 +1,4 @@
-"""What an examination says, in Chinese: the verdict in a sentence, statements and reasons, piece by piece."""
+"""What an examination says, in Chinese: verdicts, statements and reasons, piece by piece."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, cast
 
-from sizing.claims.claim import Examination, Finding
 from sizing.files import load_yaml
 
 _MARKS = {"; ": "；", ": ": "："}
@@ -54,18 +53,3 @@ def _piece(text: str, depth: int = 0) -> str | None:
                     parts[name] = _piece(parts[name], depth + 1) or parts[name]
             return re.sub(r"（[^（）]*?\s+）", "", re.sub(r"  +", " ", target.format(**parts))).strip()
     return None
-
-
-def sentence(found: Examination) -> str:
-    """``Examination.sentence`` in Chinese."""
-    if not found.findings:
-        return "无法判断。"
-    worst = next(item for item in found.findings if item.verdict == found.verdict)
-    others = [f"{in_chinese(item.topic)}：{in_chinese(item.verdict)}" for item in found.findings if item is not worst]
-    rest = f"（{'；'.join(others)}）" if others else ""
-    return f"{in_chinese(worst.verdict)}：{statement(worst)}：{in_chinese(worst.because)}{rest}。"
-
-
-def statement(item: Finding) -> str:
-    """A finding's statement in Chinese."""
-    return in_chinese(item.statement)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from sizing.capacity import TokenKind
+from sizing.claims.chinese import in_chinese
 from sizing.errors import SizingError
 from sizing.memory import LedgerLine
 
@@ -156,18 +157,25 @@ class Examination:
         """The answer in one sentence: the verdict of the worst part with its reason, and how the others stand."""
         if not self.findings:
             return "It cannot be judged."
-        worst = next(item for item in self.findings if item.verdict == self.verdict)
-        others = [f"{item.topic}: {item.verdict}" for item in self.findings if item is not worst]
-        rest = f" ({'; '.join(others)})" if others else ""
+        worst, others = self._parts()
+        rest = f" ({'; '.join(f'{item.topic}: {item.verdict}' for item in others)})" if others else ""
         said = worst.verdict[0].upper() + worst.verdict[1:]
         return f"{said}: {worst.statement}: {worst.because}{rest}."
 
     @property
     def sentence_zh(self) -> str:
         """``sentence`` in Chinese."""
-        from sizing.claims.chinese import sentence
+        if not self.findings:
+            return "无法判断。"
+        worst, others = self._parts()
+        said = "；".join(f"{in_chinese(item.topic)}：{in_chinese(item.verdict)}" for item in others)
+        rest = f"（{said}）" if others else ""
+        return "：".join(in_chinese(text) for text in (worst.verdict, worst.statement, worst.because)) + f"{rest}。"
 
-        return sentence(self)
+    def _parts(self) -> tuple[Finding, list[Finding]]:
+        """The worst part and the others."""
+        worst = next(item for item in self.findings if item.verdict == self.verdict)
+        return worst, [item for item in self.findings if item is not worst]
 
     @property
     def assumptions(self) -> tuple[str, ...]:
