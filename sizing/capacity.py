@@ -112,22 +112,30 @@ def capacity(
     *,
     context: int | None = None,
     max_nodes: int | None = None,
+    max_accelerators: int | None = None,
     points: int = POINTS,
 ) -> Capacity:
-    """Scan every placement of a target for requests of ``input_tokens`` and ``output_tokens``.
+    """Scan every placement of a target (on at most ``max_accelerators``) for requests of these tokens.
 
     Raises SizingError where no placement is legal or none holds one request.
     """
     demand = Demand.fixed(input_tokens, output_tokens, context)
     nodes = nodes_needed(target) if max_nodes is None else max_nodes
-    space = Space(target.node_size, nodes, host_size=target.host_size, alone=target.accelerator.works_alone)
+    space = Space(
+        target.node_size,
+        nodes,
+        max_accelerators,
+        host_size=target.host_size,
+        alone=target.accelerator.works_alone,
+    )
     ground = survey(target, demand, space, EngineChoice())
     name = f"{target.arch.name} in {target.scheme.name} on {target.accelerator.name}"
+    held_by = f"{nodes} servers" if max_accelerators is None else f"{max_accelerators} x {target.accelerator.name}"
     if ground is None:
-        raise SizingError(f"{name}: {target.engine.name} accepts no placement over {nodes} servers", key="--on")
+        raise SizingError(f"{name}: {target.engine.name} accepts no placement on {held_by}", key="--on")
     if not ground.fits.any():
         raise SizingError(
-            f"{name}: not even {nodes} servers hold the weights and one request of {demand.context:,} tokens",
+            f"{name}: not even {held_by} hold the weights and one request of {demand.context:,} tokens",
             key="--context",
         )
     spend(len(ground.placements) * points)

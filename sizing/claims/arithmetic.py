@@ -29,6 +29,7 @@ GOOD_MFU = 0.35
 BEST_MFU = 0.60
 GOOD_MFU_FORMULA = "DeepSeek-V3's own report: 6 x 37e9 x 14.8e12 FLOP / (2.664e6 H800-hours x 3600 s x 989 TFLOP/s)"
 BYTES_PER_TOKEN = 4.0  # of English text with a vocabulary of 100,000 and more; an assumption
+MOST_TOKENS = 40e12  # Llama 4 Scout, "about 40 trillion" by its model card (Qwen3: 36 trillion)
 SECONDS_PER_YEAR = 31_557_600.0
 
 
@@ -42,7 +43,9 @@ def _price_of(item: ApiPrice, kind: TokenKind) -> float | None:
 
 def relative_finding(claim: Claim, catalog: Catalog) -> Finding:
     """A price "so much below" another model's list price: the arithmetic, and whose price it would fit."""
-    assert claim.below is not None and claim.than is not None
+    assert claim.than is not None
+    if claim.below is None:
+        return _dearer(claim, catalog)
     other = list_price(claim.than, catalog)
     statement = f"{claim.below:.1%} below {other.model}"
     into, out = usd(other.input_per_million or 0), usd(other.output_per_million or 0)
@@ -57,8 +60,9 @@ def relative_finding(claim: Claim, catalog: Catalog) -> Finding:
             lines.append(LedgerLine(f"would be, {kind}", price * (1 - claim.below), "USD/M tokens",
                                     f"{usd(price)} x (1 - {claim.below:.1%})"))  # fmt: skip
     if claim.usd_per_million is None:
-        return Finding("relative price", statement, "cannot be judged",
-                       "no price is claimed to compare", tuple(lines), tuple(said))  # fmt: skip
+        would = " and ".join(f"{usd(line.value)} per million {kind}" for kind, line in zip(kinds, lines, strict=False))
+        because = f"no price is claimed to compare; it would be {would} tokens"
+        return Finding("relative price", statement, "cannot be judged", because, tuple(lines), tuple(said))
     shares = {kind: 1 - claim.usd_per_million / price for kind in kinds if (price := _price_of(other, kind))}
     lines += [
         LedgerLine(f"is below, {kind}", share, "", f"1 - {usd(claim.usd_per_million)} / its price")
@@ -77,6 +81,76 @@ def relative_finding(claim: Claim, catalog: Catalog) -> Finding:
         return Finding("relative price", statement, "does not hold", because, tuple(lines), tuple(said))
     because = f"it is read as 'at least': {because}"
     return Finding("relative price", statement, "holds only if", because, tuple(lines), tuple(said))
+
+
+def _dearer(claim: Claim, catalog: Catalog) -> Finding:
+    """A price "so much above" another model's list price."""
+    assert claim.above is not None and claim.than is not None
+    other = list_price(claim.than, catalog)
+    kinds: tuple[TokenKind, ...] = (claim.kind,) if claim.kind else ("input", "output")
+    prices = {kind: price for kind in kinds if (price := _price_of(other, kind)) is not None}
+    statement = f"{claim.above:.1%} above {other.model}"
+    lines = [
+        LedgerLine(
+            f"would be, {kind}", price * (1 + claim.above), "USD/M tokens", f"{usd(price)} x (1 + {claim.above:.1%})"
+        )
+        for kind, price in prices.items()
+    ]
+    said = (f"{other.model}: list prices of {dated(other)}; {other.source}",)
+    if claim.usd_per_million is None:
+        return Finding(
+            "relative price", statement, "cannot be judged", "no price is claimed to compare", tuple(lines), said
+        )
+    shares = {kind: claim.usd_per_million / price - 1 for kind, price in prices.items() if price}
+    lines += [
+        LedgerLine(f"is above, {kind}", share, "", f"{usd(claim.usd_per_million)} / its price - 1")
+        for kind, share in shares.items()
+    ]
+    right = [kind for kind, share in shares.items() if abs(share - claim.above) <= ROUNDING * (1 + claim.above)]
+    stated = ", ".join(
+        f"{abs(share):.1%} {'above' if share > 0 else 'below'} its {kind} price" for kind, share in shares.items()
+    )
+    if right:
+        return Finding(
+            "relative price", statement, "holds", f"{usd(claim.usd_per_million)} is {stated}", tuple(lines), said
+        )
+    return Finding(
+        "relative price", statement, "does not hold", f"{usd(claim.usd_per_million)} is {stated}", tuple(lines), said
+    )
+
+
+def share_finding(claim: Claim, arch: Architecture | None) -> Finding:
+    """Sizes without a model: whether they fit each other, and what they mean in memory and FLOP."""
+    total, active, share = claim.total, claim.active, claim.active_share
+    if arch is not None:
+        total, active = float(arch.total), float(arch.active)
+    parts = [f"{count(total)} parameters" if total else "", f"{count(active)} active" if active else "",
+             f"{share:.1%} active" if share else ""]  # fmt: skip
+    statement = (f"{arch.name}: " if arch is not None else "") + ", ".join(part for part in parts if part)
+    lines = []
+    if total:
+        lines += [
+            LedgerLine(f"weights at {bits} bits", total * bits / 8, "bytes", f"{count(total)} x {bits} / 8, no scales")
+            for bits in (16, 8, 4)
+        ]
+    if active:
+        lines.append(
+            LedgerLine(
+                "FLOP a token", 2.0 * active, "FLOP", f"2 x {count(active)} active parameters, without attention"
+            )
+        )
+    if total and active:
+        real = active / total
+        lines.append(LedgerLine("active share", real, "", f"{count(active)} / {count(total)}"))
+        if share is not None:
+            near = abs(real - share) <= max(ROUNDING / 5, 0.02 * share)
+            because = f"{count(active)} of {count(total)} are {real:.1%}"
+            return Finding("parameters", statement, "holds" if near else "does not hold", because, tuple(lines))
+    because = (
+        'no model of the catalog is named, so nothing stands against the sizes; "Qwen3-235B-A22B has 235B parameters, 22B '
+        'active" or "$0.07 per million tokens, 1.2T/78B, Ascend 910B" would be judged'
+    )
+    return Finding("parameters", statement, "cannot be judged", because, tuple(lines))
 
 
 def _coincidences(claim: Claim, catalog: Catalog) -> Iterator[LedgerLine]:
@@ -110,6 +184,7 @@ def training_finding(claim: Claim, catalog: Catalog) -> Finding:
         [f"training on {name}"]
         + ([f"at {used:.0%} utilisation"] if used else [])
         + ([f"with {claim.training_flops / 1e15:,.0f} PFLOP/s"] if claim.training_flops else [])
+        + ([f"on {claim.training_bytes / 1e15:g} PB"] if claim.training_bytes else [])
     )
     lines: list[LedgerLine] = []
     said: list[str] = []
@@ -126,13 +201,23 @@ def training_finding(claim: Claim, catalog: Catalog) -> Finding:
     lines += _training_time(claim)
     lines.append(LedgerLine("a good large run", GOOD_MFU, "of the BF16 peak", GOOD_MFU_FORMULA))
     if used is None:
-        return Finding(
-            "training", statement, "cannot be judged", "no utilisation is claimed", tuple(lines), tuple(said)
-        )
+        because = "no utilisation is claimed" if claim.training_flops else _data_words(claim)
+        return Finding("training", statement, "cannot be judged", because, tuple(lines), tuple(said))
     if used > BEST_MFU:
         return Finding("training", statement, "holds only if", _busy_share(used), tuple(lines), tuple(said))
     return Finding("training", statement, "cannot be judged", f"{used:.0%} of the peak is possible; nothing shows it",
                    tuple(lines), tuple(said))  # fmt: skip
+
+
+def _data_words(claim: Claim) -> str:
+    """What an amount of data can mean, where nothing else of a run is claimed."""
+    data = claim.training_bytes or 0.0
+    tokens = data / BYTES_PER_TOKEN
+    return (
+        f"{data / 1e15:g} PB of text would be {count(tokens)} tokens, {digits(tokens / MOST_TOKENS)} times the most that "
+        f"a published model was trained on ({count(MOST_TOKENS)}); as raw data before filtering it is possible, and no "
+        "figure of the claim stands against it"
+    )
 
 
 def utilisation_finding(claim: Claim, catalog: Catalog) -> Finding:

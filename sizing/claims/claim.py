@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from sizing.answers import Answer
 from sizing.capacity import TokenKind
+from sizing.claims.chinese import in_chinese
 from sizing.errors import SizingError
 from sizing.memory_lines import LedgerLine
 
@@ -25,6 +26,13 @@ class Claim:
     share under the list price of "than". training_flops [FLOP/s], training_utilisation, training_bytes: of a training
     run. size_cut, size_bits: weights smaller by this share when stored in this many bits. performance, of: this share
     of another accelerator's performance. unparsed: what was not understood of a claim given as text.
+    other_usd_per_million, other_kind: a second price, of other tokens. above: so much dearer than "than". active_share:
+    active of total parameters. training_tokens, training_flop [FLOP, the whole run], gpu_hours, training_usd, days: of a
+    training run. accelerators: how many of the accelerator; runs: whether that the model runs on them is claimed.
+    weight_bits: bits of a weight where no format is named. tokens_per_s: a rate of ``rate_kind`` tokens, ``per``
+    "request", "accelerator", "node" or (None) the whole. ttft_s: seconds to the first token. memory_bytes: enough for
+    the model. concurrency: requests at once. faster, faster_than: so many times as fast as that accelerator or model.
+    wh_per_million, wh_per_request: energy [Wh] of a million tokens, of a request. notes: how the text was taken.
     """
 
     text: str = ""
@@ -52,6 +60,29 @@ class Claim:
     performance: float | None = None
     of: str | None = None
     unparsed: tuple[str, ...] = ()
+    other_usd_per_million: float | None = None
+    other_kind: TokenKind | None = None
+    above: float | None = None
+    active_share: float | None = None
+    training_tokens: float | None = None
+    training_flop: float | None = None
+    gpu_hours: float | None = None
+    training_usd: float | None = None
+    days: float | None = None
+    accelerators: int | None = None
+    runs: bool | None = None
+    weight_bits: int | None = None
+    tokens_per_s: float | None = None
+    rate_kind: TokenKind | None = None
+    per: Literal["request", "accelerator", "node"] | None = None
+    ttft_s: float | None = None
+    memory_bytes: float | None = None
+    concurrency: float | None = None
+    faster: float | None = None
+    faster_than: str | None = None
+    wh_per_million: float | None = None
+    wh_per_request: float | None = None
+    notes: tuple[str, ...] = ()
 
     def checked(self) -> Claim:
         """The claim itself; raises SizingError where a figure makes no sense."""
@@ -60,14 +91,22 @@ class Claim:
             "--input": self.input_tokens, "--output": self.output_tokens, "--context": self.context,
             "--tpot": self.tpot_s, "--training-pflops": self.training_flops, "--training-bytes": self.training_bytes,
             "--bits": self.size_bits, "--performance": self.performance, "--price": self.usd_per_hour,
+            "--other-usd-per-million": self.other_usd_per_million, "--above": self.above,
+            "--training-tokens": self.training_tokens, "--gpu-hours": self.gpu_hours,
+            "--training-usd": self.training_usd, "--days": self.days, "--accelerators": self.accelerators,
+            "--tokens-per-s": self.tokens_per_s, "--ttft": self.ttft_s, "--memory": self.memory_bytes,
+            "--concurrency": self.concurrency, "--faster": self.faster, "--wh-per-million": self.wh_per_million,
+            "--wh-per-request": self.wh_per_request,
         }  # fmt: skip
         for key, value in above_zero.items():
             if value is not None and not 1e-15 < value < 1e24:
                 said = f"{value:g}" if abs(value) < 1e300 else "a number of that size"
                 raise SizingError(f"must be a number above 0, not {said}", key=key)
+        if self.training_flop is not None and not 1 <= self.training_flop < 1e40:
+            raise SizingError("must be a number of FLOP from 1 to 1e40", key="--training-flop")
         shares = {
-            "--utilisation": self.utilisation, "--below": self.below, "--size-cut": self.size_cut,
-            "--training-utilisation": self.training_utilisation,
+            "--active-share": self.active_share, "--utilisation": self.utilisation, "--below": self.below,
+            "--size-cut": self.size_cut, "--training-utilisation": self.training_utilisation,
         }  # fmt: skip
         for key, value in shares.items():
             if value is not None and not 0 < value <= 1:
@@ -119,6 +158,31 @@ class Examination(Answer):
         return max((item.verdict for item in self.findings), key=VERDICTS.index)
 
     @property
+    def sentence(self) -> str:
+        """The answer in one sentence: the verdict of the worst part with its reason, and how the others stand."""
+        if not self.findings:
+            return "It cannot be judged."
+        worst, others = self._parts()
+        rest = f" ({'; '.join(f'{item.topic}: {item.verdict}' for item in others)})" if others else ""
+        said = worst.verdict[0].upper() + worst.verdict[1:]
+        return f"{said}: {worst.statement}: {worst.because}{rest}."
+
+    @property
+    def sentence_zh(self) -> str:
+        """``sentence`` in Chinese."""
+        if not self.findings:
+            return "无法判断。"
+        worst, others = self._parts()
+        said = "；".join(f"{in_chinese(item.topic)}：{in_chinese(item.verdict)}" for item in others)
+        rest = f"（{said}）" if others else ""
+        return "：".join(in_chinese(text) for text in (worst.verdict, worst.statement, worst.because)) + f"{rest}。"
+
+    def _parts(self) -> tuple[Finding, list[Finding]]:
+        """The worst part and the others."""
+        worst = next(item for item in self.findings if item.verdict == self.verdict)
+        return worst, [item for item in self.findings if item is not worst]
+
+    @property
     def assumptions(self) -> tuple[str, ...]:
         """All assumptions, each once."""
         return tuple(dict.fromkeys(text for item in self.findings for text in item.assumptions))
@@ -134,6 +198,8 @@ class Examination(Answer):
         return {
             "claim": stated,
             "verdict": self.verdict,
+            "sentence": self.sentence,
+            "sentence_zh": self.sentence_zh,
             "findings": [item.to_dict() for item in self.findings],
             "unparsed": list(self.claim.unparsed),
             "assumptions": list(self.assumptions),

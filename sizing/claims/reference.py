@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from sizing.claims import Claim, Examination, examine, parse_claim
+from sizing.claims.text import is_chinese
 from sizing.dates import as_of, today
 from sizing.hardware import Catalog
 from sizing.memory_lines import LedgerLine
@@ -12,6 +13,26 @@ from sizing.units import count, digits, gib
 
 #: (heading, what is said, the claim as it is checked, fields beyond the text, a remark)
 CASES: tuple[tuple[str, str, dict[str, object], str], ...] = (
+    (
+        "Seven cents, 97% lower than GPT-4 Turbo",
+        "Inference cost per million tokens is just $0.07—97% lower than GPT-4 Turbo",
+        {},
+        "The articles' own sentence.",
+    ),
+    ("1.2 trillion, 78B active", "1.2 trillion total parameters, only 78B (6.5%) active", {}, ""),
+    ("82% chip utilisation", "Trained on Huawei Ascend 910B clusters with 82% chip utilization", {}, ""),
+    ("5.2 PB of data", "5.2PB of training data", {}, ""),
+    (
+        "DeepSeek-V3 for $5.576M",
+        "DeepSeek V3: 2.788M H800 hours, 14.8T tokens, $5.576M",
+        {},
+        "A check that the method says yes where it should: its makers put the utilisation at 39% of the BF16 peak with "
+        "causal attention counted, in the 2.664M of these hours that are pre-training.",
+    ),
+    ("Qwen3-235B-A22B on eight H100", "Qwen3-235B-A22B runs on 8 x H100", {}, ""),
+    ("Qwen3-32B on one RTX 4090", "Qwen3-32B runs on one RTX 4090 in 4 bits at 20 tokens/s", {}, ""),
+    ("H200 against H100", "H200 is 1.9 times faster than H100 on Llama-3.3-70B", {}, ""),
+    ("每百万 token 0.07 美元", "推理成本每百万token仅0.07美元,比GPT-4 Turbo低97%", {}, ""),
     (
         "R2 at $0.07 per million input tokens",
         "$0.07 per million input tokens, 1.2T/78B, Ascend 910B",
@@ -84,6 +105,7 @@ def _anchor(title: str) -> str:
 def _section(case: tuple[str, str, dict[str, object], str], found: Examination) -> str:
     title, text, _, remark = case
     lines = [f"\n## {title}\n", f'`sizing claim "{text}"`\n']
+    lines.append(f"**{found.sentence_zh if is_chinese(text) else found.sentence}**\n")
     if remark:
         lines.append(f"{remark}\n")
     for item in found.findings:

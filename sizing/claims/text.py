@@ -1,151 +1,128 @@
-"""A claim read from a sentence. What is not understood is kept and said, never guessed."""
+"""A claim read from a sentence, English or Chinese. What is not understood is kept and said, never guessed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+from sizing.claims import readers, readers_zh
 from sizing.claims.claim import Claim
+from sizing.claims.figures import plain
+from sizing.claims.names import accelerator_named, find_names
+from sizing.claims.readers import Facts, Reader
 from sizing.errors import SizingError
 from sizing.hardware import load_catalog
-from sizing.model.sources import find_in_catalog
 
 MAX_TEXT = 2000
-_SCALE = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
-_N = r"(\d+(?:[.,]\d+)*)"
-_FILLER_TEXT = """
-a an and are as at by costs cost for from has have in is it its just of on only or over per runs run served serving
-than the that to trained training tokens token parameters params total active with weights model inference context
-price window supports price priced hybrid moe
-"""
-_FILLER = frozenset(_FILLER_TEXT.split())
-
-
-def _number(text: str) -> float:
-    if "," in text and not re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text):
-        raise SizingError(f"{text!r} is not a number", key="claim", hint="write 1,200 or 1.2")
-    return float(text.replace(",", ""))
-
-
-def _size(number: str, letter: str) -> float:
-    return _number(number) * _SCALE[letter.lower()]
-
-
-def _kind(text: str | None) -> str | None:
-    return None if text is None else {"in": "input", "out": "output"}.get(text.lower(), text.lower())
-
-
-def _sizes(match: re.Match[str]) -> dict[str, Any]:
-    return {"total": _size(match[1], match[2]), "active": _size(match[3], match[4])}
-
-
-def _flops(match: re.Match[str]) -> dict[str, Any]:
-    return {"training_flops": _number(match[1]) * {"P": 1e15, "E": 1e18}[match[2].upper()]}
-
-
-_END = r"(?=\s*(?:[,;:]|\.\s|\.?$)|\s+(?:and|at|by|for|in|on|with)\b)"
-_BELOW = (
-    r"(?:below|under|(?:cheaper|lower|less)(?:\s+\w+){0,2}?\s+than|"
-    r"(?:\w+\s+)?(?:reductions?|savings?|cuts?)\s+(?:against|over|versus|vs\.?|compared\s+(?:to|with)))"
+_CJK = re.compile(r"[\u3400-\u9fff]")
+_OF_TRAINING = re.compile(r"\btrain|\bpre-?train|训练", re.IGNORECASE)
+_RUNS = re.compile(
+    r"\b(?:runs?|running|fits?|serves?|served|deploy\w*|hosted?)\b|部署|运行|跑|放得下|装得下", re.IGNORECASE
 )
-_Reader = tuple[str, Callable[[re.Match[str]], dict[str, Any]]]
-_READERS: tuple[_Reader, ...] = (
-    (rf"{_N}\s*(T|B)\s*/\s*(?:A)?{_N}\s*(T|B|M)\b", _sizes),
-    (rf"{_N}\s*(T|B)\s+(?:total\b|parameters|params)(?:\s+(?:in\s+)?total)?", lambda m: {"total": _size(m[1], m[2])}),
-    (rf"{_N}\s*(T|B|M)\s+(?:active|activated)(?:\s+parameters)?", lambda m: {"active": _size(m[1], m[2])}),
-    (
-        rf"\$\s*{_N}\s*(?:/|per|a)\s*(?:1\s*)?(?:M|million)\b\s*(input|output|blended?|in|out)?(?:\s*tokens?)?",
-        lambda m: {"usd_per_million": _number(m[1]), "kind": _kind(m[2] and m[2].removesuffix("ed"))},
-    ),
-    (
-        rf"\$\s*{_N}\s*(?:/|per|an?)\s*(?:accelerator|chip|gpu|npu|card)?[\s-]*(?:hour|hr|h)\b",
-        lambda m: {"usd_per_hour": _number(m[1])},
-    ),
-    (
-        rf"{_N}\s*%\s*{_BELOW}\s+([A-Za-z][\w .()-]*?){_END}",
-        lambda m: {"below": _number(m[1]) / 100, "than": m[2].strip()},
-    ),
-    (rf"{_N}\s*(P|E)FLOP(?:S|/s)?\b(?:\s+(?:FP16|BF16))?", _flops),
-    (rf"{_N}\s*PB\b(?:\s+of)?(?:\s+(?:training\s+)?data)?", lambda m: {"training_bytes": _number(m[1]) * 1e15}),
-    (
-        rf"{_N}\s*-?bit\s+(?:quanti[sz]ation|weights)?\s*(?:is|are|cuts?|reduces?|shrinks?)?[\w\s]*?by\s+{_N}\s*%",
-        lambda m: {"size_bits": _number(m[1]), "size_cut": _number(m[2]) / 100},
-    ),
-    (rf"{_N}\s*%\s*MFU\b", lambda m: {"training_utilisation": _number(m[1]) / 100}),
-    (rf"{_N}\s*%\s*(?:chip\s+|cluster\s+)?(?:utili[sz]ation|busy|load)\b", lambda m: {"_used": _number(m[1]) / 100}),
-    (
-        rf"{_N}\s*% of (?:an?|the)?\s*([A-Za-z][\w -]*?)(?=\s+cluster|\s*[,;]|\.?$)(?:\s+cluster)?",
-        lambda m: {"performance": _number(m[1]) / 100, "of": m[2].strip()},
-    ),
-    (rf"{_N}\s*K(?:\s+tokens)?(?:\s+of)?\s+context(?:\s+window)?", lambda m: {"context": int(_number(m[1]) * 1024)}),
-    (rf"context(?:\s+window)?(?:\s+of)?\s+{_N}\s*K\b", lambda m: {"context": int(_number(m[1]) * 1024)}),
-    (r"\b(fp8|int8|w8a8|bf16|fp16|int4|awq|gptq|nvfp4|mxfp4)\b", lambda m: {"weights": m[1].lower()}),
-)  # fmt: skip
+
+
+def is_chinese(text: str) -> bool:
+    """Whether a text has Chinese in it, and so wants its answer in Chinese."""
+    return _CJK.search(text) is not None
+
+
+@cache
+def _compiled(chinese: bool) -> tuple[tuple[re.Pattern[str], Any], ...]:
+    found: tuple[Reader, ...] = (*readers_zh.READERS, *readers.READERS) if chinese else readers.READERS
+    return tuple((re.compile(pattern, re.IGNORECASE), read) for pattern, read in found)
 
 
 def parse_claim(text: str, **given: Any) -> Claim:
     """A Claim from free text; ``given`` (fields of Claim) wins over what the text says.
 
-    "1.2T/78B", "$0.07 per million input tokens", "$1.2 an hour", "97% below GPT-4 Turbo", "82% utilisation at 512
-    PFLOPS", "128K context", accelerator and model names. Whatever else stands there is in ``unparsed``.
+    "1.2T/78B", "$0.07 per million input tokens", "97% below GPT-4 Turbo", "82% utilisation at 512 PFLOPS", "2.788M H800
+    hours", "14.8T tokens", "128K context", "runs on 8 x H100 in 4 bits at 20 tokens/s", "2 times faster than A100", the
+    same in Chinese, accelerator and model names. Whatever else stands there is in ``unparsed``. Raises SizingError for
+    a text of more than 2,000 characters and for parts that contradict each other.
+
+    >>> claim = parse_claim("每百万token 0.07美元,比GPT-4 Turbo低97%")
+    >>> claim.usd_per_million, claim.below, claim.than, claim.unparsed
+    (0.07, 0.97, 'GPT-4 Turbo', ())
     """
     if len(text) > MAX_TEXT:
         raise SizingError(f"longer than {MAX_TEXT:,} characters", key="claim")
-    rest, found = text, dict[str, Any]()
-    for pattern, read in _READERS:
-        match = re.search(pattern, rest, re.IGNORECASE)
-        while match is not None:
-            for key, value in read(match).items():
-                if value is not None and found.setdefault(key, value) != value:
-                    raise SizingError(f"{match[0].strip()!r} contradicts an earlier part", key="claim",
-                                      hint="check one claim at a time")  # fmt: skip
-            rest = f"{rest[: match.start()]} ; {rest[match.end() :]}"
-            match = re.search(pattern, rest, re.IGNORECASE)
-    used = found.pop("_used", None)
-    if used is not None:
-        of_training = "training_flops" in found or re.search(r"\btrain", text, re.IGNORECASE)
-        found["training_utilisation" if of_training else "utilisation"] = used
-    names, unparsed = _names(rest)
-    found |= {key: value for key, value in names.items() if key not in found}
-    found |= {key: value for key, value in given.items() if value is not None}
-    return Claim(text=text, unparsed=tuple(unparsed), **found)
-
-
-def _names(rest: str) -> tuple[dict[str, Any], list[str]]:
-    """Accelerators and models named in what is left (longest name first), and the words that nobody understands."""
+    rest, found = _read(plain(text), is_chinese(text))
     catalog = load_catalog()
-    found: dict[str, Any] = {}
-    unread: list[str] = []
-    for part in re.split(r"[;,:]|\.\s|\.$", rest):
-        words = part.split()
-        start = 0
-        while start < len(words):
-            for length in range(min(4, len(words) - start), 0, -1):
-                name = " ".join(words[start : start + length]).strip("()\"'")
-                key = _named(name, catalog)
-                if key is not None and key not in found:
-                    found[key] = name.replace(" ", "-")
-                    start += length
-                    break
-            else:
-                word = words[start].strip("()\"'")
-                if word and word.lower() not in _FILLER and re.search(r"\w", word):
-                    unread.append(word)
-                start += 1
-    return found, unread
+    names = find_names(rest, catalog)
+    named = found.pop("_accelerator", None)
+    if named:
+        accelerator = accelerator_named(re.sub(r"\s+", "-", named), catalog)
+        if accelerator is None:
+            names.unread.append(named)
+        else:
+            names.accelerator = names.accelerator or accelerator
+    facts = _settled(found, text)
+    for key in ("accelerator", "accelerators", "model"):
+        if getattr(names, key) is not None:
+            facts.setdefault(key, getattr(names, key))
+    if facts.get("accelerators") and facts.get("days") and "gpu_hours" not in facts:
+        facts["gpu_hours"] = facts["accelerators"] * facts["days"] * 24.0
+    if _RUNS.search(text) and not _OF_TRAINING.search(text):
+        facts["runs"] = True
+    facts |= {key: value for key, value in given.items() if value is not None}
+    notes = (*facts.pop("notes", ()), *names.notes)
+    return Claim(text=text, unparsed=tuple(names.unread), notes=notes, **facts)
 
 
-def _named(name: str, catalog: Any) -> str | None:
-    """ "accelerator" or "model" where the catalog knows the name."""
-    if len(name) < 2 or name.lower() in _FILLER:
-        return None
-    for spelled in (name, name.replace(" ", "-")):
-        try:
-            catalog.resolve(spelled)
-            return "accelerator"
-        except SizingError:
-            pass
-        if find_in_catalog(spelled) is not None:
-            return "model"
-    return None
+def _read(rest: str, chinese: bool) -> tuple[str, Facts]:
+    """The facts that the patterns find, and the text without them."""
+    found: Facts = {"prices": {}, "notes": []}
+    for pattern, read in _compiled(chinese):
+        position = 0
+        while (match := pattern.search(rest, position)) is not None:
+            facts = read(match)
+            if not any(value is not None for value in facts.values()) or match.end() == match.start():
+                position = max(match.end(), position + 1)
+                continue
+            _take(facts, found, match[0].strip())
+            rest = f"{rest[: match.start()]} ; {rest[match.end() :]}"
+            position = match.start()
+    return rest, found
+
+
+def _take(facts: Facts, found: Facts, said: str) -> None:
+    """Add facts to those found; raises SizingError where they contradict."""
+    note = facts.pop("_note", None)
+    if note and note not in found["notes"]:
+        found["notes"].append(note)
+    for key in ("_price", "_price_more"):
+        if key in facts:
+            price, kind = facts.pop(key)
+            if found["prices"].setdefault(kind, price) != price:
+                raise _contradiction(said)
+    for key, value in facts.items():
+        if value is not None and found.setdefault(key, value) != value:
+            raise _contradiction(said)
+
+
+def _contradiction(said: str) -> SizingError:
+    return SizingError(f"{said[:80]!r} contradicts an earlier part", key="claim", hint="check one claim at a time")
+
+
+def _settled(found: Facts, text: str) -> Facts:
+    """Fields of Claim from what was read: prices by kind, utilisations, bits."""
+    facts = {key: value for key, value in found.items() if not key.startswith("_") and key != "prices"}
+    facts["notes"] = tuple(found["notes"])
+    prices = list(found["prices"].items())
+    if len(prices) > 2 or (len(prices) == 2 and None in found["prices"]):
+        raise SizingError("more than one price", key="claim", hint="say which is of input, which of output tokens")
+    if prices:
+        facts["kind"], facts["usd_per_million"] = prices[0]
+    if len(prices) == 2:
+        facts["other_kind"], facts["other_usd_per_million"] = prices[1]
+    if "_used" in found:
+        of_training = "training_flops" in found or _OF_TRAINING.search(text)
+        facts["training_utilisation" if of_training else "utilisation"] = found["_used"]
+    if "_bits" in found and "weights" not in found:
+        facts["weight_bits"] = found["_bits"]
+    if found.get("_rate_kind"):
+        facts["rate_kind"] = found["_rate_kind"]
+    if facts.get("active_share") and facts.get("total") and not facts.get("active"):
+        facts["active"] = facts["total"] * facts["active_share"]
+    return facts

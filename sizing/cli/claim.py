@@ -25,7 +25,9 @@ def claim(
     text: Annotated[
         list[str] | None,
         typer.Argument(
-            help="The claim in words, such as '$0.07 per million tokens, 1.2T/78B, Ascend 910B', or a MODEL."
+            help="The claim in words, English or Chinese, such as '$0.07 per million tokens, 1.2T/78B, Ascend 910B', "
+            "'Qwen3-32B runs on one RTX 4090 in 4 bits at 20 tokens/s' or "
+            "'DeepSeek V3: 2.788M H800 hours, 14.8T tokens, $5.576M', or a MODEL."
         ),
     ] = None,
     total: Annotated[str | None, typer.Option("--total", help="Parameters in all, such as 1.2T.")] = None,
@@ -110,11 +112,16 @@ def _reference(catalog: Any, out: Path | None) -> None:
 
 
 def _show(answer: Any) -> None:
+    from sizing.claims import EXAMPLES
     from sizing.claims.reference import value
+    from sizing.claims.text import is_chinese
 
-    line(f"Verdict: {answer.verdict}")
+    if is_chinese(answer.claim.text):
+        line(answer.sentence_zh)
+    line(answer.sentence)
     if answer.claim.unparsed:
         line(f"Not understood, and left out: {', '.join(answer.claim.unparsed)}")
+        line("Understood would be, for example: " + "; ".join(f'"{text}"' for text in EXAMPLES[:4]))
     for item in answer.findings:
         line("")
         line(f"{item.statement}: {item.verdict}: {item.because}")

@@ -367,14 +367,14 @@ def comparison_of(
 
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False)
-def _examination(text: str) -> Examination:
+def _examination(text: str, given: tuple[tuple[str, Any], ...]) -> Examination:
     with limits.searching():
-        return examine(parse_claim(text))
+        return examine(parse_claim(text, **dict(given)))
 
 
-def examination_of(text: str) -> Examination:
-    """A claim examined: ``examine(parse_claim(text))``."""
-    return limits.asked(_examination, text)
+def examination_of(text: str, **given: Any) -> Examination:
+    """A claim examined: ``examine(parse_claim(text, **given))``."""
+    return limits.asked(_examination, text, tuple(sorted(given.items())))
 
 
 def accelerator_id(name: str) -> str:

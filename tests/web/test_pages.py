@@ -12,7 +12,7 @@ import yaml
 pytest.importorskip("streamlit", reason="the web calculator needs the extra 'web'")
 
 from sizing.breakeven import break_even
-from sizing.claims import examine, parse_claim
+from sizing.claims import Claim, examine, parse_claim
 from sizing.compare import compare
 from sizing.hardware import check_file, load_catalog
 from sizing.planner import plan
@@ -22,7 +22,7 @@ from sizing.web import share
 from sizing.web.document import yaml_of
 from sizing.web.messages import plain
 from sizing.web.pages.catalog import entry_yaml
-from sizing.web.pages.claim import EXAMPLES
+from sizing.web.pages.claim import EXAMPLES, EXAMPLES_ZH
 from sizing.web.pages.evidence import validation_file
 from sizing.web.state import default_study
 from tests.web.conftest import PAGES, field, metric, on_page
@@ -114,7 +114,27 @@ def test_claims_are_the_apis(open_app: Open, text: str) -> None:
     field(app.text_input, "claim").set_value(text).run()
     assert not app.exception
     boxes = [item.value for kind in (app.success, app.warning, app.info, app.error) for item in kind]
-    assert f"**{examine(parse_claim(text)).verdict}**" in boxes
+    found = examine(parse_claim(text))
+    assert any(box.startswith(f"**{found.verdict}**: ") and box.endswith(plain(found.sentence)) for box in boxes)
+
+
+def test_chinese_claims_are_answered_in_chinese(open_app: Open) -> None:
+    app = open_app("claim", language="zh")
+    assert not app.exception
+    boxes = [item.value for kind in (app.success, app.warning, app.info, app.error) for item in kind]
+    assert any(box.endswith(plain(examine(parse_claim(EXAMPLES_ZH[0])).sentence_zh)) for box in boxes)
+
+
+def test_a_form_needs_no_words(open_app: Open) -> None:
+    app = open_app("claim")
+    field(app.selectbox, "claim_model").set_value("Qwen/Qwen3-32B").run()
+    field(app.selectbox, "claim_machine").set_value("h100-sxm").run()
+    field(app.number_input, "claim_price").set_value(1.0).run()
+    field(app.selectbox, "claim_kind").set_value("output").run()
+    assert not app.exception
+    found = examine(Claim(model="Qwen/Qwen3-32B", accelerator="h100-sxm", usd_per_million=1.0, kind="output"))
+    boxes = [item.value for kind in (app.success, app.warning, app.info, app.error) for item in kind]
+    assert any(box.endswith(plain(found.sentence)) for box in boxes)
 
 
 def test_a_claim_of_nothing_is_a_message(open_app: Open) -> None:
