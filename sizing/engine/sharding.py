@@ -73,6 +73,8 @@ class Stage:
 
 def stored_bytes(fmt: WeightFormat, out_features: Any, in_features: Any) -> Any:
     """Bytes of a matrix in a format, scales and zeros included; broadcasts over the shape [bytes]."""
+    if fmt.parts:
+        return sum(share * stored_bytes(part, out_features, in_features) for share, part in fmt.parts)
     values = out_features * in_features * (fmt.bits / 8)
     if fmt.block is None:
         return values
