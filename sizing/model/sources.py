@@ -264,6 +264,10 @@ def load_directory(folder: str | Path) -> Architecture:
             read = parse_config(mistral_config(read_json(path / MISTRAL)), name=path.resolve().name)
             return with_stored_tensors(read, path)
         raise why_no_config(path)
+    files = sorted(path.glob("*.gguf"))
+    stored = any(path.glob("*.safetensors")) or (path / INDEX).is_file()
+    if not stored and len(single_file(files)) == 1:
+        return load_gguf(files[0])
     read = load_config(config, name=path.resolve().name, quantization=quantization_beside(path))
     return with_stored_tensors(read, path)
 
