@@ -7,6 +7,8 @@ gigabytes. Prints a line a checkpoint, and ends with 1 where a size is more than
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,13 @@ TOOLS = {
     "torchao": ("torchao==0.18.0",),
     "autoround": ("auto-round==0.16.1",),
     "mlx": ("mlx[cpu]==0.32.4", "mlx-lm==0.32.2"),
+    "modelopt": ("nvidia-modelopt==0.47.0",),
+    "quark": ("amd-quark==0.13",),
+    "quanto": ("optimum-quanto==0.2.7",),
+    "hqq": ("hqq==0.2.8.post1",),
+    "msmodelslim": ("msmodelslim==26.1.0",),
 }
+LAYERS = 4  # of the tiny model
 WRITERS = Path(__file__).with_name("formats_write.py")
 
 
@@ -56,16 +64,53 @@ def hold(folder: Path) -> bool:
     return right or arch.stored_note is not None
 
 
+def record(folders: list[Path]) -> dict[str, object]:
+    """What the tools wrote, without the weights: config keys and headers, one layer for all that are alike."""
+    from sizing.model.foreign import quantization_beside
+    from sizing.model.safetensors import read_header
+
+    found: dict[str, object] = {}
+    for folder in folders:
+        config = json.loads((folder / "config.json").read_text())
+        beside = folder / "hf_quant_config.json"
+        tensors: dict[str, list[object]] = {}
+        every: set[str] = set()
+        for file in sorted(folder.glob("*.safetensors")):
+            for tensor in read_header(file):
+                tensors[tensor.name] = [tensor.dtype, list(tensor.shape)]
+        for name, stored in tensors.items():
+            alike = [tensors.get(name.replace("layers.0.", f"layers.{layer}.")) for layer in range(LAYERS)]
+            if "layers.0." in name and all(other == stored for other in alike):
+                every.add(name)
+        short = {
+            name.replace("layers.0.", "layers.*.") if name in every else name: stored
+            for name, stored in tensors.items()
+            if re.sub(r"layers\.\d+\.", "layers.0.", name) not in every or name in every
+        }
+        found[folder.name] = {
+            "quantization_config": config.get("quantization_config") or config.get("quantization"),
+            "hf_quant_config": json.loads(beside.read_text()) if beside.is_file() else None,
+            "beside": quantization_beside(folder),
+            "tensors": short,
+        }
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--tools", default=",".join(TOOLS))
+    parser.add_argument("--record", type=Path, help="write what the tests read: keys and headers, no weights")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         root = chosen.keep or Path(made)
         for tool in dict.fromkeys(["base", *chosen.tools.split(",")]):
             write(tool, root)
-        results = [hold(folder) for folder in sorted((root / "out").iterdir()) if (folder / "config.json").is_file()]
+        folders = [folder for folder in sorted((root / "out").iterdir()) if (folder / "config.json").is_file()]
+        results = [hold(folder) for folder in folders]
+        if chosen.record:
+            written = {"tools": TOOLS, "checkpoints": record(folders)}
+            chosen.record.write_text(json.dumps(written, indent=None, sort_keys=True).replace('}, "', '},\n"') + "\n")
     return 0 if results and all(results) else 1
 
 

@@ -72,7 +72,9 @@ def torchao(out: Path) -> None:
     from torchao import quantization as ao
     from transformers import TorchAoConfig
 
+    by_module = {"_default": ao.Int8WeightOnlyConfig(), "model.layers.0.self_attn.q_proj": None}
     for name, config in {
+        "ao_modules": ao.FqnToConfig(by_module),
         "ao_int8": ao.Int8WeightOnlyConfig(),
         "ao_fp8": ao.Float8WeightOnlyConfig(),
         "ao_int8_dynamic": ao.Int8DynamicActivationInt8WeightConfig(),
@@ -103,6 +105,94 @@ def mlx(out: Path) -> None:
             out / f"mlx{bits}",
         ]
         subprocess.run([*command, "-q", "--q-bits", str(bits)], check=False)
+
+
+def modelopt(out: Path) -> None:
+    import copy
+
+    import torch
+    from modelopt.torch import quantization as mtq
+    from modelopt.torch.export import export_hf_checkpoint
+
+    for name, config in {
+        "mo_fp8": "FP8_DEFAULT_CFG", "mo_fp8pc": "FP8_PER_CHANNEL_PER_TOKEN_CFG", "mo_nvfp4": "NVFP4_DEFAULT_CFG",
+        "mo_awq": "INT4_AWQ_CFG", "mo_w4a8awq": "W4A8_AWQ_BETA_CFG", "mo_mxfp8": "MXFP8_DEFAULT_CFG",
+        "mo_mxfp4": "MXFP4_DEFAULT_CFG", "mo_int8wo": "INT8_WEIGHT_ONLY_CFG", "mo_sq": "INT8_SMOOTHQUANT_CFG",
+        "mo_pbwo": "FP8_2D_BLOCKWISE_WEIGHT_ONLY_CFG", "mo_nvfp4mlp": "NVFP4_MLP_ONLY_CFG",
+    }.items():  # fmt: skip
+
+        def run(name: str = name, config: str = config) -> None:
+            model = loaded(out)
+            settings = copy.deepcopy(getattr(mtq, config))
+            if name == "mo_nvfp4":
+                settings = mtq.utils.update_quant_cfg_with_kv_cache_quant(settings, mtq.NVFP4_KV_CFG["quant_cfg"])
+            mtq.quantize(model, settings, lambda made: made(torch.randint(0, 1000, (2, 64))))
+            with torch.inference_mode():
+                export_hf_checkpoint(model, export_dir=str(out / name))
+
+        attempt(name, run)
+
+
+def quark(out: Path) -> None:
+    import torch
+    from quark.torch import LLMTemplate, ModelQuantizer, export_safetensors
+
+    for scheme in ("fp8", "ptpc_fp8", "int8", "int4_wo_32", "int4_wo_128", "uint4_wo_128", "mxfp4", "mxfp6_e2m3"):
+
+        def run(scheme: str = scheme) -> None:
+            cache = "fp8" if scheme == "fp8" else None
+            tool = ModelQuantizer(LLMTemplate.get("llama").get_config(scheme=scheme, kv_cache_scheme=cache))
+            made = tool.quantize_model(loaded(out), torch.utils.data.DataLoader(torch.randint(0, 1000, (1, 64))))
+            export_safetensors(tool.freeze(made), str(out / f"quark_{scheme}"))
+
+        attempt(scheme, run)
+
+
+def quanto(out: Path) -> None:
+    from optimum.quanto import QuantizedModelForCausalLM, qfloat8, qint4, qint8
+
+    for name, kind in {"quanto4": qint4, "quanto8": qint8, "quantof8": qfloat8}.items():
+
+        def run(name: str = name, kind: object = kind) -> None:
+            made = QuantizedModelForCausalLM.quantize(loaded(out), weights=kind, exclude="lm_head")
+            made.save_pretrained(str(out / name))
+
+        attempt(name, run)
+
+
+def hqq(out: Path) -> None:
+    import torch
+    from hqq.core.quantize import BaseQuantizeConfig
+    from hqq.models.hf.base import AutoHQQHFModel
+
+    model = loaded(out)
+    settings = BaseQuantizeConfig(nbits=4, group_size=64)
+    AutoHQQHFModel.quantize_model(model, quant_config=settings, compute_dtype=torch.bfloat16, device="cpu")
+    AutoHQQHFModel.save_quantized(model, str(out / "hqq4"))
+
+
+def msmodelslim(out: Path) -> None:
+    import shutil
+
+    import torch
+    from msmodelslim.pytorch.llm_ptq.llm_ptq_tools import Calibrator, QuantConfig
+    from transformers import LlamaForCausalLM
+
+    few = {"is_lowbit": True, "open_outlier": False, "group_size": 64}
+    for name, keys in {
+        "ms_w8a8": {"w_bit": 8, "a_bit": 8}, "ms_w8a8d": {"w_bit": 8, "a_bit": 8, "is_dynamic": True},
+        "ms_w8a16": {"w_bit": 8, "a_bit": 16}, "ms_w4a16": {"w_bit": 4, "a_bit": 16, **few},
+    }.items():  # fmt: skip
+
+        def run(name: str = name, keys: dict[str, object] = keys) -> None:
+            model = LlamaForCausalLM.from_pretrained(out / "bf16", dtype=torch.float32)
+            settings = QuantConfig(dev_type="cpu", disable_names=["lm_head"], **keys)
+            tool = Calibrator(model, settings, calib_data=[[torch.randint(0, 1000, (1, 32))]], disable_level="L0")
+            tool.run()
+            tool.save(str(out / name), save_type=["safe_tensor"])
+            shutil.copy(out / "bf16/config.json", out / name / "config.json")
+
+        attempt(name, run)
 
 
 if __name__ == "__main__":

@@ -199,6 +199,8 @@ def _blocks(
     name: str, out: int, columns: int, sharding: Sharding, fmt: WeightFormat, key: str
 ) -> Iterator[PlacementError]:
     """Whether one shard of a matrix holds whole blocks or groups of its format."""
+    for _, part in fmt.parts:
+        yield from _blocks(name, out, columns, sharding, part, key)
     if fmt.block is None:
         return
     rows, group = fmt.block

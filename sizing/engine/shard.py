@@ -87,6 +87,8 @@ def stored_bytes(fmt: WeightFormat, out_features: Any, in_features: Any) -> Any:
     >>> float(stored_bytes(INT4_AWQ, 4096, 4096)) / (4096 * 4096 / 2)  # 2 + 1/2 bytes for 128 values of 4 bits
     1.0390625
     """
+    if fmt.parts:
+        return sum(share * stored_bytes(part, out_features, in_features) for share, part in fmt.parts)
     values = out_features * in_features * (fmt.bits / 8)
     if fmt.block is None:
         return values

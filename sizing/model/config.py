@@ -73,13 +73,24 @@ def check_size(data: object, name: str = "config.json") -> None:
     raise ConfigError(f"is nested more than {MAX_DEPTH} levels deep", key=name)
 
 
-def load_config(path: str | Path, *, name: str | None = None, hypothetical: bool = False) -> Architecture:
-    """The Architecture of a config.json; a hf_quant_config.json beside it is honoured."""
+def load_config(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    hypothetical: bool = False,
+    quantization: Mapping[str, object] | None = None,
+) -> Architecture:
+    """The Architecture of a config.json; a hf_quant_config.json beside it is honoured, and ``quantization`` stands for
+    a quantization_config that it does not have.
+    """
     file = Path(path)
     beside = file.with_name("hf_quant_config.json")
     quant = read_json(beside) if beside.is_file() else None
+    config = read_json(file)
+    if quantization is not None and quant is None and not config.get("quantization_config"):
+        config = {**config, "quantization_config": quantization}
     return parse_config(
-        read_json(file),
+        config,
         name=name or file.parent.name or file.stem,
         hf_quant_config=quant,
         hypothetical=hypothetical,

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sizing.errors import ConfigError
+from sizing.model.config import read_json
 
+MAX_TABLE_BYTES = 200 * 2**20
+MAX_VALUES = 6_000_000
 MISTRAL = "params.json"
 # Files that name no widths, and what is missing.
 _NO_WIDTHS = {
@@ -65,3 +68,18 @@ def why_no_config(folder: Path) -> ConfigError:
                 f"has no config.json, and {why}", key=str(folder), hint="put the model's config.json beside it"
             )
     return ConfigError("has no config.json", key=str(folder))
+
+
+def quantization_beside(folder: Path) -> dict[str, object] | None:
+    """The quantization_config that the files of quanto, msModelSlim or HQQ beside a config.json amount to."""
+    table = folder / "quanto_qmap.json"
+    if table.is_file():
+        return {"quant_method": "quanto", "qmap": read_json(table, limit=MAX_TABLE_BYTES, most=MAX_VALUES)}
+    described = sorted(folder.glob("quant_model_description*.json"))
+    if described:
+        entries = read_json(described[0], limit=MAX_TABLE_BYTES, check=False, most=MAX_VALUES)
+        told = {key: value for key, value in entries.items() if key.endswith(".weight") or "." not in key}
+        if any(key.endswith(".kv_cache_scale") for key in entries):
+            told.setdefault("kv_cache_type", "C8")
+        return {"quant_method": "msmodelslim", "description": told}
+    return {"quant_method": "hqq"} if (folder / "qmodel.pt").is_file() else None

@@ -5,22 +5,26 @@ What they exclude is read by ``quant_names``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import groupby
 
 from sizing.errors import ConfigError
 from sizing.model.keys import describe
 from sizing.model.parts import Component
 from sizing.model.quant_methods import (
     NVFP4_WEIGHT_ONLY,
-    OTHER_METHODS,
+    cache_format,
     group_format,
     grouped_format,
     listed,
     mlx_format,
     pair,
+    whole,
 )
-from sizing.model.quant_names import KEY, MAX_EXPRESSIONS, MODULES, Excluded, Patterns
+from sizing.model.quant_names import EMBEDDING, HEAD, KEY, MAX_EXPRESSIONS, MODULES, Named, formats_of
+from sizing.model.quant_tools import OTHER_METHODS, OtherMethod
 from sizing.model.quantization import (
     BF16,
     BNB_FP4,
@@ -60,6 +64,8 @@ def read_quantization(
             return _modelopt(inner, layers)
         if "quantized_layers" in inner:
             return _modelopt({**config, **inner}, layers)
+        if str(config.get("quant_method")).startswith("modelopt"):
+            return _modelopt({**inner, **config}, layers)
     if config is None:
         return None
     method = config.get("quant_method")
@@ -84,55 +90,58 @@ def read_quantization(
     if method == "bitsandbytes":
         return _bitsandbytes(config, layers)
     if method == "eetq":
-        return _assemble("eetq", EETQ, Excluded(config.get("modules_to_not_convert"), layers), vision=BF16)
+        return _assemble("eetq", EETQ, _left(config.get("modules_to_not_convert"), layers), layers, vision=BF16)
     if method in OTHER_METHODS:
-        fmt, skipped = OTHER_METHODS[method](config)
-        return _assemble(fmt.name, fmt, Excluded(skipped, layers), vision=BF16)
+        return _other(OTHER_METHODS[method](config), layers)
     raise ConfigError(f"{describe(method)} is not supported", key=f"{KEY}.quant_method")
+
+
+Rules = list[tuple[Named, WeightFormat]]
+Layers = Mapping[str, frozenset[int]]
 
 
 def _assemble(
     name: str,
     fmt: WeightFormat,
-    excluded: Excluded,
+    rules: Rules,
+    layers: Layers,
     *,
     experts: WeightFormat | None = None,
-    formats: Mapping[str, WeightFormat] | None = None,
     lm_head: WeightFormat = BF16,
     vision: WeightFormat | None = None,
     kv: str | None = None,
 ) -> QuantScheme:
-    """A scheme of one main format, the exclusions, and formats of single matrices."""
-    by_name = {matrix: form for matrix, form in (formats or {}).items() if matrix in excluded.names}
-    for matrix in excluded.names:
-        if matrix != "experts" and excluded.matrix(matrix):
-            by_name[matrix] = BF16
-    bank = fmt if experts is None else experts
-    if excluded.matrix("experts"):
-        bank = BF16
+    """A scheme of one main format, and rules of which the first that names a module holds."""
+    names = [matrix for matrix in MODULES if not layers or matrix in layers]
+    by_name = {matrix: formats_of(matrix, rules, fmt, layers) for matrix in names if matrix != "experts"}
+    by_name = {matrix: own for matrix, own in by_name.items() if own != fmt}
     towers = fmt if vision is None else vision
-    if excluded.towers():
+    if any(own is BF16 and named.towers() for named, own in rules):
         towers = BF16
     unquantized = frozenset(
         component
-        for component, names in {
+        for component, matrices in {
             Component.SHARED_EXPERTS: ("shared_gate_proj", "shared_up_proj", "shared_down_proj"),
             Component.DENSE_MLP: ("gate_proj", "up_proj", "down_proj"),
         }.items()
-        if all(by_name.get(item) is BF16 for item in names if item in excluded.names)
-        and excluded.layers
-        and any(item in excluded.names for item in names)
-    )
+        if layers and any(item in names for item in matrices)
+        and all(by_name.get(item) is BF16 for item in matrices if item in names)
+    )  # fmt: skip
     return QuantScheme(
         name,
         linear=fmt,
-        experts=bank,
-        lm_head=lm_head,
+        experts=formats_of("experts", rules, fmt if experts is None else experts, layers),
+        lm_head=next((own for named, own in rules if named.top(*HEAD)), lm_head),
         vision=towers,
         unquantized=unquantized,
         by_name=tuple(sorted(by_name.items(), key=lambda item: item[0])),
         kv_cache_dtype=kv,
     )
+
+
+def _left(patterns: object, layers: Layers) -> Rules:
+    """The rule that leaves what a list names in 16 bits."""
+    return [(Named(patterns, layers), BF16)]
 
 
 def _fp8(
@@ -142,7 +151,7 @@ def _fp8(
     channel: bool,
     expert_dtype: str | None,
 ) -> QuantScheme:
-    excluded = Excluded(config.get("modules_to_not_convert") or config.get("ignored_layers"), layers)
+    rules = _left(config.get("modules_to_not_convert") or config.get("ignored_layers"), layers)
     block = config.get("weight_block_size")
     if channel:
         fmt = FP8_CHANNEL
@@ -158,64 +167,76 @@ def _fp8(
         if dtype not in known:
             raise ConfigError(f"{describe(dtype)} is not supported", key="expert_dtype")
         experts = known[str(dtype)]
-    return _assemble(fmt.name, fmt, excluded, experts=experts)
+    return _assemble(fmt.name, fmt, rules, layers, experts=experts)
 
 
-def _grouped_int(config: Mapping[str, object], layers: Mapping[str, frozenset[int]], *, gptq: bool) -> QuantScheme:
+def _grouped_int(config: Mapping[str, object], layers: Layers, *, gptq: bool) -> QuantScheme:
     fmt = grouped_format(config, gptq=gptq)
-    patterns = list(listed(config.get("modules_to_not_convert")))
-    rules: dict[WeightFormat, list[str]] = {}
+    exact: dict[WeightFormat, list[str]] = {}
+    ordered: list[tuple[str, WeightFormat]] = []
     for key in ("dynamic", "extra_config"):
         entries = config.get(key)
-        if not isinstance(entries, Mapping):
+        if entries is None:
             continue
+        if not isinstance(entries, Mapping):
+            raise ConfigError(f"must be an object, not {describe(entries)}", key=f"{KEY}.{key}")
         for name, entry in entries.items():
-            pattern = f"re:{name[2:]}" if name.startswith(("-:", "+:")) else name
-            bits = entry.get("bits") if isinstance(entry, Mapping) else None
-            if name.startswith("-:") or bits == 16:
-                patterns.append(pattern)
-            elif isinstance(entry, Mapping):
-                rules.setdefault(grouped_format({**config, **entry}, gptq=gptq), []).append(pattern)
-    formats, head = _by_module(rules, layers, fmt if config.get("lm_head") is True else BF16)
-    return _assemble(fmt.name, fmt, Excluded(patterns, layers), formats=formats, lm_head=head, vision=BF16)
+            if not isinstance(entry, Mapping) and not name.startswith("-:"):
+                raise ConfigError(f"must be an object, not {describe(entry)}", key=f"{KEY}.{key}.{name[:60]}")
+            own = BF16
+            if isinstance(entry, Mapping) and not name.startswith("-:") and entry.get("bits") not in (16, 32):
+                own = grouped_format({**config, **entry}, gptq=gptq)
+            if key == "dynamic":
+                ordered.append((f"re:{name[2:] if name.startswith(('-:', '+:')) else name}", own))
+            elif _EXPRESSION.search(name):
+                ordered.append((f"re:.*{name}", own))
+            else:
+                exact.setdefault(own, []).append(name)
+    rules = [(Named(names, layers), own) for own, names in exact.items()]
+    rules += _in_order(ordered, layers)
+    rules += _left(config.get("modules_to_not_convert"), layers)
+    whole_head = config.get("lm_head") is True or config.get("quant_lm_head") is True
+    return _assemble(fmt.name, fmt, rules, layers, lm_head=fmt if whole_head else BF16, vision=BF16)
 
 
-def _by_module(
-    rules: Mapping[WeightFormat, list[str]], layers: Mapping[str, frozenset[int]], head: WeightFormat
-) -> tuple[dict[str, WeightFormat], WeightFormat]:
-    """The formats of matrices that rules of their own name, and the head's."""
-    formats: dict[str, WeightFormat] = {}
-    for fmt, modules in rules.items():
-        inside = Excluded(modules, layers)
-        formats.update({matrix: fmt for matrix in inside.names if inside.matrix(matrix)})
-        if inside.top("lm_head", "language_model.lm_head"):
-            head = fmt
-    return formats, head
+_EXPRESSION = re.compile(r"[*+?^$()\[\]{}|\\]")
 
 
-def read_mlx(config: Mapping[str, object], layers: Mapping[str, frozenset[int]]) -> QuantScheme:
+def _in_order(ordered: list[tuple[str, WeightFormat]], layers: Layers) -> Rules:
+    """Rules whose order counts; neighbours of one format make one."""
+    if len(ordered) > MAX_EXPRESSIONS:
+        raise ConfigError(f"more than {MAX_EXPRESSIONS:,} globs and regular expressions", key=KEY)
+    return [
+        (Named([pattern for pattern, _ in run], layers), own) for own, run in groupby(ordered, key=lambda item: item[1])
+    ]
+
+
+def _other(found: OtherMethod, layers: Layers) -> QuantScheme:
+    """The scheme of a method that ``quant_methods`` reads."""
+    rules = _left(found.left, layers)
+    rules += [(Named(names, layers), own) for own, names in found.exact.items()]
+    rules += _in_order(list(found.ordered), layers)
+    made = _assemble(found.name, found.main, rules, layers, lm_head=found.lm_head, vision=BF16, kv=found.kv)
+    embedding = next((own for named, own in rules if named.top(*EMBEDDING)), found.embedding)
+    return made if embedding is None else replace(made, embedding=embedding)
+
+
+def read_mlx(config: Mapping[str, object], layers: Layers) -> QuantScheme:
     """MLX's ``quantization``: one format for all matrices, head and embedding, and entries by module path."""
     fmt = mlx_format(config)
-    rules: dict[WeightFormat, list[str]] = {}
-    left: list[str] = []
+    own_rules: dict[WeightFormat, list[str]] = {}
     for name, entry in config.items():
         if entry is False:
-            left.append(name)
+            own_rules.setdefault(BF16, []).append(name)
         elif isinstance(entry, Mapping):
-            rules.setdefault(mlx_format({**config, **entry}), []).append(name)
-    excluded = Excluded(left, layers)
-    formats, head = _by_module(rules, layers, BF16 if excluded.top("lm_head", "language_model.lm_head") else fmt)
-    embedding = BF16 if excluded.top("model.embed_tokens") else fmt
-    for other, modules in rules.items():
-        if Excluded(modules, layers).top("model.embed_tokens"):
-            embedding = other
-    experts = formats.pop("experts", fmt)
-    made = _assemble(fmt.name, fmt, excluded, experts=experts, formats=formats, lm_head=head, vision=BF16)
-    return replace(made, other=embedding)
+            own_rules.setdefault(mlx_format({**config, **entry}), []).append(name)
+    rules = [(Named(names, layers), own) for own, names in own_rules.items()]
+    made = _assemble(fmt.name, fmt, rules, layers, lm_head=fmt, vision=BF16)
+    return replace(made, other=next((own for named, own in rules if named.top(*EMBEDDING)), fmt))
 
 
 def _bitsandbytes(config: Mapping[str, object], layers: Mapping[str, frozenset[int]]) -> QuantScheme:
-    excluded = Excluded(config.get("llm_int8_skip_modules"), layers)
+    rules = _left(config.get("llm_int8_skip_modules"), layers)
     if config.get("load_in_4bit") is True:
         double = config.get("bnb_4bit_use_double_quant") is True
         kind = config.get("bnb_4bit_quant_type", "fp4")
@@ -227,43 +248,53 @@ def _bitsandbytes(config: Mapping[str, object], layers: Mapping[str, frozenset[i
         fmt = BNB_INT8
     else:
         raise ConfigError("states neither load_in_4bit nor load_in_8bit", key=KEY)
-    return _assemble(fmt.name, fmt, excluded)
+    return _assemble(fmt.name, fmt, rules, layers)
 
 
 # ---- compressed-tensors ----
 
 
-def _compressed_tensors(config: Mapping[str, object], layers: Mapping[str, frozenset[int]]) -> QuantScheme:
+def _compressed_tensors(config: Mapping[str, object], layers: Layers) -> QuantScheme:
     groups = config.get("config_groups")
     if not isinstance(groups, Mapping) or not groups:
         raise ConfigError("required key is missing", key=f"{KEY}.config_groups")
     if len(groups) > MAX_EXPRESSIONS:
         raise ConfigError(f"has more than {MAX_EXPRESSIONS:,} groups", key=f"{KEY}.config_groups")
-    excluded = Excluded(config.get("ignore"), layers)
-    formats: dict[str, WeightFormat] = {}
+    rules = _left(config.get("ignore"), layers)
     main: WeightFormat | None = None
+    experts: WeightFormat | None = None
+    embedding: WeightFormat | None = None
+    named: list[WeightFormat] = []
     for name, group in groups.items():
+        key = f"{KEY}.config_groups.{name}"
         if not isinstance(group, Mapping):
-            raise ConfigError(f"must be an object, not {describe(group)}", key=f"{KEY}.config_groups.{name}")
-        fmt = group_format(group, f"{KEY}.config_groups.{name}")
+            raise ConfigError(f"must be an object, not {describe(group)}", key=key)
         targets = listed(group.get("targets")) or ["Linear"]
+        if group.get("weights") is None and all(target.endswith("Attention") for target in targets):
+            continue  # the cache's own group
+        fmt = group_format(group, key)
         if "Linear" in targets:
             main = fmt
-            continue
-        patterns = Patterns(targets)
-        for matrix, modules in MODULES.items():
-            if any(patterns.naming(modules)):
-                formats[matrix] = fmt
-    experts = formats.pop("experts", main)
-    if main is None:
-        main = experts or next(iter(formats.values()), None)
-        if main is None:
-            raise ConfigError("no group's targets are known", key=f"{KEY}.config_groups")
-    every = any("Linear" in listed(group.get("targets")) for group in groups.values() if isinstance(group, Mapping))
-    head = main if every and not excluded.top("lm_head", "language_model.lm_head") else BF16
-    scheme = config.get("kv_cache_scheme")
-    kv = "fp8" if isinstance(scheme, Mapping) and scheme.get("num_bits") == 8 else None
-    return _assemble(main.name, main, excluded, experts=experts, formats=formats, lm_head=head, kv=kv)
+        if "Embedding" in targets:
+            embedding = fmt
+        if any(_CLASS_OF_EXPERTS.search(target) for target in targets):
+            experts = fmt
+        modules = [target for target in targets if not target[:1].isupper()]
+        if modules:
+            rules.append((Named(modules, layers), fmt))
+            named.append(fmt)
+        known = (*modules, *(t for t in targets if t in ("Linear", "Embedding") or _CLASS_OF_EXPERTS.search(t)))
+        if not known:
+            raise ConfigError(f"{describe(targets[0])} is not supported", key=f"{key}.targets")
+    told = main or experts or (named[0] if named else embedding)
+    if told is None:
+        raise ConfigError("no group's targets are known", key=f"{KEY}.config_groups")
+    made = _assemble(told.name, main or BF16, rules, layers, experts=experts or main or BF16, lm_head=main or BF16,
+                     kv=cache_format(config.get("kv_cache_scheme")))  # fmt: skip
+    return made if embedding is None else replace(made, embedding=embedding)
+
+
+_CLASS_OF_EXPERTS = re.compile(r"^[A-Z]\w*(?:Experts?|MoE|MoeMLP|Moe)$")
 
 
 # ---- ModelOpt ----
@@ -280,60 +311,53 @@ _ALGORITHMS: dict[str, WeightFormat] = {
     "MXFP4": replace(MXFP4, compute="fp4"),
     "W4A8_MXFP4_FP8": replace(MXFP4, name="w4a8_mxfp4", compute="fp8"),
     "W4A16_MXFP4": MXFP4,
-    "W4A16_AWQ": INT4_AWQ,
-    "W4A8_AWQ": replace(W4A8, compute="fp8"),
+    "W4A16_AWQ": replace(INT4_AWQ, scale_bytes=4, zero_bits=0),  # an F32 scale a group, no zero points
+    "W4A8_AWQ": replace(W4A8, compute="fp8", scale_bytes=4),
     "INT8_SQ": INT8_CHANNEL,
     "W8A8_SQ_PER_CHANNEL": INT8_CHANNEL,
-    "W8A16": INT8_WEIGHT_ONLY,
+    "W8A16": replace(INT8_WEIGHT_ONLY, scale_bytes=4),
     "MXFP8": MXFP8,
 }
 
 
-def _algorithm(name: object) -> WeightFormat:
+def _algorithm(name: object, group: object = None) -> WeightFormat:
+    """ModelOpt's format of this name; where integers or MXFP8 have groups of another size than usual, of that."""
     if not isinstance(name, str) or name.upper() not in _ALGORITHMS:
         raise ConfigError(f"{describe(name)} is not supported", key=f"{KEY}.quant_algo")
-    return _ALGORITHMS[name.upper()]
+    fmt = _ALGORITHMS[name.upper()]
+    if group is None or fmt.block is None or fmt.block[1] is None or fmt.block[0] != 1:
+        return fmt
+    return replace(fmt, block=(1, whole({"group_size": group}, ("group_size",), fmt.block[1])))
 
 
-def _modelopt(config: Mapping[str, object], layers: Mapping[str, frozenset[int]]) -> QuantScheme:
+def _modelopt(config: Mapping[str, object], layers: Layers) -> QuantScheme:
     patterns = [*listed(config.get("exclude_modules")), *listed(config.get("ignore"))]
-    excluded = Excluded(patterns, layers)
-    algorithm = config.get("quant_algo")
-    cache = config.get("kv_cache_quant_algo") or config.get("kv_cache_scheme")
-    fp8_cache = (isinstance(cache, str) and "FP8" in cache.upper()) or (
-        isinstance(cache, Mapping) and cache.get("num_bits") == 8
-    )
-    kv = "fp8" if fp8_cache else "nvfp4" if isinstance(cache, str) and "NVFP4" in cache.upper() else None
+    kv = cache_format(config.get("kv_cache_quant_algo") or config.get("kv_cache_scheme"))
     by_layer = config.get("quantized_layers")
-    if not isinstance(by_layer, Mapping):
-        fmt = _algorithm(algorithm)
-        head = fmt if patterns and not excluded.top("lm_head", "language_model.lm_head") else BF16
-        return _assemble(fmt.name, fmt, excluded, lm_head=head, kv=kv)
-    return _mixed(config, by_layer, excluded, layers, kv)
+    if isinstance(by_layer, Mapping):
+        return _mixed(config, by_layer, patterns, layers, kv)
+    algorithm = config.get("quant_algo")
+    if algorithm is None and kv is not None:  # the cache alone
+        return QuantScheme("bf16", linear=BF16, experts=BF16, kv_cache_dtype=kv)
+    fmt = _algorithm(algorithm, config.get("group_size"))
+    return _assemble(fmt.name, fmt, _left(patterns, layers), layers, lm_head=fmt if patterns else BF16, kv=kv)
 
 
 def _mixed(
-    config: Mapping[str, object],
-    listed: Mapping[str, object],
-    excluded: Excluded,
-    layers: Mapping[str, frozenset[int]],
-    kv: str | None,
+    config: Mapping[str, object], listed: Mapping[str, object], left: list[str], layers: Layers, kv: str | None
 ) -> QuantScheme:
     """MIXED_PRECISION: what is listed has its format; the rest is FP8 when the method is, else 16 bits."""
-    by_algorithm: dict[str, list[str]] = {}
+    by_algorithm: dict[WeightFormat, list[str]] = {}
     for module, entry in listed.items():
-        name = entry.get("quant_algo") if isinstance(entry, Mapping) else entry
-        by_algorithm.setdefault(str(name), []).append(module)
-    formats: dict[str, WeightFormat] = {}
-    head = BF16
-    for name, modules in by_algorithm.items():
-        found, head = _by_module({_algorithm(name): modules}, layers, head)
-        formats.update(found)
+        name, group = (
+            (entry.get("quant_algo"), entry.get("group_size")) if isinstance(entry, Mapping) else (entry, None)
+        )
+        by_algorithm.setdefault(_algorithm(name, group), []).append(module)
+    rules = [(Named(modules, layers), fmt) for fmt, modules in by_algorithm.items()]
     rest = BF16
-    if config.get("quant_method") == "fp8":
+    if config.get("quant_method") == "fp8":  # in these checkpoints the exclusions keep their original FP8
         block = config.get("weight_block_size")
         rest = FP8_TENSOR if block is None else replace(FP8_BLOCK, block=pair(block))
-        # In these checkpoints the exclusions keep their original FP8.
-        excluded = Excluded([], layers)
-    experts = formats.pop("experts", rest)
-    return _assemble("mixed", rest, excluded, experts=experts, formats=formats, lm_head=head, vision=BF16, kv=kv)
+    else:
+        rules = [*_left(left, layers), *rules]
+    return _assemble("mixed", rest, rules, layers, vision=BF16, kv=kv)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from sizing.errors import ConfigError
@@ -13,14 +13,11 @@ from sizing.model.quantization import (
     FP8_CHANNEL,
     FP8_TENSOR,
     GROUPED_BITS,
-    HQQ_INT4,
     INT8_CHANNEL,
     INT8_WEIGHT_ONLY,
     MXFP4,
     MXFP8,
     NVFP4,
-    TORCHAO_INT4,
-    TORCHAO_INT8,
     W4A8,
     WeightFormat,
     grouped_int,
@@ -30,67 +27,20 @@ from sizing.model.quantization import (
 NVFP4_WEIGHT_ONLY = replace(NVFP4, name="nvfp4_wo", compute="bf16")
 FP8_WEIGHT_ONLY = replace(FP8_CHANNEL, name="fp8_wo", compute="bf16")
 
-# torchao's names of its schemes: the function of old, the class of today.
-_TORCHAO: dict[str, WeightFormat] = {
-    "int4_weight_only": TORCHAO_INT4,
-    "Int4WeightOnlyConfig": TORCHAO_INT4,
-    "int8_weight_only": TORCHAO_INT8,
-    "Int8WeightOnlyConfig": TORCHAO_INT8,
-    "int8_dynamic_activation_int8_weight": INT8_CHANNEL,
-    "Int8DynamicActivationInt8WeightConfig": INT8_CHANNEL,
-    "float8_weight_only": FP8_WEIGHT_ONLY,
-    "Float8WeightOnlyConfig": FP8_WEIGHT_ONLY,
-    "float8_dynamic_activation_float8_weight": FP8_CHANNEL,
-    "Float8DynamicActivationFloat8WeightConfig": FP8_CHANNEL,
-}
-_QUANTO: dict[str, WeightFormat] = {
-    "int8": replace(INT8_WEIGHT_ONLY, name="quanto_int8"),
-    "float8": FP8_WEIGHT_ONLY,
-    "int4": replace(TORCHAO_INT4, name="quanto_int4"),  # groups of 128, a 16-bit scale and shift each
-    "int2": WeightFormat("quanto_int2", 2, block=(1, 128), scale_bytes=2, zero_bits=16, kind="int4"),
-}
 
-
-def _torchao(config: Mapping[str, object]) -> tuple[WeightFormat, object]:
-    kind, extra = config.get("quant_type"), config.get("quant_type_kwargs")
-    if isinstance(kind, Mapping):
-        if set(kind) != {"default"} or not isinstance(kind["default"], Mapping):
-            raise ConfigError("rules by module are not supported", key=f"{KEY}.quant_type")
-        extra, kind = kind["default"].get("_data"), kind["default"].get("_type")
-    if not isinstance(kind, str) or kind not in _TORCHAO:
-        raise ConfigError(f"{describe(kind)} is not supported", key=f"{KEY}.quant_type")
-    fmt = _TORCHAO[kind]
-    values = extra if isinstance(extra, Mapping) else {}
-    if fmt is TORCHAO_INT4:
-        fmt = replace(fmt, block=(1, whole(values, ("group_size",), 128)))
-    elif values.get("group_size") is not None:
-        raise ConfigError("groups are supported with 4 bits only", key=f"{KEY}.group_size")
-    return fmt, config.get("modules_to_not_convert")
-
-
-def _hqq(config: Mapping[str, object]) -> tuple[WeightFormat, object]:
-    settings = config.get("quant_config")
-    weights = settings.get("weight_quant_params") if isinstance(settings, Mapping) else None
-    if not isinstance(weights, Mapping):
-        raise ConfigError("has no weight_quant_params", key=f"{KEY}.quant_config")
-    bits, group = whole(weights, ("nbits",), 4), whole(weights, ("group_size",), 64)
-    if bits not in (2, 4, 8):
-        raise ConfigError(f"{bits} bits are not supported", key=f"{KEY}.nbits")
-    return replace(HQQ_INT4, name=f"hqq_int{bits}", bits=bits, block=(1, group)), config.get("skip_modules")
-
-
-def _quanto(config: Mapping[str, object]) -> tuple[WeightFormat, object]:
-    kind = config.get("weights")
-    if not isinstance(kind, str) or kind not in _QUANTO:
-        raise ConfigError(f"{describe(kind)} is not supported", key=f"{KEY}.weights")
-    return _QUANTO[kind], config.get("modules_to_not_convert")
-
-
-OTHER_METHODS: dict[str, Callable[[Mapping[str, object]], tuple[WeightFormat, object]]] = {
-    "torchao": _torchao,
-    "hqq": _hqq,
-    "quanto": _quanto,
-}
+def cache_format(stated: object) -> str | None:
+    """The KV dtype that a checkpoint states, in either spelling: a name such as "NVFP4", or bits and a type."""
+    if isinstance(stated, str):
+        name = stated.upper()
+        return (
+            "nvfp4" if "FP4" in name else "fp8" if "FP8" in name else "int8" if "INT8" in name or name == "C8" else None
+        )
+    if not isinstance(stated, Mapping):
+        return None
+    bits, kind = stated.get("num_bits"), stated.get("type", "float")
+    if bits == 8:
+        return "int8" if kind == "int" else "fp8"
+    return "nvfp4" if bits == 4 and kind == "float" else "int4" if bits == 4 else None
 
 
 def listed(value: object) -> list[str]:

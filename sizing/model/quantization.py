@@ -24,7 +24,8 @@ class WeightFormat:
     tensor). scale_bytes: bytes of one scale, zero_bits: bits of one zero point (0: none), compute: the
     dtype of the multiplication ("bf16", "fp8", "int8", "fp4"): it picks the peak rate; weight-only formats
     compute in bf16. kind: the hardware catalog's word for what must run ("int4", "fp8"); None: plain code
-    unpacks the weights to 16 bits anywhere.
+    unpacks the weights to 16 bits anywhere. parts: where layers differ, each format and its share of them; the other
+    fields are then their mean (bits) or those of the largest share.
     """
 
     name: str
@@ -34,10 +35,13 @@ class WeightFormat:
     scale_bytes: float = 0.0
     zero_bits: float = 0.0
     kind: str | None = None
+    parts: tuple[tuple[float, WeightFormat], ...] = ()
 
     @property
     def effective_bits(self) -> float:
         """Bits of one weight, scales and zero points included, on a matrix that whole blocks fill."""
+        if self.parts:
+            return sum(share * part.effective_bits for share, part in self.parts)
         if self.block is None:
             return self.bits
         rows, columns = self.block
@@ -54,8 +58,24 @@ class WeightFormat:
 
     def bytes(self, out_features: int, in_features: int) -> float:
         """Stored bytes of a matrix of this shape, scales and zeros included [bytes]."""
+        if self.parts:
+            return sum(share * part.bytes(out_features, in_features) for share, part in self.parts)
         scales = self.scales(out_features, in_features)
         return out_features * in_features * self.bits / 8 + scales * (self.scale_bytes + self.zero_bits / 8)
+
+
+def mean_format(shares: Mapping[WeightFormat, float]) -> WeightFormat:
+    """The format that stands for a matrix whose layers differ: its bytes are the mean over these shares.
+
+    >>> mean_format({WeightFormat("int4", 4): 3, WeightFormat("bf16", 16): 1}).bytes(8, 8)
+    56.0
+    """
+    total = sum(shares.values())
+    if len(shares) == 1:
+        return next(iter(shares))
+    largest = max(shares, key=lambda fmt: shares[fmt])
+    parts = tuple((share / total, fmt) for fmt, share in shares.items())
+    return replace(largest, bits=sum(share * fmt.bits for share, fmt in parts), block=None, parts=parts)
 
 
 BF16 = WeightFormat("bf16", 16, kind="bf16")

@@ -19,7 +19,7 @@ from sizing.files import load_yaml
 from sizing.model import access, hub
 from sizing.model.architecture import Architecture
 from sizing.model.config import load_config, parse_config, read_json
-from sizing.model.foreign import MISTRAL, mistral_config, why_no_config
+from sizing.model.foreign import MISTRAL, mistral_config, quantization_beside, why_no_config
 from sizing.model.gguf_file import load_gguf, single_file
 from sizing.model.gguf_mix import mix_scheme
 from sizing.model.name_formats import Stated, is_word, stated_format, without_mix
@@ -264,7 +264,12 @@ def load_directory(folder: str | Path) -> Architecture:
             read = parse_config(mistral_config(read_json(path / MISTRAL)), name=path.resolve().name)
             return with_stored_tensors(read, path)
         raise why_no_config(path)
-    return with_stored_tensors(load_config(config, name=path.resolve().name), path)
+    files = sorted(path.glob("*.gguf"))
+    stored = any(path.glob("*.safetensors")) or (path / INDEX).is_file()
+    if not stored and len(single_file(files)) == 1:
+        return load_gguf(files[0])
+    read = load_config(config, name=path.resolve().name, quantization=quantization_beside(path))
+    return with_stored_tensors(read, path)
 
 
 def with_stored_tensors(architecture: Architecture, folder: Path) -> Architecture:

@@ -139,7 +139,10 @@ def by_the_bytes(arch: Architecture, tensors: list[StoredTensor]) -> Architectur
         return replace(arch, stored_components=_named(parts))
     scheme = own if isinstance(own, QuantScheme) else QuantScheme("stored", linear=BF16, experts=BF16)
     said: list[str] = []
-    for part, (size, weights, beside) in _sizes(arch, scheme).items():
+    sizes = _sizes(arch, scheme)
+    if not known and any(weights and part not in parts for part, (_, weights, _) in sizes.items()):
+        return replace(arch, stored_components=_named(parts))  # a part of the files cannot size the whole
+    for part, (size, weights, beside) in sizes.items():
         found = parts.get(part)
         if found is None or not weights or abs(found.held - size) <= APART * size:
             continue

@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from sizing.errors import ConfigError
+from sizing.model import sources
 from sizing.model.architecture import Architecture
-from sizing.model.config import load_config
+from sizing.model.config import load_config, parse_config
 from sizing.model.counts import kv_report
 from sizing.model.parts import CacheKind
+from sizing.model.quantization import QuantScheme
 from sizing.model.sources import load_model
 from tests.model.oracle import COMPONENTS, DIFFERENT, REFUSED, rows, shared
 
+CATALOG = Path(sources.__file__).parent / "catalog"
 ROWS = rows()
 KNOWN = [row for row in ROWS if row["model"] not in REFUSED]
 
@@ -61,10 +65,16 @@ def test_catalog_agrees_with_the_oracle(row: dict[str, str]) -> None:
     check(load_model(row["model"].replace("?", "")), row)
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_not_exact_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError):
-        load_model(name)
+def test_a_trimmed_copy_that_leaves_out_what_counts_is_refused() -> None:
+    """Step's flat copy names no heads of the sliding layers; its catalog entry has the build of the whole config."""
+    whole = json.loads((CATALOG / "stepfun-ai__Step-3.7-Flash.json").read_text(encoding="utf-8"))
+    flat = {**whole["text_config"], "model_type": "step3p7"}
+    del flat["attention_other_setting"]
+    with pytest.raises(ConfigError, match="num_sliding_attention_heads"):
+        parse_config(flat)
+    own = load_model("stepfun-ai/Step-3.7-Flash-FP8")
+    assert own.total == load_model("stepfun-ai/Step-3.7-Flash").total == 198_937_133_056
+    assert isinstance(own.native_quantization, QuantScheme) and own.native_quantization.linear.block == (128, 128)
 
 
 def test_only_unconfirmed_rows_may_differ() -> None:

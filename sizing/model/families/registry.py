@@ -161,7 +161,7 @@ OUTER: dict[str, Outer] = {
     "glm5_next": Outer("glm5_next_text", towers.glm5),
     "minimax_m3_vl": Outer("minimax_m3_vl_text", towers.minimax_m3),
     "mllama": Outer("mllama_text_model", towers.mllama),
-    "step3p7": Outer("step3p7_text", towers.step3p7, ties="only_top"),
+    "step3p7": Outer("step3p7_text", towers.step3p7, flat=True, ties="only_top"),
     "kimi_vl": Outer("deepseek_v3", vision.moonvit),
     "gemma3n": Outer("gemma3n_text", towers.gemma3n, audio=towers.gemma3n_audio),
     "ernie4_5_vl_moe": Outer("ernie4_5_vl_moe_text", towers.ernie_vl),
