@@ -124,9 +124,9 @@ def choose_weights(arch: Architecture, accelerator: Accelerator, weights: str | 
     own = native_scheme(arch)
     if runs(accelerator, own) is not None:
         return own, [*([arch.stored_note] if arch.stored_note else []), _native_said(arch, own)]
-    for stand_in in ("int8", "bf16"):
+    for stand_in in ("int8", "bf16", "fp16"):
         chosen = scheme(stand_in)
-        if (stand_in == "bf16" or own.experts.bits <= 8) and runs(accelerator, chosen) is not None:
+        if (stand_in != "int8" or own.experts.bits <= 8) and runs(accelerator, chosen) is not None:
             return chosen, [
                 f"weights {stand_in}: {accelerator.name} does not run the checkpoint's own {own.name}; "
                 f"a {stand_in} version of the checkpoint is assumed"

@@ -138,7 +138,7 @@ def _ranges(accelerator: Accelerator) -> Iterator[_Remark]:
     memory, bandwidth = accelerator.memory, accelerator.memory_bandwidth_gb_s
     if _outside(memory.nominal_gb, _MEMORY_GB):
         yield "memory.nominal_gb", f"{memory.nominal_gb:g} GB: bytes or MiB instead of GB?"
-    elif memory.usable_gib and not 0.7 <= memory.usable_gib / memory.nominal_gb <= 1.001:
+    elif memory.usable_gib and not (0.6 if memory.unified else 0.7) <= memory.usable_gib / memory.nominal_gb <= 1.001:
         yield "memory.usable_gib", f"{memory.usable_gib:g} GiB of {memory.nominal_gb:g} GB is not plausible"
     if _outside(bandwidth, _BANDWIDTH_GB_S):
         yield "memory_bandwidth_gb_s", f"{bandwidth:g} GB/s: TB/s or bytes/s instead of GB/s?"

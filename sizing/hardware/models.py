@@ -52,7 +52,8 @@ class Memory(Entry):
 
     ``basis`` says where it is from: "log" (printed by an engine), "driver" (reported by the driver or a
     vendor's file in exact units), "nominal" (the data-sheet figure, which may overstate by up to 7 percent),
-    "sibling" (the same memory on another board) or "derived".
+    "sibling" (the same memory on another board) or "derived". ``unified``: shared with the system; usable is what the GPU may
+    take of it.
     """
 
     nominal_gb: Positive
@@ -60,6 +61,7 @@ class Memory(Entry):
     basis: Literal["log", "driver", "nominal", "sibling", "derived"] = "nominal"
     reason: Text | None = None
     type: Text | None = None
+    unified: bool = False
 
 
 class Interconnect(Entry):

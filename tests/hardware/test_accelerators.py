@@ -42,7 +42,7 @@ def test_core_figures(name: str) -> None:
 
 def test_all_are_there(catalog: Catalog) -> None:
     whole = [a for a in catalog.accelerators.values() if a.parent is None]
-    assert len(whole) == 60
+    assert len(whole) == 112
     assert len({a.family for a in whole} - set(catalog.families)) == 0
 
 
