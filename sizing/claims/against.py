@@ -10,7 +10,7 @@ from sizing.claims.running import USUAL_ACCELERATOR, Scan, first_fit, number_of
 from sizing.errors import SizingError
 from sizing.estimate import Interval, width
 from sizing.hardware import Accelerator, Catalog
-from sizing.memory import LedgerLine
+from sizing.memory_lines import LedgerLine
 from sizing.model.architecture import Architecture
 from sizing.model.sources import load_model
 from sizing.money.ownership import average_watts, ownership_terms

@@ -17,7 +17,7 @@ from sizing.claims.claim import Claim, Finding, Verdict
 from sizing.errors import SizingError
 from sizing.estimate import Interval, width
 from sizing.hardware import Accelerator, Catalog
-from sizing.memory import LedgerLine
+from sizing.memory_lines import LedgerLine
 from sizing.model.architecture import Architecture
 from sizing.model.quantization import scheme
 from sizing.target import Target, resolve_target, runs

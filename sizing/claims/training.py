@@ -8,10 +8,11 @@ from sizing.arrays import scalar
 from sizing.claims.arithmetic import BEST_MFU, GOOD_MFU, GOOD_MFU_FORMULA
 from sizing.claims.claim import Claim, Finding, Verdict
 from sizing.engine.placement import Placement
+from sizing.engine.shard import Shards
 from sizing.errors import SizingError
 from sizing.hardware import Accelerator, Catalog
 from sizing.hardware.price_models import Price
-from sizing.memory import LedgerLine
+from sizing.memory_lines import LedgerLine
 from sizing.model.architecture import Architecture
 from sizing.model.quantization import scheme
 from sizing.model.sources import load_model
@@ -42,7 +43,7 @@ def training_flop_per_token(arch: Architecture, sequence: int = SEQUENCE) -> flo
     kinds = ("prefill_attention", "linear_attention")
     mixed = sum(
         item.count * scalar(item.flops)
-        for item in list_operations(arch, shape, Placement(), scheme("bf16"))
+        for item in list_operations(arch, shape, Placement(), Shards(scheme("bf16")))
         if item.kind in kinds
     )
     return 3.0 * (2.0 * arch.active_without_input_embedding + mixed / sequence)
