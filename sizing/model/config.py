@@ -12,8 +12,10 @@ from sizing.errors import ConfigError, nearest
 from sizing.files import check_values, read_text
 from sizing.model.architecture import Architecture, VisionTower
 from sizing.model.body import Body, group_layers
+from sizing.model.families.images import with_tokens
 from sizing.model.families.registry import BUILDERS, OUTER, TEXT_KEYS, Outer
 from sizing.model.heads import read_head
+from sizing.model.image_limits import PROCESSOR, VIDEO
 from sizing.model.keys import Keys, describe
 from sizing.model.quantization import BF16, QuantScheme, from_quantization_config
 
@@ -74,12 +76,17 @@ def check_size(data: object, name: str = "config.json") -> None:
 
 
 def load_config(path: str | Path, *, name: str | None = None, hypothetical: bool = False) -> Architecture:
-    """The Architecture of a config.json; a hf_quant_config.json beside it is honoured."""
+    """The Architecture of a config.json; a hf_quant_config.json and the processors' files beside it are honoured."""
     file = Path(path)
     beside = file.with_name("hf_quant_config.json")
     quant = read_json(beside) if beside.is_file() else None
+    config = dict(read_json(file))
+    for processor in (PROCESSOR, VIDEO):
+        limits = file.with_name(f"{processor}.json")
+        if processor not in config and limits.is_file():
+            config[processor] = read_json(limits)
     return parse_config(
-        read_json(file),
+        config,
         name=name or file.parent.name or file.stem,
         hf_quant_config=quant,
         hypothetical=hypothetical,
@@ -216,13 +223,15 @@ def _tower(top: Keys, outer: Outer, body: Body) -> VisionTower | None:
         if outer.tower is None:
             raise top.error("vision_config", "is not supported in this family")
         tower = outer.tower(pictures, body.hidden_size, top)
+        heard = outer.audio if sounds is not None else None
+        tower = with_tokens(tower, outer.tower, heard, top, pictures)
         if sounds is None or outer.audio is None:
             return tower
         body.notes.append("the audio encoder is counted with the vision tower")
         return replace(tower, params=tower.params + outer.audio(sounds, body.hidden_size))
     named = outer.named(top, body.hidden_size) if outer.named is not None else None
     if named is not None:
-        return named
+        return with_tokens(named, outer.named, outer.named, top, None)
     body.notes.append("the config has no vision_config: counted as text only")
     return None
 
