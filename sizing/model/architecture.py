@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from sizing.errors import SizingError
+from sizing.model.image_rules import AudioRule, ImageRule
 from sizing.model.parts import CacheKind, Component, CoreKind, FeedForward, Linear, Mixer, Vector
 
 BF16_BYTES = 2
@@ -61,15 +63,35 @@ class VisionTower:
     intermediate_size: int
     patch_size: int
     spatial_merge_size: int = 1
-    tokens_per_image: int | None = None  # fixed grids (Gemma 3, Llama 4); None: follows the image's size
+    tokens_per_image: int | None = None  # of one tile or of every image; None: follows the image's size
     temporal_patch_size: int = 1
+    rule: ImageRule | None = None  # how its processor cuts images, by the config's keys; None: whole cells of the image
+    audio: AudioRule | None = None  # of its audio encoder's tokens
 
-    def image_tokens(self, width: int, height: int) -> int:
-        """Tokens that an image of ``width`` x ``height`` pixels adds to the prompt."""
+    def image_tokens(self, width: int, height: int, frames: int = 1) -> int:
+        """Tokens that an image of ``width`` x ``height`` pixels, or a video of so many frames, adds to the prompt.
+
+        >>> from sizing.model.sources import load_model
+        >>> tower = load_model("Qwen/Qwen2.5-VL-7B-Instruct").vision
+        >>> tower.image_tokens(1920, 1080), tower.image_tokens(1920, 1080, frames=16)
+        (2691, 5760)
+        """
+        if self.rule is not None:
+            return self.rule.tokens(width, height) if frames == 1 else self.rule.video_tokens(width, height, frames)
+        if frames > 1:
+            return -(-frames // self.temporal_patch_size) * self.image_tokens(width, height)
         if self.tokens_per_image is not None:
             return self.tokens_per_image
         cell = self.patch_size * self.spatial_merge_size
         return max(1, round(width / cell)) * max(1, round(height / cell))
+
+    def audio_tokens(self, seconds: float) -> int:
+        """Tokens that a sound of so many seconds adds; raises SizingError where the model hears nothing or its rule is
+        not known.
+        """
+        if self.audio is None:
+            raise SizingError("no rule for sounds is known of this model", key="audio")
+        return self.audio.tokens(seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,10 @@ from sizing.errors import ConfigError, nearest
 from sizing.files import check_values, read_text
 from sizing.model.architecture import Architecture, VisionTower
 from sizing.model.body import Body, group_layers
+from sizing.model.families.images import with_tokens
 from sizing.model.families.registry import BUILDERS, OUTER, TEXT_KEYS, Outer
 from sizing.model.heads import read_head
+from sizing.model.image_limits import PROCESSOR, VIDEO
 from sizing.model.keys import Keys, describe
 from sizing.model.quantization import BF16, QuantScheme, from_quantization_config
 
@@ -80,15 +82,19 @@ def load_config(
     hypothetical: bool = False,
     quantization: Mapping[str, object] | None = None,
 ) -> Architecture:
-    """The Architecture of a config.json; a hf_quant_config.json beside it is honoured, and ``quantization`` stands for
-    a quantization_config that it does not have.
+    """The Architecture of a config.json; a hf_quant_config.json and the processors' files beside it are honoured, and
+    ``quantization`` stands for a quantization_config that it does not have.
     """
     file = Path(path)
     beside = file.with_name("hf_quant_config.json")
     quant = read_json(beside) if beside.is_file() else None
-    config = read_json(file)
+    config = dict(read_json(file))
     if quantization is not None and quant is None and not config.get("quantization_config"):
         config = {**config, "quantization_config": quantization}
+    for processor in (PROCESSOR, VIDEO):
+        limits = file.with_name(f"{processor}.json")
+        if processor not in config and limits.is_file():
+            config[processor] = read_json(limits)
     return parse_config(
         config,
         name=name or file.parent.name or file.stem,
@@ -227,13 +233,15 @@ def _tower(top: Keys, outer: Outer, body: Body) -> VisionTower | None:
         if outer.tower is None:
             raise top.error("vision_config", "is not supported in this family")
         tower = outer.tower(pictures, body.hidden_size, top)
+        heard = outer.audio if sounds is not None else None
+        tower = with_tokens(tower, outer.tower, heard, top, pictures)
         if sounds is None or outer.audio is None:
             return tower
         body.notes.append("the audio encoder is counted with the vision tower")
         return replace(tower, params=tower.params + outer.audio(sounds, body.hidden_size))
     named = outer.named(top, body.hidden_size) if outer.named is not None else None
     if named is not None:
-        return named
+        return with_tokens(named, outer.named, outer.named, top, None)
     body.notes.append("the config has no vision_config: counted as text only")
     return None
 

@@ -14,7 +14,7 @@ from sizing.errors import SizingError
 from sizing.workload.lengths import IntArray, JointLengths, LengthDistribution
 from sizing.workload.requests import MAX_REQUESTS, Requests
 
-ImageTokens = Callable[[int, int], int]  # (width, height) in pixels -> tokens
+ImageTokens = Callable[..., int]  # (width, height) in pixels, and frames where it is a video -> tokens
 
 
 class _Frozen(BaseModel, metaclass=Checked):
@@ -89,16 +89,38 @@ class DailyCurve(_Frozen):
 FLAT_DAY = DailyCurve(weights=(1.0,) * 24)
 
 
-class Images(_Frozen):
-    """Images in a request: mean number, size in pixels. Their tokens come from the model's vision tower."""
+class Picture(_Frozen):
+    """Pictures of one size in a request: mean number, size in pixels; ``frames`` above 1 makes each a video."""
 
     per_request: float = Field(..., gt=0, le=10_000)
     width: int = Field(..., ge=1, le=65_536)
     height: int = Field(..., ge=1, le=65_536)
+    frames: int = Field(1, ge=1, le=100_000)
+
+    def mean_tokens(self, image_tokens: ImageTokens) -> float:
+        """Their mean tokens in a request."""
+        each = (
+            image_tokens(self.width, self.height, self.frames)
+            if self.frames > 1
+            else (image_tokens(self.width, self.height))
+        )
+        return self.per_request * each
+
+
+class Images(Picture):
+    """Images in a request, by size; ``also`` names those of further sizes. Their tokens come from the model's vision
+    tower.
+
+    >>> Images(per_request=2, width=10, height=10, also=[{"per_request": 1, "width": 20, "height": 10}]).tokens_per_request(
+    ...     lambda width, height: width * height)
+    400
+    """
+
+    also: tuple[Picture, ...] = Field((), max_length=100)
 
     def tokens_per_request(self, image_tokens: ImageTokens) -> int:
         """Mean image tokens of a request, rounded."""
-        return round(self.per_request * image_tokens(self.width, self.height))
+        return round(sum(part.mean_tokens(image_tokens) for part in (self, *self.also)))
 
 
 class Targets(_Frozen):
