@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 from scipy.optimize import least_squares
 
-from sizing.evidence.predict_throughput import Prepared, evaluate, partition, prepare
+from sizing.evidence.predict_throughput import Prepared, coefficients, evaluate, partition, prepare
 from sizing.evidence.rows_throughput import ThroughputRow, read_throughput_rows
 from sizing.evidence.table import Predictions, as_text, error_table
 from sizing.evidence.throughput_cases import engine_of, regime_of
@@ -40,8 +40,13 @@ PRIOR = {
 # Where a fit starts, if not at the plain Regime: without graphs Ascend's plugin launches operators from the host, some
 # tenths of a millisecond per layer, whatever they hold (batch-1 TPOT of every model there is several times its weights').
 STARTS = {"vllm-ascend": Regime(layer_s=1e-4, step_s=2e-3), "vllm-ascend eager": Regime(layer_s=5e-4, step_s=2e-3)}
+# Cards and AMD's modules: few rows each, so drawn to what the engine does on NVIDIA's modules.
+STARTS |= {
+    f"{engine} {kind}": coefficients().regimes[engine] for engine in ("vllm", "sglang") for kind in ("amd", "pcie")
+}
 # Its 200 rows are of 25 models on few machines: they tell host and kernel times apart less well than the rows of others.
 TIGHTER = {"vllm-ascend": 0.5, "vllm-ascend eager": 0.5, "mindie": 0.5}
+TIGHTER |= {f"{engine} {kind}": 0.7 for engine in ("vllm", "sglang") for kind in ("amd", "pcie")}
 NARROWEST = 0.05  # an interval holds its median by as much at least (in log)
 KIN = {"mindie": "vllm-ascend"}
 FLOOR, CEILING = {"layer_s": 1e-7, "step_s": 1e-6, "sequence_s": 1e-8}, {"occupancy": 1.0, "acceptance": 0.95}

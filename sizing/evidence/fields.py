@@ -147,7 +147,7 @@ def engine_name(text: str) -> str | None:
         return None
     if key.startswith("vllm-ascend") or key == "vllmascend":
         return "vllm-ascend"
-    if key.startswith("vllm") or key == "openai-vllm":
+    if key.startswith("vllm") or key in ("openai-vllm", "atom"):  # ATOM: AMD's engine, in vLLM's place
         return "vllm"
     if key.startswith(("sglang", "sgl")):
         return "sglang"

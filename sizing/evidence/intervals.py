@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sizing.errors import unknown_name
-from sizing.evidence.serving_curves import serving_document, throughput_document
+from sizing.evidence.serving_curves import regime_name, serving_document, throughput_document
 
 QUANTITIES = ("tpot", "ttft", "throughput", "cost")
 
@@ -55,7 +55,7 @@ def spread(
     intervals = document["intervals"]
     widen = intervals["widen"]
     base = _nearest(intervals, quantity, engine, family, kind)
-    regime = document.get("regimes", {}).get(engine)
+    regime = regime_name(engine, family)
     measured = throughput_document()["intervals"].get(f"closed {regime} rate") if regime is not None else None
     if measured is not None:  # quantiles of log(measured / predicted) rates, whole models and sources left out
         faster = {"low": math.exp(float(measured[0])), "high": math.exp(float(measured[1]))}

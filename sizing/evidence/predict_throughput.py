@@ -20,7 +20,7 @@ from sizing.arrays import FloatArray
 from sizing.errors import SizingError
 from sizing.evidence.rows_throughput import ThroughputRow, read_throughput_rows
 from sizing.evidence.serving_curves import throughput_document
-from sizing.evidence.throughput_cases import Case, CaseBook, Tables, build_tables, engine_of
+from sizing.evidence.throughput_cases import Case, CaseBook, Tables, build_tables, engine_of, host_kind
 from sizing.evidence.throughput_regimes import KIND_CODES, NAMES, Answers, Questions, Regime, answer
 
 COLUMNS = ("id", "value_p10", "value_p50", "value_p90", "note")
@@ -183,7 +183,9 @@ def _values(prepared: Prepared, found: Answers, first: Any) -> FloatArray:
 def partition(row: ThroughputRow) -> str:
     """Whose spread a row's interval comes from: the kind of run, the engine, and rate or latency."""
     latency = row.quantity if row.quantity in ("ttft_s", "tpot_s") else "rate"
-    return f"{row.kind} {row.engine} {latency}"
+    kind = host_kind(row.accelerator)
+    place = f" {kind}" if kind in ("amd", "pcie") else ""
+    return f"{row.kind} {row.engine}{place} {latency}"
 
 
 def predict(rows: Sequence[ThroughputRow], known: Coefficients | None = None) -> list[Prediction]:
@@ -199,7 +201,12 @@ def predict(rows: Sequence[ThroughputRow], known: Coefficients | None = None) ->
             made.append(offered or Prediction(row.id, None, None, None, prepared.reasons[index] or "no figure"))
             continue
         name = partition(row)
-        low, high = known.spread.get(name) or known.spread.get(name.split(" ")[0]) or (-0.5, 0.5)
+        low, high = (
+            known.spread.get(name)
+            or known.spread.get(name.replace(" amd", "").replace(" pcie", ""))
+            or known.spread.get(name.split(" ")[0])
+            or (-0.5, 0.5)
+        )
         candidate = prepared.book.candidates[int(chosen[index])]
         notes = [*row.notes, *case.notes, row.lengths_assumed and f"lengths: {row.lengths_assumed}"]
         if not row.placement_stated:

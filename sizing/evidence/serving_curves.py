@@ -88,9 +88,21 @@ def throughput_document() -> dict[str, Any]:
     return _read("throughput.yaml")
 
 
-def regime_values(regime: str) -> dict[str, float]:
+@lru_cache(maxsize=1)
+def measured_families() -> frozenset[str]:
+    """Families of accelerators whose own kernels were measured."""
+    return frozenset(_read("kernels.yaml")["families"])
+
+
+#: Coefficients that multiply kernel times.
+KERNEL_FACTORS = ("gemm", "attention", "prefill_attention", "experts", "collectives", "linear", "prefill_gemm",
+                  "prefill_experts", "prefill_collectives", "prefill_linear")  # fmt: skip
+
+
+def regime_values(regime: str, family: str | None = None) -> dict[str, float]:
     """Coefficients of serving.yaml's kind, in its units, from an engine's regime in throughput.yaml.
 
+    On a family whose kernels nobody measured all kernel times have the regime's ``unmeasured`` on top.
     Raises KeyError for a regime that the file does not hold (``regimes`` in serving.yaml names those it may ask for).
     """
     found: dict[str, float] = throughput_document()["regimes"][regime]["coefficients"]
@@ -98,7 +110,10 @@ def regime_values(regime: str) -> dict[str, float]:
     values |= dict.fromkeys(REGIME_HAS_NO, 0.0)
     for name in ("gemm", "experts", "collectives"):
         values[f"prefill_{name}"] = values[name] * found["prefill"]
-    return {**values, "linear": 1.0, "prefill_linear": 1.0, "prefill_gemm16": 1.0}
+    values |= {"linear": 1.0, "prefill_linear": 1.0, "prefill_gemm16": 1.0}
+    if family is not None and family not in measured_families():
+        values |= {name: values[name] * found["unmeasured"] for name in KERNEL_FACTORS}
+    return values
 
 
 @lru_cache(maxsize=1)
@@ -132,13 +147,15 @@ def mixes_prefill(engine: str, version: tuple[int, ...] | None = None) -> bool:
     return engine not in serving_document()["prefill_alone"] and bool(era_of(engine, version).get("mixed", True))
 
 
-def _regime_name(engine: str, family: str, version: tuple[int, ...] | None) -> str | None:
+def regime_name(engine: str, family: str, version: tuple[int, ...] | None = None) -> str | None:
     """The regime of throughput.yaml that holds an engine's host and kernel terms, where serving.yaml has no fit of them:
     an era, an engine, or any engine on a family whose host decides."""
     document = serving_document()
     regimes: dict[str, str] = document.get("regimes", {})
-    found = era_of(engine, version).get("regime") or regimes.get(engine) or document.get("host_of", {}).get(family)
-    return str(found) if found is not None else None
+    host = document.get("host_of", {}).get(family)
+    here = f"{engine} {host}" in throughput_document()["regimes"]
+    found = era_of(engine, version).get("regime") or regimes.get(engine) or (f"{engine} {host}" if here else host)
+    return str(found) if found in throughput_document()["regimes"] else None
 
 
 @lru_cache(maxsize=256)
@@ -157,11 +174,11 @@ def serving_coefficients(
     used, own = stand_in(engine)
     values = {**document["shared"], **document["engines"][used]}
     values |= document.get("by_family", {}).get(family, {}).get(used, {})
-    regime = _regime_name(engine, family, version)
+    regime = regime_name(engine, family, version)
     if eager and f"{regime} eager" in throughput_document()["regimes"]:
         regime = f"{regime} eager"
     if regime is not None:
-        values |= regime_values(regime)
+        values |= regime_values(regime, family)
     era = era_of(engine, version)
     values |= era.get("values", {})
     if eager and regime is None:

@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib import resources
 from typing import TypeAlias
 
 import numpy as np
@@ -26,8 +25,8 @@ from sizing.engine.registry import get_engine
 from sizing.engine.shard import Layout
 from sizing.errors import SizingError
 from sizing.evidence.rows_throughput import ThroughputRow
+from sizing.evidence.serving_curves import measured_families
 from sizing.evidence.weight_labels import Weights
-from sizing.files import load_yaml
 from sizing.hardware import Accelerator, default_server, load_accelerator
 from sizing.kernels import MachineRates, kernel_curves
 from sizing.machine import device_of, machine_rates
@@ -218,7 +217,8 @@ def placements_of(row: ThroughputRow, arch: Architecture) -> tuple[list[tuple[Pl
 
 def regime_of(row: ThroughputRow, engine: Engine) -> str:
     """Which coefficients a row uses: engine, and for those whose host side changed much, its era."""
-    if is_ascend_family(row.accelerator):
+    kind = host_kind(row.accelerator)
+    if kind == "ascend":
         return _ascend_regime(row, engine)
     if engine.name == "tensorrt-llm":
         if not row.hints.in_process:
@@ -227,18 +227,24 @@ def regime_of(row: ThroughputRow, engine: Engine) -> str:
             return "tensorrt-llm static"
         return "tensorrt-llm" if engine.at_least(0, 20) or not _version(row.engine_version) else "tensorrt-llm classic"
     if engine.name == "vllm":
-        return "vllm" if engine.at_least(0, 8) else "vllm before 0.8"
+        return f"vllm{kind and ' '}{kind}" if engine.at_least(0, 8) else "vllm before 0.8"
     if engine.name == "sglang":
-        return "sglang" if engine.at_least(0, 5) else "sglang before 0.5"
+        return f"sglang{kind and ' '}{kind}" if engine.at_least(0, 5) else "sglang before 0.5"
     return engine.name
 
 
-def is_ascend_family(accelerator: str) -> bool:
-    """Whether an accelerator of a row is an Ascend part, whose host decides under every engine."""
+def host_kind(accelerator: str) -> str:
+    """Which kind of machine a row's engine had to do with, where speeds differ by it: "ascend", "amd", "pcie" (cards
+    without a module's links and power), else "" (modules of NVIDIA, and what is unknown)."""
     try:
-        return load_accelerator(accelerator).family.startswith("ascend")
+        found = load_accelerator(accelerator)
     except SizingError:
-        return False
+        return ""
+    if found.family.startswith("ascend"):
+        return "ascend"
+    if found.vendor.lower() == "amd":
+        return "amd"
+    return "pcie" if (found.form_factor or "").startswith("PCIe") else ""
 
 
 #: Since this version vLLM-Ascend captures graphs by itself.
@@ -363,13 +369,6 @@ class CaseBook:
             limits = float(load.max_num_seqs), float(load.max_num_batched_tokens)
             self._pools[key] = (min(pool, 1e12), min(spare, 1e12), *limits)
         return self._pools[key]
-
-
-@lru_cache(maxsize=1)
-def measured_families() -> frozenset[str]:
-    """Families whose own kernels were measured."""
-    text = (resources.files("sizing.evidence") / "kernels.yaml").read_text(encoding="utf-8")
-    return frozenset(load_yaml(text)["families"])
 
 
 def _stack(values: Sequence[object]) -> FloatArray:
