@@ -28,10 +28,11 @@ from sizing.workload import BatchArrival
 WEIGHTS = {
     "bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "fp8_channel": "fp8", "fp8_block": "fp8_block", "int8": "int8_w8a8",
     "int8_wo": "w8a16", "int4_awq": "awq", "int4_gptq": "gptq", "int4": "gptq", "w4a8": "w4a8", "mxfp4": "mxfp4",
-    "nvfp4": "nvfp4",
+    "nvfp4": "nvfp4", "mxfp8": "mxfp8", "bnb": "bitsandbytes", "torchao": "torchao",
 }  # fmt: skip
 SUFFIXES = {"fp8": "FP8", "fp8_block": "FP8", "awq": "AWQ", "gptq": "GPTQ-Int4", "int8_w8a8": "W8A8", "w8a16": "W8A16",
             "w4a8": "W4A8", "nvfp4": "NVFP4", "mxfp4": "MXFP4"}  # fmt: skip
+AT_LOAD = "bnb_nf4"  # what engines make of a 16-bit checkpoint while they load it (--quantization bitsandbytes)
 # Theta of the rotary base where YaRN is switched on by the publisher's recipe: (name starts with, original, theta).
 YARN = (("qwen3", 32_768, 1_000_000.0), ("qwen2.5", 32_768, 1_000_000.0), ("qwq", 32_768, 1_000_000.0))
 REASONING = (
@@ -130,7 +131,22 @@ def _native(arch: Architecture, plan: Plan) -> str:
     formats = (own.experts, own.linear, *(item for _, item in own.by_name)) if isinstance(own, QuantScheme) else ()
     stored = [item.name for item in sorted(formats, key=lambda item: item.bits)]
     for text in (plan.weights.lower(), *stored):
-        for key in ("fp8_block", "nvfp4", "mxfp4", "w4a8", "awq", "gptq", "int4", "int8", "fp8", "bf16", "fp16"):
+        for key in (
+            "fp8_block",
+            "nvfp4",
+            "mxfp4",
+            "w4a8",
+            "mxfp8",
+            "awq",
+            "gptq",
+            "bnb",
+            "torchao",
+            "int4",
+            "int8",
+            "fp8",
+            "bf16",
+            "fp16",
+        ):
             if key in text:
                 return WEIGHTS.get(key, key)
     raise SizingError(
@@ -145,6 +161,10 @@ def checkpoint(arch: Architecture, weights: str, plan: Plan) -> str:
     """
     suffix = SUFFIXES.get(weights)
     own = arch.native_quantization is not None and any("own format" in text for text in plan.assumptions)
+    if weights in ("bitsandbytes", "torchao") and not own and plan.weights != AT_LOAD:
+        raise SizingError(
+            f"no engine makes {plan.weights} weights at load", key="weights", hint="plan a checkpoint stored in them"
+        )
     if suffix is None or own or arch.name.lower().endswith(suffix.lower()):
         return arch.name
     name = arch.name.rsplit("/", 1)[-1]

@@ -109,3 +109,19 @@ def test_a_maker_without_launch_files_is_named() -> None:
     assert result.best is not None
     with pytest.raises(SizingError, match="Intel"):
         spec_of(result)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_weights_that_engines_make_at_load_have_their_flag(engine: str) -> None:
+    study = sizing.quick_study(
+        "Qwen/Qwen3-8B", input_tokens=500, output_tokens=100, rate=0.5, on=["h100-sxm"],
+        engine={"names": [engine]}, constraints={"max_nodes": 1, "max_plans": 5},
+    )  # fmt: skip
+    study = study.model_copy(update={"model": study.model.model_copy(update={"weights": ("bnb_nf4",)})})
+    result = sizing.plan(study)
+    assert result.best is not None
+    text = "".join(deployment_files(spec_of(result, date="2026-11-29"), "compose").values())
+    assert "--quantization" in text and "bitsandbytes" in text and "Qwen/Qwen3-8B" in text
+    study = study.model_copy(update={"model": study.model.model_copy(update={"weights": ("bnb_int8",)})})
+    with pytest.raises(SizingError, match="at load"):
+        spec_of(sizing.plan(study), date="2026-11-29")

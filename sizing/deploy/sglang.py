@@ -73,6 +73,7 @@ def arguments(spec: DeploymentSpec, role: str) -> Arguments:
         args.add("--device", "npu", "--attention-backend", "ascend")
         args.add_if(spec.weights in ("int8_w8a8", "w4a8"), "--quantization", "modelslim")
     args.add_if(spec.quantize_online, "--quantization", "fp8")
+    args.add_if(spec.weights == "bitsandbytes", "--quantization", "bitsandbytes")
     args.add("--kv-cache-dtype", "fp8_e4m3" if spec.kv_dtype == "fp8" else "auto")
     args.add("--context-length", spec.max_model_len)
     args.add("--max-running-requests", spec.max_num_seqs * layout.dp)

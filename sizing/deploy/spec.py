@@ -19,7 +19,8 @@ ENGINE_VENDORS = {
     "mindie": ("ascend",),
 }
 WEIGHTS = (
-    "bf16", "fp16", "fp8", "fp8_block", "int8_w8a8", "w8a16", "awq", "gptq", "w4a8", "nvfp4", "mxfp4", "mxfp8"
+    "bf16", "fp16", "fp8", "fp8_block", "int8_w8a8", "w8a16", "awq", "gptq", "w4a8", "nvfp4", "mxfp4", "mxfp8",
+    "bitsandbytes", "torchao",
 )  # fmt: skip
 KV_DTYPES = ("auto", "fp16", *KV_FORMATS)
 PORTS = {"vllm": 8000, "vllm-ascend": 8000, "sglang": 30000, "tensorrt-llm": 8000, "mindie": 1025}

@@ -87,6 +87,7 @@ def arguments(spec: DeploymentSpec, role: str) -> Arguments:
         args.add("--all2all-backend", spec.all2all_backend)
     args.add_if(spec.weights in ("bf16", "fp16"), "--dtype", "bfloat16" if spec.weights == "bf16" else "float16")
     args.add_if(spec.quantize_online, "--quantization", "fp8")
+    args.add_if(spec.weights == "bitsandbytes", "--quantization", "bitsandbytes")
     args.add("--kv-cache-dtype", spec.kv_dtype if spec.kv_dtype in ("fp8", *PACKED_KV) else "auto")
     args.add("--max-model-len", spec.max_model_len, "--max-num-seqs", spec.max_num_seqs)
     args.add("--max-num-batched-tokens", spec.max_num_batched_tokens)

@@ -117,9 +117,13 @@ def parse_config(
     key at fault; an unknown model_type, and keys that would change the count in a way that is not
     supported, are refused.
     """
+    from sizing.model.foreign import as_hugging_face  # which reads files by this module
+
     if not isinstance(config, Mapping):
         raise ConfigError(f"must be an object, not {describe(config)}", key="config")
     check_size(config)
+    if "model_type" not in config:
+        config = as_hugging_face(config)
     top = Keys(config)
     model_type = top.text("model_type")
     body, text, tower = _bodies(top, model_type)

@@ -4,19 +4,21 @@ with what is missing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from sizing.errors import ConfigError
-from sizing.model.config import read_json
+from sizing.model.config import parse_json, read_json
 
 MAX_TABLE_BYTES = 200 * 2**20
 MAX_VALUES = 6_000_000
+MAX_MANIFEST = 2**20
 MISTRAL = "params.json"
 # Files that name no widths, and what is missing.
 _NO_WIDTHS = {
     "genai_config.json": "ONNX Runtime GenAI's file has no width of the feed-forward layers",
-    "openvino_model.xml": "OpenVINO's file names no architecture",
+    "openvino_model.xml": "OpenVINO's file names no architecture (its constants are read beside a config.json)",
     "openvino_config.json": "OpenVINO's file names no architecture",
     "rank0.engine": "a built engine of TensorRT-LLM names no architecture",
     "model_config.yaml": "NeMo's file names no model family whose count follows from it",
@@ -58,6 +60,100 @@ def mistral_config(params: Mapping[str, object]) -> dict[str, object]:
         config["num_local_experts"] = moe.get("num_experts")
         config["num_experts_per_tok"] = moe.get("num_experts_per_tok")
     return config
+
+
+# TensorRT-LLM's names of architectures, whose counts follow from its keys alone, and the model_type of each.
+_TENSORRT = {
+    "LlamaForCausalLM": "llama", "MistralForCausalLM": "mistral", "MixtralForCausalLM": "mixtral",
+    "Qwen2ForCausalLM": "qwen2", "GemmaForCausalLM": "gemma", "Gemma2ForCausalLM": "gemma2",
+    "Phi3ForCausalLM": "phi3", "InternLM2ForCausalLM": "internlm2",
+}  # fmt: skip
+_QWEN = {"qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3_moe", "qwen2_moe": "qwen2_moe"}
+_SAME = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+
+
+def as_hugging_face(config: Mapping[str, object]) -> Mapping[str, object]:
+    """The config.json that Mistral's params.json or TensorRT-LLM's checkpoint config amounts to; others as they are."""
+    if "dim" in config and "n_layers" in config:
+        return mistral_config(config)
+    if isinstance(config.get("architecture"), str) and "num_hidden_layers" in config:
+        return tensorrt_config(config)
+    return config
+
+
+def tensorrt_config(given: Mapping[str, object]) -> dict[str, object]:
+    """The config.json that a checkpoint config of TensorRT-LLM amounts to.
+
+    Raises ConfigError for an architecture whose count does not follow from the keys, and for keys that are missing.
+    """
+    name = str(given.get("architecture"))
+    kind = _QWEN.get(str(given.get("qwen_type"))) if name == "QWenForCausalLM" else _TENSORRT.get(name)
+    if kind is None:
+        raise ConfigError(
+            f"{name[:60]!r} of TensorRT-LLM does not say enough for an exact count", key="architecture",
+            hint="give the config.json of the model it was converted from",
+        )  # fmt: skip
+    missing = [key for key in _SAME if given.get(key) is None]
+    if missing:
+        raise ConfigError("required key is missing", key=missing[0])
+    found: dict[str, object] = {key: given[key] for key in _SAME}
+    found["model_type"] = kind
+    found["num_key_value_heads"] = given.get("num_key_value_heads") or given["num_attention_heads"]
+    found["torch_dtype"] = given.get("dtype")
+    found["max_position_embeddings"] = given.get("max_position_embeddings")
+    found["tie_word_embeddings"] = (
+        given.get("share_embedding_table") is True or given.get("tie_word_embeddings") is True
+    )
+    for key, other in (
+        ("head_size", "head_dim"),
+        ("attn_bias", "attention_bias"),
+        ("sliding_window", "sliding_window"),
+    ):
+        if given.get(key) is not None:
+            found[other] = given[key]
+    moe = given.get("moe")
+    experts = moe.get("num_experts") if isinstance(moe, Mapping) else None
+    if experts:
+        assert isinstance(moe, Mapping)
+        if name == "LlamaForCausalLM":
+            found["model_type"] = "mixtral"
+        found["num_local_experts" if found["model_type"] == "mixtral" else "num_experts"] = experts
+        found["num_experts_per_tok"] = moe.get("top_k")
+        for key, other in (("moe_intermediate_size",) * 2, ("moe_shared_expert_intermediate_size",
+                           "shared_expert_intermediate_size")):  # fmt: skip
+            if given.get(key):
+                found[other] = given[key]
+    quant = given.get("quantization")
+    if isinstance(quant, Mapping) and (quant.get("quant_algo") or quant.get("kv_cache_quant_algo")):
+        found["quantization_config"] = {"quant_method": "modelopt", **quant}
+    return found
+
+
+def ollama_file(path: Path) -> Path | None:
+    """The GGUF file of Ollama's manifest at a path; None where the file is no manifest.
+
+    Raises ConfigError where the blob that it names is not beside it, or it names none.
+    """
+    if not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        text = stream.read(MAX_MANIFEST + 1)
+    if len(text) > MAX_MANIFEST or b"application/vnd.ollama.image" not in text:
+        return None
+    layers = parse_json(text.decode("utf-8", "replace"), str(path)).get("layers")
+    digests = [
+        str(layer.get("digest")) for layer in (layers if isinstance(layers, list) else ())
+        if isinstance(layer, dict) and layer.get("mediaType") == "application/vnd.ollama.image.model"
+    ]  # fmt: skip
+    if len(digests) != 1 or re.fullmatch(r"sha256:[0-9a-f]{64}", digests[0]) is None:
+        raise ConfigError(f"names {len(digests)} files of weights where one is read", key=str(path))
+    blob = digests[0].replace(":", "-")
+    for folder in path.resolve().parents[:8]:
+        if (folder / "blobs" / blob).is_file():
+            return folder / "blobs" / blob
+    raise ConfigError(
+        f"names blobs/{blob[:19]}..., which is not there", key=str(path), hint="give the GGUF file itself"
+    )
 
 
 def why_no_config(folder: Path) -> ConfigError:

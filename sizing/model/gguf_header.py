@@ -85,6 +85,14 @@ class _Reader:
         return None
 
 
+def begins_as_gguf(file: Path) -> bool:
+    """Whether a regular file has GGUF's first four bytes, whatever its name: Ollama's blobs have no ending."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return stream.read(4) == b"GGUF"
+
+
 def read_gguf(file: Path) -> tuple[dict[str, object], list[GgufTensor]]:
     """The metadata (without the vocabulary) and the tensors of one file.
 

@@ -19,10 +19,12 @@ from sizing.files import load_yaml
 from sizing.model import access, hub
 from sizing.model.architecture import Architecture
 from sizing.model.config import load_config, parse_config, read_json
-from sizing.model.foreign import MISTRAL, mistral_config, quantization_beside, why_no_config
+from sizing.model.foreign import MISTRAL, ollama_file, quantization_beside, why_no_config
 from sizing.model.gguf_file import load_gguf, single_file
+from sizing.model.gguf_header import begins_as_gguf
 from sizing.model.gguf_mix import mix_scheme
 from sizing.model.name_formats import Stated, is_word, stated_format, without_mix
+from sizing.model.openvino_file import MODEL, openvino_constants
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.safetensors import INDEX, check_against, describe_difference, safetensors_headers
 from sizing.model.stored import by_the_bytes
@@ -261,7 +263,7 @@ def load_directory(folder: str | Path) -> Architecture:
         if single and len(single_file(single)) == 1:
             return load_gguf(single[0])
         if (path / MISTRAL).is_file():
-            read = parse_config(mistral_config(read_json(path / MISTRAL)), name=path.resolve().name)
+            read = parse_config(read_json(path / MISTRAL), name=path.resolve().name)
             return with_stored_tensors(read, path)
         raise why_no_config(path)
     files = sorted(path.glob("*.gguf"))
@@ -273,13 +275,15 @@ def load_directory(folder: str | Path) -> Architecture:
 
 
 def with_stored_tensors(architecture: Architecture, folder: Path) -> Architecture:
-    """The Architecture with the stored bytes and dtypes of the folder's safetensors, and a note on how their
-    entries compare with its count.
+    """The Architecture with the stored bytes and dtypes of the folder's safetensors or OpenVINO model, and a note on how
+    their entries compare with its count.
     """
-    if not any(folder.glob("*.safetensors")) and not (folder / INDEX).is_file():
+    graph = folder / MODEL
+    plain = any(folder.glob("*.safetensors")) or (folder / INDEX).is_file()
+    if not plain and not graph.is_file():
         return architecture
     try:
-        tensors = safetensors_headers(folder)
+        tensors = safetensors_headers(folder) if plain else openvino_constants(graph)
     except ConfigError as error:
         note = f"the stored tensors cannot be read: {error}"
         return replace(architecture, notes=(*architecture.notes, note))
@@ -311,8 +315,12 @@ def _packed(dtypes: Counter[str]) -> str | None:
 
 
 def _load_file(path: Path) -> Architecture:
-    if path.suffix.lower() == ".gguf":
+    if path.suffix.lower() == ".gguf" or begins_as_gguf(path):
         return load_gguf(path)
+    if not path.suffix or path.name == "manifest.json":
+        blob = ollama_file(path)
+        if blob is not None:
+            return replace(load_gguf(blob), name=f"{path.parent.name}:{path.name}")
     name = path.parent.name if path.name == "config.json" else path.stem
     return load_config(path, name=name or path.stem)
 

@@ -20,7 +20,7 @@ _BY_NAME: tuple[tuple[str, Component], ...] = (
     (r"visual|vision|image|audio|multi_modal|mm_proj", Component.VISION),
     (r"lm_head|embed_out", Component.LM_HEAD),
     (r"per_layer", Component.PER_LAYER_EMBEDDING),
-    (r"embed_tokens|wte\b|word_embeddings|tok_embeddings|^(?:model\.)?embed\b", Component.EMBEDDING),
+    (r"embed_tokens|wte\b|word_embeddings|vocab_embedding|tok_embeddings|^(?:model\.)?embed\b", Component.EMBEDDING),
     (r"shared_expert|shared_mlp", Component.SHARED_EXPERTS),
     (r"experts", Component.ROUTED_EXPERTS),
     (r"router|(?:mlp|moe|ffn|feed_forward|mixer)\.gate\.", Component.ROUTER),
