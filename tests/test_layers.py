@@ -27,7 +27,7 @@ LAYERS = (
     ("target",),
     ("estimate", "rank_simulation"),
     ("result", "survey"),
-    ("capacity", "disaggregate", "plan_money", "search"),
+    ("capacity", "disaggregate", "plan_money", "replay", "search"),
     ("compare", "layout_plans", "plan_check", "pool_plan"),
     ("planner",),
     ("breakeven", "deploy", "materials"),
