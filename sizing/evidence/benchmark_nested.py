@@ -10,6 +10,7 @@ from sizing.errors import SizingError
 from sizing.evidence.benchmark_flat import quantiles
 from sizing.evidence.fields import engine_name, number
 from sizing.evidence.measurement import Fields, Latency, Measurement
+from sizing.evidence.run_labels import labels_of
 
 _SECONDS = {
     "s": 1.0,
@@ -65,6 +66,18 @@ def _strategy(benchmark: Fields) -> tuple[str, float | None, float | None]:
     return "", None, None
 
 
+def _label_maps(part: Fields) -> list[dict[str, Any]]:
+    """The labels of a report or a benchmark, wherever this version keeps them."""
+    found = []
+    for path in (("config", "metadata", "labels"), ("metadata", "labels"), ("config", "labels"), ("labels",)):
+        here: Any = part.data
+        for key in path:
+            here = here.get(key) if isinstance(here, dict) else None
+        if isinstance(here, dict):
+            found.append(here)
+    return found
+
+
 def read_guidellm(fields: Fields) -> Iterator[Measurement]:
     """GuideLLM ``benchmarks.json`` (versions 1 and 2): one measurement per benchmark of the sweep."""
     benchmarks = fields.data.get("benchmarks")
@@ -72,6 +85,7 @@ def read_guidellm(fields: Fields) -> Iterator[Measurement]:
         raise fields.lack("benchmarks")
     spec = fields.reach("config", "spec", "backend") or fields.sub("args") or fields
     model = spec.text("model") if isinstance(spec.data.get("model"), str) else None
+    labels = labels_of(*_label_maps(fields))
     for index, raw in enumerate(benchmarks):
         benchmark = Fields(raw, fields.source, f"benchmarks.{index}")
         metrics = benchmark.sub("metrics")
@@ -112,6 +126,7 @@ def read_guidellm(fields: Fields) -> Iterator[Measurement]:
             duration_s=benchmark.number("duration"),
             notes=("TPOT is the tool's inter-token latency",),
             extra={"strategy": kind} if kind else {},
+            **{**labels, **labels_of(*_label_maps(benchmark))},
         )
 
 
@@ -153,16 +168,38 @@ def _find(tree: object, names: tuple[str, ...], depth: int = 6) -> Any:
     return None
 
 
+def _named(raw: object) -> str | None:
+    """The first model of ``"x"``, ``["x"]``, ``[{"name": "x"}]`` or ``{"items": [{"name": "x"}]}``."""
+    for _ in range(4):
+        if isinstance(raw, list):
+            raw = raw[0] if raw else None
+        elif isinstance(raw, dict):
+            raw = raw.get("name") or raw.get("items")
+    return raw if isinstance(raw, str) else None
+
+
+def _phase(config: object) -> tuple[float | None, float | None]:
+    """``(rate, concurrency)`` of the last phase that is measured (AIPerf 0.13): warm-ups come before it."""
+    phases = config.get("phases") if isinstance(config, dict) else None
+    if isinstance(phases, dict):
+        phases = phases.get("items") or list(phases.values())
+    known = [phase for phase in phases if isinstance(phase, dict)] if isinstance(phases, list) else []
+    for phase in reversed(known):
+        if "warm" in str(phase.get("name", "")).lower():
+            continue
+        rate = number(phase.get("rate")) or number(phase.get("request_rate"))
+        return rate, number(phase.get("concurrency"))
+    return None, None
+
+
 def read_aiperf(fields: Fields) -> Measurement:
     """AIPerf ``profile_export_aiperf.json`` and GenAI-Perf ``profile_export_genai_perf.json``."""
     config = fields.data.get("input_config")
-    model = _find(config, ("model_names", "model", "models"))
-    if isinstance(model, list):
-        model = model[0] if model else None
-    if isinstance(model, dict):
-        model = model.get("name")
-    rate = number(_find(config, ("request_rate",)))
-    concurrency = number(_find(config, ("concurrency",)))
+    model = _named(_find(config, ("model_names", "model", "models")))
+    rate, concurrency = _phase(config)
+    if rate is None and concurrency is None:
+        rate, concurrency = number(_find(config, ("request_rate",))), number(_find(config, ("concurrency",)))
+    prompts = number(_find(config, ("request_count", "requests")))
     backend = _find(config, ("backend", "service_kind"))
     seconds = _metric(fields, "benchmark_duration", 1.0).mean
     completed = _average(fields, "request_count")
@@ -183,7 +220,11 @@ def read_aiperf(fields: Fields) -> Measurement:
         input_tokens=input_tokens,
         output_tokens=_average(fields, "output_sequence_length", "output_token_count"),
         concurrency=concurrency if concurrency and math.isfinite(concurrency) else None,
+        concurrency_measured=_average(fields, "effective_concurrency"),
         request_rate=rate if rate and rate > 0 else None,
+        num_prompts=int(prompts)
+        if prompts is not None and completed is not None and completed <= prompts < 1e15
+        else None,
         completed=int(completed) if completed is not None and completed < 1e15 else None,
         failed=int(failed) if failed is not None and failed < 1e15 else None,
         ttft_s=_metric(fields, "time_to_first_token"),

@@ -188,9 +188,7 @@ def _doubts(shift: dict[str, Shift], decode: Sequence[tuple[float, float]]) -> l
         and shift["prefill"].runs
         and not 0.5 <= shift["prefill"].factor / shift["decode"].factor <= 2
     ):
-        said.append(
-            "decode and prefill move apart: these runs may not tell the two from one another, or the cache is smaller"
-        )
+        said.append("decode and prefill move apart: the runs may not tell them apart, or the cache is smaller")
     logs = [x for x, _ in decode]
     if len(logs) > 1 and max(logs) - min(logs) > math.log(1.5):
         said.append(
