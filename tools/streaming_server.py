@@ -24,7 +24,7 @@ def _wanted(body: dict[str, Any]) -> int:
 
 
 def _prompt_tokens(body: dict[str, Any]) -> int:
-    """Words of the prompt, or its tokens where it is a list of them."""
+    """Bytes of the prompt, which are its tokens for a tokenizer of bytes; the tokens where it is a list of them."""
     prompt: Any = body.get("prompt")
     if prompt is None:
         messages = body.get("messages") or []
@@ -34,8 +34,8 @@ def _prompt_tokens(body: dict[str, Any]) -> int:
         ]
         prompt = " ".join(texts)
     if isinstance(prompt, list):
-        return len(prompt) if prompt and isinstance(prompt[0], int) else sum(len(str(item).split()) for item in prompt)
-    return len(str(prompt).split())
+        return len(prompt) if prompt and isinstance(prompt[0], int) else sum(len(str(item).encode()) for item in prompt)
+    return len(str(prompt).encode())
 
 
 class Server:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sizing.errors import SizingError
+from sizing.evidence.benchmark_beside import with_beside
 from sizing.evidence.benchmark_flat import read_inferencex, read_serving
 from sizing.evidence.benchmark_nested import read_aiperf, read_aiperf_records, read_guidellm, read_llmd
 from sizing.evidence.benchmark_sections import (
@@ -134,7 +135,7 @@ def read_benchmark(path: str | Path) -> list[Measurement]:
         return [read_aiperf_records([Fields(document, source) for source, document in documents])]
     if len(documents) == 1 and detect(documents[0][1]) == "aisbench" and file.with_suffix(".csv").is_file():
         return [_aisbench(file.with_suffix(".csv"))]
-    return [found for source, document in documents for found in _read(document, source)]
+    return [with_beside(found, file) for source, document in documents for found in _read(document, source)]
 
 
 def _aisbench(table: Path) -> Measurement:

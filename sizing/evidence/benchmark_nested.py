@@ -48,10 +48,10 @@ def _stats(metrics: Fields | None, name: str, scale: float = 1.0) -> Latency:
     )
 
 
-def _rate(metrics: Fields | None, name: str) -> float | None:
+def _rate(metrics: Fields | None, name: str, of: str = "total") -> float | None:
     """Mean of a throughput: over all requests where the tool gives that, as the server did all that work."""
     block = metrics.sub(name) if metrics else None
-    part = (block.sub("total") or block.sub("successful")) if block else None
+    part = (block.sub(of) or block.sub("total") or block.sub("successful")) if block else None
     return part.number("mean") if part else None
 
 
@@ -122,7 +122,7 @@ def read_guidellm(fields: Fields) -> Iterator[Measurement]:
             e2e_s=_stats(metrics, "request_latency"),
             output_tokens_per_s=output_rate,
             total_tokens_per_s=_rate(metrics, "tokens_per_second"),
-            requests_per_s=_rate(metrics, "requests_per_second"),
+            requests_per_s=_rate(metrics, "requests_per_second", "successful"),
             duration_s=benchmark.number("duration"),
             notes=("TPOT is the tool's inter-token latency",),
             extra={"strategy": kind} if kind else {},

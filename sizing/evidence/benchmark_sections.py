@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from sizing.errors import SizingError
+from sizing.evidence.fields import number
 from sizing.evidence.measurement import Fields, Latency, Measurement
 from sizing.evidence.run_labels import labels_of
 
@@ -200,7 +201,10 @@ def read_evalscope(fields: Fields) -> Measurement:
 
     Older versions name the same figures in words, all in seconds.
     """
-    rate = fields.number("Request Rate (req/s)", "Request rate (req/s)", infinite=True)
+    offered = next(
+        (fields.data[key] for key in ("Request Rate (req/s)", "Request rate (req/s)") if key in fields), None
+    )
+    rate = number(offered)  # -1: as fast as the clients can
     concurrency = fields.number("Concurrency", "Number of concurrency")
     output = fields.number("Output Throughput (tok/s)", "Output token throughput (tok/s)")
     total = fields.number("Total Throughput (tok/s)", "Total token throughput (tok/s)")
@@ -211,14 +215,13 @@ def read_evalscope(fields: Fields) -> Measurement:
 
     itl = mean("Avg ITL (ms)", "Average inter-token latency (s)")
     tpot = mean("Avg TPOT (ms)", "Average time per output token (s)")
-    offered = rate if rate and math.isfinite(rate) else None
     return Measurement(
         tool="evalscope",
         source=fields.source,
         input_tokens=fields.number("Avg Input Tokens", "Average input tokens per request"),
         output_tokens=fields.number("Avg Output Tokens", "Average output tokens per request"),
         concurrency=concurrency if concurrency and concurrency > 0 else None,
-        request_rate=offered,
+        request_rate=rate if rate and rate > 0 and math.isfinite(rate) else None,
         num_prompts=fields.count("Total Requests", "Total requests"),
         completed=fields.count("Success Requests", "Succeed requests"),
         failed=fields.count("Failed Requests", "Failed requests"),
@@ -244,9 +247,9 @@ def quantity(text: object, source: str, key: str) -> float | None:
         return None
     if isinstance(text, int | float):
         return float(text) if math.isfinite(text) and text >= 0 else None
-    number, _, unit = str(text).strip().partition(" ")
+    digits, _, unit = str(text).strip().partition(" ")
     try:
-        value = float(number)
+        value = float(digits)
     except ValueError:
         raise SizingError(f"{key}: must be a number with its unit, got {str(text)[:40]!r}", key=source) from None
     if unit.strip() not in _UNITS or not math.isfinite(value) or value < 0:

@@ -17,8 +17,9 @@ STATED, LITTLE, CAP = "stated by the tool", "requests/s times end-to-end time", 
 AGREE = 1.5  # two measures of what was in flight may differ by ramps at both ends, not by more
 ABOVE_CAP = 1.1
 RATES_AGREE = 1.15
-HELD_BACK = 1.05  # offered over completed rate; above, a queue grew while the run lasted
+HELD_BACK = 1.08  # time of the run over what arrivals and one answer take; above, a queue grew
 MOST_IN_FLIGHT = 1e7
+MOST_FAILED = 0.1  # of all requests; beyond, the times are those of another load
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,17 @@ def at_once(run: Measurement) -> bool:
 
 
 def held_back(run: Measurement) -> bool:
-    """Whether more was sent than came out, so that first tokens waited in a queue that grew."""
-    done = requests_per_s(run)
-    offered = run.request_rate
-    return bool(offered and done and math.isfinite(offered) and offered > HELD_BACK * done)
+    """Whether more was sent than came out, so that first tokens waited in a queue that grew.
+
+    A short run ends later than its last arrival by one answer; that alone is no queue.
+    """
+    done, each, offered = requests_per_s(run), end_to_end_s(run), run.request_rate
+    if not offered or not done or not math.isfinite(offered):
+        return False
+    if run.num_prompts and each is not None:
+        lasting = (run.completed or run.num_prompts) / done
+        return lasting > HELD_BACK * (run.num_prompts / offered + each)
+    return offered > HELD_BACK * done
 
 
 def in_flight(run: Measurement) -> InFlight:
@@ -104,6 +112,11 @@ def check_run(run: Measurement) -> None:
     first, whole = run.ttft_s.mean, run.e2e_s.mean
     if first is not None and whole is not None and first > whole * 1.001:
         raise _contradiction(run, f"a mean first token of {first:.4g} s comes after the whole answer, {whole:.4g} s")
+    if run.failed and run.failed > MOST_FAILED * (run.failed + (run.completed or 0)):
+        raise SizingError(
+            f"had {run.failed:,} requests that failed and {run.completed or 0:,} that completed: its times say "
+            "nothing of that load", key=run.source,
+        )  # fmt: skip
     if run.completed is not None and run.num_prompts is not None and run.completed > run.num_prompts:
         raise _contradiction(run, f"{run.completed:,} of {run.num_prompts:,} prompts completed")
     rate, tokens, speed = run.requests_per_s, run.output_tokens, run.output_tokens_per_s
