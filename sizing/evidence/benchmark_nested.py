@@ -9,7 +9,7 @@ from typing import Any
 from sizing.errors import SizingError
 from sizing.evidence.benchmark_flat import quantiles
 from sizing.evidence.fields import engine_name, number
-from sizing.evidence.measurement import Fields, Latency, Measurement
+from sizing.evidence.measurement import LARGEST, Fields, Latency, Measurement
 from sizing.evidence.run_labels import labels_of
 
 _SECONDS = {
@@ -243,7 +243,12 @@ def _record_value(record: Fields, name: str, scale: bool) -> float | None:
     if block is None:
         return None
     unit = (block.text("unit") or "").lower()
-    value = block.number("value") if not isinstance(block.data.get("value"), list) else None
+    raw = block.data.get("value")
+    if isinstance(raw, list):  # one value a token: the request's own mean
+        known = [x for x in (number(item) for item in raw) if x is not None and 0 <= x <= LARGEST]
+        value = math.fsum(known) / len(known) if known else None
+    else:
+        value = block.number("value")
     if value is None or not scale:
         return value
     return value * _SECONDS.get(unit, 1e-3)
