@@ -19,16 +19,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sizing.claims import Examination
     from sizing.compare import Comparison, compare
-    from sizing.doors import claim, deploy, simulate, validate
+    from sizing.doors import claim, deploy, replay, simulate, validate
     from sizing.engine.placement import Placement
     from sizing.errors import SizingError
     from sizing.estimate import Estimate, Interval, Latency, Throughput, estimate
+    from sizing.evidence.calibration import Calibration, load_calibration
+    from sizing.evidence.fit import Fitted, calibrate
     from sizing.evidence.validation import Validation
     from sizing.hardware import load_accelerator, load_catalog
     from sizing.memory import MemoryLedger, memory_ledger
     from sizing.model.architecture import Architecture
     from sizing.model.sources import load_model
     from sizing.planner import plan
+    from sizing.replay import Replay
     from sizing.report import report
     from sizing.result import Plan, Rejection, Result
     from sizing.simulate import SimulationResult
@@ -40,9 +43,11 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Architecture": "sizing.model.architecture",
+    "Calibration": "sizing.evidence.calibration",
     "Comparison": "sizing.compare",
     "Estimate": "sizing.estimate",
     "Examination": "sizing.claims",
+    "Fitted": "sizing.evidence.fit",
     "Interval": "sizing.estimate",
     "Latency": "sizing.estimate",
     "LengthDistribution": "sizing.workload",
@@ -50,6 +55,7 @@ _WHERE = {
     "Placement": "sizing.engine.placement",
     "Plan": "sizing.result",
     "Rejection": "sizing.result",
+    "Replay": "sizing.replay",
     "Result": "sizing.result",
     "SimulationResult": "sizing.simulate",
     "SizingError": "sizing.errors",
@@ -58,11 +64,13 @@ _WHERE = {
     "Throughput": "sizing.estimate",
     "Validation": "sizing.evidence.validation",
     "Workload": "sizing.workload",
+    "calibrate": "sizing.evidence.fit",
     "claim": "sizing.doors",
     "compare": "sizing.compare",
     "deploy": "sizing.doors",
     "estimate": "sizing.estimate",
     "load_accelerator": "sizing.hardware",
+    "load_calibration": "sizing.evidence.calibration",
     "load_catalog": "sizing.hardware",
     "load_model": "sizing.model.sources",
     "load_study": "sizing.study",
@@ -71,6 +79,7 @@ _WHERE = {
     "preset": "sizing.workload",
     "quick_study": "sizing.study",
     "read_trace": "sizing.workload.traces",
+    "replay": "sizing.doors",
     "report": "sizing.report",
     "simulate": "sizing.doors",
     "validate": "sizing.doors",
@@ -78,9 +87,11 @@ _WHERE = {
 
 __all__ = [
     "Architecture",
+    "Calibration",
     "Comparison",
     "Estimate",
     "Examination",
+    "Fitted",
     "Interval",
     "Latency",
     "LengthDistribution",
@@ -88,6 +99,7 @@ __all__ = [
     "Placement",
     "Plan",
     "Rejection",
+    "Replay",
     "Result",
     "SimulationResult",
     "SizingError",
@@ -96,11 +108,13 @@ __all__ = [
     "Throughput",
     "Validation",
     "Workload",
+    "calibrate",
     "claim",
     "compare",
     "deploy",
     "estimate",
     "load_accelerator",
+    "load_calibration",
     "load_catalog",
     "load_model",
     "load_study",
@@ -109,6 +123,7 @@ __all__ = [
     "preset",
     "quick_study",
     "read_trace",
+    "replay",
     "report",
     "simulate",
     "validate",

@@ -16,6 +16,7 @@ from sizing.workload import Workload
 if TYPE_CHECKING:
     from sizing.claims import Claim, Examination
     from sizing.evidence.validation import Validation
+    from sizing.replay import Replay
     from sizing.simulate import SimulationResult
 
 ROW_KINDS = ("serving", "throughput", "memory")
@@ -98,6 +99,52 @@ def validate(rows: str | Path, kind: Literal["serving", "throughput", "memory"] 
     from sizing.evidence import validation
 
     return validation.run(kind, Path(rows))
+
+
+@public(
+    trace=required(one_of(str, Path)),
+    model=required(one_of(str, Path, Architecture)),
+    accelerator=required(one_of(str, Accelerator)),
+    placement=one_of(Placement),
+    max_num_seqs=whole,
+    max_num_batched_tokens=whole,
+    memory_utilization=real,
+)
+def replay(
+    trace: str | Path,
+    model: str | Path | Architecture,
+    accelerator: str | Accelerator,
+    placement: Placement | None = None,
+    *,
+    max_num_seqs: int | None = None,
+    max_num_batched_tokens: int | None = None,
+    memory_utilization: float | None = None,
+    **options: Any,
+) -> Replay:
+    """Serve the requests of a trace file one by one in the simulated scheduler; see ``sizing replay``.
+
+    trace: arrivals and lengths (Azure, Mooncake, CSV, JSON Lines), measured times beside them or not. options: engine,
+    engine_version, weights, kv_dtype, catalog, calibration. Raises SizingError where the file is no trace, the placement
+    has pipeline stages or the model does not fit.
+
+    >>> import pathlib, sizing, tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "two.csv"
+    >>> _ = file.write_text("arrival_s,input_tokens,output_tokens\\n0,1000,100\\n0.5,500,50\\n")
+    >>> sizing.replay(file, "qwen3-8b", "h100-sxm").result.completed
+    2
+    """
+    from sizing.replay import Flags
+    from sizing.replay import replay as run
+    from sizing.target import resolve_target
+
+    known = {"engine", "engine_version", "weights", "kv_dtype", "catalog", "calibration"}
+    for name in options:
+        if name not in known:
+            raise SizingError(
+                f"takes no argument {name[:80]!r}", key="replay", hint=f"it takes {', '.join(sorted(known))}"
+            )
+    target = resolve_target(model, accelerator, **options)
+    return run(trace, target, placement, Flags(max_num_seqs, max_num_batched_tokens, memory_utilization))
 
 
 @public(

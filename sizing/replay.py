@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sizing.answers import Answer, amount
 from sizing.engine.placement import Placement
 from sizing.errors import SizingError
 from sizing.estimate import batching_of, does_not_fit
@@ -35,8 +36,8 @@ class Flags:
     memory_utilization: float | None = None
 
 
-@dataclass(frozen=True)
-class Replay:
+@dataclass(frozen=True, repr=False)
+class Replay(Answer):
     """A trace replayed. ``result`` has the times of each request [s]; ``trace`` what was asked and measured."""
 
     target: Target
@@ -46,6 +47,23 @@ class Replay:
     refused: int
     pool_tokens: float
     assumptions: tuple[str, ...]
+
+    def summary_lines(self) -> list[tuple[str, str]]:
+        """What was served, how fast, and how far that is from what was measured."""
+        document = self.to_dict()
+        place = self.placement
+        lines = [
+            ("replay", f"{len(self.trace):,} requests of {self.trace.name}: {self.target.arch.name} on {place.describe()} x "
+             f"{self.target.accelerator.name}, {self.target.engine.name} {self.target.engine.version_text}"),
+            *((name.removesuffix("_s").upper(),
+               f"{amount(item['mean'], 's')} mean, {amount(item['p50'])} p50, {amount(item['p95'])} p95")
+              for name in METRICS for item in (document[name],)),
+            ("output", amount(document["output_tokens_per_s"], "tokens/s")),
+            ("preemptions", amount(document["preemptions"])),
+        ]  # fmt: skip
+        for name, item in document["compared"].items():
+            lines.append((f"error of {name.removesuffix('_s')}", f"{item['error']:+.1%} against what was measured"))
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``sizing replay --json``."""

@@ -8,22 +8,7 @@ from typing import Any
 
 from sizing.evidence.fields import engine_name
 from sizing.evidence.measurement import LARGEST, Fields, Latency, Measurement
-
-_TP = ("tensor_parallel_size", "tp_size", "tensor_parallel", "tp")
-_PP = ("pipeline_parallel_size", "pp_size", "pp")
-_DP = ("data_parallel_size", "dp_size", "dp")
-_EP = ("expert_parallel_size", "ep_size", "ep")
-
-
-def _loose_int(fields: Fields, keys: tuple[str, ...]) -> int | None:
-    """A parallel size from free-form metadata: a whole number, as text or not; else not stated."""
-    for key in keys:
-        raw = fields.data.get(key)
-        if isinstance(raw, str) and raw.strip().isdigit() and len(raw) < 9:
-            raw = int(raw)
-        if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw < 10**6:
-            return raw
-    return None
+from sizing.evidence.run_labels import labels_of, tag_labels
 
 
 def _extra(fields: Fields, used: tuple[str, ...]) -> dict[str, str | float | bool]:
@@ -113,7 +98,8 @@ def read_serving(fields: Fields, tool: str) -> Measurement:
         served = info.data.get("model_path")
         model = served if isinstance(served, str) else None
     rate = fields.number("request_rate", infinite=True)
-    places = [_loose_int(fields, keys) or _loose_int(info, keys) for keys in (_TP, _PP, _DP, _EP)]
+    labels = labels_of(fields.data, tag_labels(fields.data.get("tag")), info.data)
+    engine = labels.pop("engine", engine)
     ttfts = _numbers(fields.data.get("ttfts"))
     return Measurement(
         tool=tool,
@@ -137,11 +123,8 @@ def read_serving(fields: Fields, tool: str) -> Measurement:
         requests_per_s=fields.number("request_throughput"),
         duration_s=fields.number("duration"),
         accept_length=fields.number("accept_length", "acceptance_length", "spec_decode_acceptance_length"),
-        tp=places[0],
-        pp=places[1],
-        dp=places[2],
-        ep=places[3],
         extra=_extra(fields, _USED),
+        **labels,
     )
 
 

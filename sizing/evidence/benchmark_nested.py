@@ -9,7 +9,8 @@ from typing import Any
 from sizing.errors import SizingError
 from sizing.evidence.benchmark_flat import quantiles
 from sizing.evidence.fields import engine_name, number
-from sizing.evidence.measurement import Fields, Latency, Measurement
+from sizing.evidence.measurement import LARGEST, Fields, Latency, Measurement
+from sizing.evidence.run_labels import labels_of
 
 _SECONDS = {
     "s": 1.0,
@@ -47,16 +48,10 @@ def _stats(metrics: Fields | None, name: str, scale: float = 1.0) -> Latency:
     )
 
 
-def scalars(labels: Fields | None) -> dict[str, str | float | bool]:
-    """The labels that a user gave the run, as far as they are single values."""
-    found = labels.data.items() if labels is not None else ()
-    return {key[:100]: value for key, value in list(found)[:64] if isinstance(value, str | float | int)}
-
-
-def _rate(metrics: Fields | None, name: str) -> float | None:
+def _rate(metrics: Fields | None, name: str, of: str = "total") -> float | None:
     """Mean of a throughput: over all requests where the tool gives that, as the server did all that work."""
     block = metrics.sub(name) if metrics else None
-    part = (block.sub("total") or block.sub("successful")) if block else None
+    part = (block.sub(of) or block.sub("total") or block.sub("successful")) if block else None
     return part.number("mean") if part else None
 
 
@@ -71,6 +66,18 @@ def _strategy(benchmark: Fields) -> tuple[str, float | None, float | None]:
     return "", None, None
 
 
+def _label_maps(part: Fields) -> list[dict[str, Any]]:
+    """The labels of a report or a benchmark, wherever this version keeps them."""
+    found = []
+    for path in (("config", "metadata", "labels"), ("metadata", "labels"), ("config", "labels"), ("labels",)):
+        here: Any = part.data
+        for key in path:
+            here = here.get(key) if isinstance(here, dict) else None
+        if isinstance(here, dict):
+            found.append(here)
+    return found
+
+
 def read_guidellm(fields: Fields) -> Iterator[Measurement]:
     """GuideLLM ``benchmarks.json`` (versions 1 and 2): one measurement per benchmark of the sweep."""
     benchmarks = fields.data.get("benchmarks")
@@ -78,7 +85,7 @@ def read_guidellm(fields: Fields) -> Iterator[Measurement]:
         raise fields.lack("benchmarks")
     spec = fields.reach("config", "spec", "backend") or fields.sub("args") or fields
     model = spec.text("model") if isinstance(spec.data.get("model"), str) else None
-    labels = fields.reach("config", "metadata", "labels")
+    labels = labels_of(*_label_maps(fields))
     for index, raw in enumerate(benchmarks):
         benchmark = Fields(raw, fields.source, f"benchmarks.{index}")
         metrics = benchmark.sub("metrics")
@@ -115,10 +122,11 @@ def read_guidellm(fields: Fields) -> Iterator[Measurement]:
             e2e_s=_stats(metrics, "request_latency"),
             output_tokens_per_s=output_rate,
             total_tokens_per_s=_rate(metrics, "tokens_per_second"),
-            requests_per_s=_rate(metrics, "requests_per_second"),
+            requests_per_s=_rate(metrics, "requests_per_second", "successful"),
             duration_s=benchmark.number("duration"),
             notes=("TPOT is the tool's inter-token latency",),
-            extra={**scalars(labels), **({"strategy": kind} if kind else {})},
+            extra={"strategy": kind} if kind else {},
+            **{**labels, **labels_of(*_label_maps(benchmark))},
         )
 
 
@@ -160,26 +168,38 @@ def _find(tree: object, names: tuple[str, ...], depth: int = 6) -> Any:
     return None
 
 
-def _aiperf_load(config: object) -> tuple[float | None, float | None]:
-    """``(rate, concurrency)``: of the phase that is profiled (0.13), else wherever the configuration has them."""
+def _named(raw: object) -> str | None:
+    """The first model of ``"x"``, ``["x"]``, ``[{"name": "x"}]`` or ``{"items": [{"name": "x"}]}``."""
+    for _ in range(4):
+        if isinstance(raw, list):
+            raw = raw[0] if raw else None
+        elif isinstance(raw, dict):
+            raw = raw.get("name") or raw.get("items")
+    return raw if isinstance(raw, str) else None
+
+
+def _phase(config: object) -> tuple[float | None, float | None]:
+    """``(rate, concurrency)`` of the last phase that is measured (AIPerf 0.13): warm-ups come before it."""
     phases = config.get("phases") if isinstance(config, dict) else None
-    chosen = [phase for phase in phases if isinstance(phase, dict)] if isinstance(phases, list) else []
-    chosen = [phase for phase in chosen if "warm" not in str(phase.get("name")).lower()] or chosen
-    at: object = chosen[-1] if chosen else config
-    return number(_find(at, ("request_rate", "rate"))), number(_find(at, ("concurrency",)))
+    if isinstance(phases, dict):
+        phases = phases.get("items") or list(phases.values())
+    known = [phase for phase in phases if isinstance(phase, dict)] if isinstance(phases, list) else []
+    for phase in reversed(known):
+        if "warm" in str(phase.get("name", "")).lower():
+            continue
+        rate = number(phase.get("rate")) or number(phase.get("request_rate"))
+        return rate, number(phase.get("concurrency"))
+    return None, None
 
 
 def read_aiperf(fields: Fields) -> Measurement:
     """AIPerf ``profile_export_aiperf.json`` and GenAI-Perf ``profile_export_genai_perf.json``."""
     config = fields.data.get("input_config")
-    model = _find(config, ("model_names", "model", "models"))
-    if isinstance(model, list):
-        model = model[0] if model else None
-    if isinstance(model, dict) and isinstance(model.get("items"), list) and model["items"]:
-        model = model["items"][0]
-    if isinstance(model, dict):
-        model = model.get("name")
-    rate, concurrency = _aiperf_load(config)
+    model = _named(_find(config, ("model_names", "model", "models")))
+    rate, concurrency = _phase(config)
+    if rate is None and concurrency is None:
+        rate, concurrency = number(_find(config, ("request_rate",))), number(_find(config, ("concurrency",)))
+    prompts = number(_find(config, ("request_count", "requests")))
     backend = _find(config, ("backend", "service_kind"))
     seconds = _metric(fields, "benchmark_duration", 1.0).mean
     completed = _average(fields, "request_count")
@@ -202,6 +222,9 @@ def read_aiperf(fields: Fields) -> Measurement:
         concurrency=concurrency if concurrency and math.isfinite(concurrency) else None,
         concurrency_measured=_average(fields, "effective_concurrency"),
         request_rate=rate if rate and rate > 0 else None,
+        num_prompts=int(prompts)
+        if prompts is not None and completed is not None and completed <= prompts < 1e15
+        else None,
         completed=int(completed) if completed is not None and completed < 1e15 else None,
         failed=int(failed) if failed is not None and failed < 1e15 else None,
         ttft_s=_metric(fields, "time_to_first_token"),
@@ -220,7 +243,12 @@ def _record_value(record: Fields, name: str, scale: bool) -> float | None:
     if block is None:
         return None
     unit = (block.text("unit") or "").lower()
-    value = block.number("value") if not isinstance(block.data.get("value"), list) else None
+    raw = block.data.get("value")
+    if isinstance(raw, list):  # one value a token: the request's own mean
+        known = [x for x in (number(item) for item in raw) if x is not None and 0 <= x <= LARGEST]
+        value = math.fsum(known) / len(known) if known else None
+    else:
+        value = block.number("value")
     if value is None or not scale:
         return value
     return value * _SECONDS.get(unit, 1e-3)
