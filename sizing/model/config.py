@@ -14,6 +14,7 @@ from sizing.model.architecture import Architecture, VisionTower
 from sizing.model.body import Body, group_layers
 from sizing.model.families.images import with_tokens
 from sizing.model.families.registry import BUILDERS, OUTER, TEXT_KEYS, Outer
+from sizing.model.foreign_configs import as_hugging_face
 from sizing.model.heads import read_head
 from sizing.model.image_limits import PROCESSOR, VIDEO
 from sizing.model.keys import Keys, describe
@@ -117,8 +118,6 @@ def parse_config(
     key at fault; an unknown model_type, and keys that would change the count in a way that is not
     supported, are refused.
     """
-    from sizing.model.foreign import as_hugging_face  # which reads files by this module
-
     if not isinstance(config, Mapping):
         raise ConfigError(f"must be an object, not {describe(config)}", key="config")
     check_size(config)

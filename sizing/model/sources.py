@@ -19,7 +19,8 @@ from sizing.files import load_yaml
 from sizing.model import access, hub
 from sizing.model.architecture import Architecture
 from sizing.model.config import load_config, parse_config, read_json
-from sizing.model.foreign import MISTRAL, ollama_file, quantization_beside, why_no_config
+from sizing.model.foreign import ollama_file, quantization_beside, why_no_config
+from sizing.model.foreign_configs import MISTRAL
 from sizing.model.gguf_file import load_gguf, single_file
 from sizing.model.gguf_header import begins_as_gguf
 from sizing.model.gguf_mix import mix_scheme
