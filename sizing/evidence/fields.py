@@ -137,7 +137,9 @@ def read_table(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, Mappi
         csv.field_size_limit(old)
 
 
-ENGINES = ("vllm", "sglang", "tensorrt-llm", "vllm-ascend", "mindie")
+ENGINES = ("vllm", "sglang", "tensorrt-llm", "vllm-ascend", "mindie", "llama.cpp")
+# Faces of llama.cpp, and MLX, whose rows its tables hold too.
+_LLAMA_CPP = ("llama.cpp", "llama-cpp", "llamacpp", "ollama", "lmstudio", "lm-studio", "mlx")
 
 
 def engine_name(text: str) -> str | None:
@@ -153,4 +155,6 @@ def engine_name(text: str) -> str | None:
         return "sglang"
     if key.startswith(("trtllm", "trt-llm", "tensorrt-llm", "tensorrtllm")):
         return "tensorrt-llm"
+    if key.startswith(_LLAMA_CPP):
+        return "llama.cpp"
     return "mindie" if key.startswith("mindie") else None

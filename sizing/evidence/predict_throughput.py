@@ -18,6 +18,7 @@ import numpy as np
 
 from sizing.arrays import FloatArray
 from sizing.errors import SizingError
+from sizing.evidence.llama_cpp_rows import bench_figures
 from sizing.evidence.rows_throughput import ThroughputRow, read_throughput_rows
 from sizing.evidence.serving_curves import throughput_document
 from sizing.evidence.throughput_cases import Case, CaseBook, Tables, build_tables, engine_of, host_kind
@@ -25,6 +26,7 @@ from sizing.evidence.throughput_regimes import KIND_CODES, NAMES, Answers, Quest
 
 COLUMNS = ("id", "value_p10", "value_p50", "value_p90", "note")
 DEFAULT_DRAFTS = 1
+LLAMA_CPP = "llama.cpp"
 NODE = 8
 
 
@@ -189,8 +191,24 @@ def partition(row: ThroughputRow) -> str:
 
 
 def predict(rows: Sequence[ThroughputRow], known: Coefficients | None = None) -> list[Prediction]:
-    """One prediction per row, in order."""
-    known = known or coefficients()
+    """One prediction per row, in order: of servers by their regimes, of llama.cpp's own benchmarks by its backends."""
+    served = iter(_predict_served([row for row in rows if row.engine != LLAMA_CPP], known or coefficients()))
+    return [_predict_bench(row) if row.engine == LLAMA_CPP else next(served) for row in rows]
+
+
+def _predict_bench(row: ThroughputRow) -> Prediction:
+    """A row of llama.cpp's own benchmarks."""
+    try:
+        if row.problems:
+            raise SizingError("; ".join(row.problems))
+        low, value, high, note = bench_figures(row)
+    except SizingError as problem:
+        return Prediction(row.id, None, None, None, str(problem))
+    return Prediction(row.id, low, value, high, note)
+
+
+def _predict_served(rows: Sequence[ThroughputRow], known: Coefficients) -> list[Prediction]:
+    """Rows of servers, and of engines' own benchmarks that a regime covers."""
     prepared = prepare(rows)
     values, chosen = evaluate(prepared, with_defaults(prepared, known.regimes))
     made = []

@@ -40,7 +40,8 @@ class ThroughputRow:
     accelerators (tp is then None). concurrency: in flight on the whole instance. value: as printed, in the
     unit of ``metric``; quantity, factor, scope, median say what it is: ``value * factor`` is in SI units of
     the ``scope``. metric is the repaired one, printed_metric what the row says. speed_formula: "total" is
-    (input + output) / time and "output" is output / time, both prefill included, for one request.
+    (input + output) / time and "output" is output / time, both prefill included, for one request. weight_label and
+    remarks are the cells weight_dtype and notes as printed.
     """
 
     id: str
@@ -74,6 +75,8 @@ class ThroughputRow:
     speed_formula: str | None
     hints: Hints
     notes: tuple[str, ...] = ()
+    weight_label: str = ""
+    remarks: str = ""
     problems: tuple[str, ...] = ()
 
     @property
@@ -274,7 +277,11 @@ def parse_throughput_row(cells: Mapping[str, str], line: int = 0, *, repair: boo
         speed_formula=_formula(notes, row_id),
         hints=hints,
         notes=tuple(text for text in (repaired, _division(notes)) if text),
+        weight_label=fixed.get("weight_dtype", ""),
+        remarks=notes,
     )
+    if made.engine == "llama.cpp":  # its labels are mixes of GGUF types, and its tables count prompts and decode apart
+        complaint, trouble = None, []
     labels = [text for text in (complaint, unknown) if text]
     memory = made.kind == "memory"
     problems = [*_problems(made, engine, mode, not raw.strip()), *labels, *([] if memory else trouble)]

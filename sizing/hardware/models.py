@@ -52,8 +52,8 @@ class Memory(Entry):
 
     ``basis`` says where it is from: "log" (printed by an engine), "driver" (reported by the driver or a
     vendor's file in exact units), "nominal" (the data-sheet figure, which may overstate by up to 7 percent),
-    "sibling" (the same memory on another board) or "derived". ``unified``: shared with the system; usable is what the GPU
-    may take of it.
+    "sibling" (the same memory on another board) or "derived". ``unified``: shared with the system; usable is what the
+    GPU may take of it.
     """
 
     nominal_gb: Positive

@@ -52,7 +52,8 @@ class MachineRates:
     ascend-910b, or any other name (then the median of the measured families is used). ``fabric`` is "nvlink",
     "hccs" or "pcie": whether accelerators of a node talk over dedicated links or through the host. ``cores``
     is SMs (NVIDIA), AI cores (Ascend), CUs (AMD). ``node_size`` is the number of accelerators in one link
-    domain, ``node_bandwidth`` the network bandwidth of one accelerator towards other nodes.
+    domain, ``node_bandwidth`` the network bandwidth of one accelerator towards other nodes. ``least_rows``: matrix units
+    multiply at least so many rows (1: kernels of a product with few rows do without them).
     """
 
     name: str
@@ -67,6 +68,7 @@ class MachineRates:
     node_bandwidth: float = 50e9
     node_size: int = 8
     fabric: str = "nvlink"
+    least_rows: float = 16.0
 
     def flops(self, compute: str) -> float:
         """Dense FLOP/s of a compute dtype: "bf16", "fp8", "int8" or "fp4"."""

@@ -16,7 +16,6 @@ from sizing.kernels.curves import (
 )
 
 TILE = 128.0  # rows and columns of an output tile, for the wave tail
-MIN_ROWS = 16.0  # tensor cores multiply at least so many rows
 
 
 def gemm_seconds(
@@ -35,7 +34,7 @@ def gemm_seconds(
 
     ``launch + sqrt(compute^2 + memory^2) + quantisation`` where
 
-    - compute = ``2 k (max(m, 16) n + tail * cores * 128^2) / (efficiency * peak)``: the tail is the mean part
+    - compute = ``2 k (max(m, least rows) n + tail * cores * 128^2) / (efficiency * peak)``: the tail is the mean part
       of a wave of 128x128 tiles in which cores idle or fill their pipelines, whatever the number of tiles;
     - memory = bytes of weights, activations and output over ``efficiency * bandwidth``. Weights are taken to
       come from memory: in a model other layers evict them from L2, though a benchmark's repeated small GEMM
@@ -55,7 +54,8 @@ def gemm_seconds(
     launch_us = min(c.launch_us, known.gemm("bf16").launch_us) if traits.quantises else c.launch_us
     m, n, k = as_float(m), as_float(n), as_float(k)
     bandwidth = c.memory * machine.memory_bandwidth
-    compute = (np.maximum(m, MIN_ROWS) * n + c.tail * machine.cores * TILE * TILE) * k
+    tile_rows = TILE if machine.least_rows > 1 else np.minimum(m, TILE)
+    compute = (np.maximum(m, machine.least_rows) * n + c.tail * machine.cores * TILE * tile_rows) * k
     compute *= 2.0 / (c.compute * machine.flops(traits.compute))
     weights = n * k * traits.weight_bytes if weight_bytes is None else as_float(weight_bytes)
     memory = (weights + m * (k * traits.activation_bytes + 2.0 * n)) / bandwidth

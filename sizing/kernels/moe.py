@@ -82,7 +82,11 @@ def grouped_gemm_seconds(
     hidden = as_float(hidden)
     expert = matrices * hidden * as_float(inter)
     bandwidth = c.memory * machine.memory_bandwidth
-    compute = (rows + c.pad_tokens * touched) * expert + (2.0 * c.tail * machine.cores * TILE * TILE) * (hidden + inter)
+    tile_rows, pad = as_float(TILE), as_float(c.pad_tokens)
+    if machine.least_rows <= 1:  # no tile is taller than the rows of an expert
+        tile_rows = np.minimum(rows / np.maximum(touched, 1e-9), TILE)
+        pad = np.minimum(pad, tile_rows)
+    compute = (rows + pad * touched) * expert + (2.0 * c.tail * machine.cores * TILE * tile_rows) * (hidden + inter)
     compute *= 2.0 / (c.compute * machine.flops(traits.compute))
     memory = touched * (expert * traits.weight_bytes if expert_bytes is None else as_float(expert_bytes)) / bandwidth
     traffic = rows * hidden * (c.traffic_bytes / bandwidth)
