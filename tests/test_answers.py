@@ -28,7 +28,11 @@ def the_plan() -> sizing.Result:
 
 
 @pytest.fixture(scope="module")
-def answers() -> dict[str, Answer]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answer]:
+    trace = tmp_path_factory.mktemp("traces") / "t.csv"
+    trace.write_text(
+        "arrival_s,input_tokens,output_tokens,measured_ttft_s,measured_tpot_s\n0,900,90,0.05,0.009\n1,500,50,0.04,0.009\n"
+    )
     found = the_plan()
     assert found.best is not None
     compared = sizing.compare(["qwen3-8b", "qwen3-32b"], ["h100-sxm", "l4"])
@@ -42,13 +46,16 @@ def answers() -> dict[str, Answer]:
         "comparison row": compared.rows[0],
         "examination": claimed,
         "finding": claimed.findings[0],
+        "calibration": sizing.calibrate(trace, "h100-sxm", model="qwen3-8b"),
+        "replay": sizing.replay(trace, "qwen3-8b", "h100-sxm"),
         "simulation": sizing.simulate(
             "qwen3-8b", "h100-sxm", workload=sizing.preset("chat"), rate=np.float64(1.0), requests=60
         ),
     }
 
 
-KINDS = ("estimate", "result", "plan", "memory", "comparison", "comparison row", "examination", "finding", "simulation")
+KINDS = ("estimate", "result", "plan", "memory", "comparison", "comparison row", "examination", "finding", "calibration",
+         "replay", "simulation")  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -118,6 +125,12 @@ def test_deploy_gives_and_writes_the_same_files(tmp_path: Path) -> None:
         lambda: sizing.simulate("qwen3-8b", "h100-sxm", workload=sizing.preset("chat"), rate=1.0, requests=0),
         lambda: sizing.simulate("qwen3-8b", "h100-sxm", workload="chat", rate=1.0),  # type: ignore[arg-type]
         lambda: sizing.read_trace("no-such-file.csv"),
+        lambda: sizing.calibrate(3, "h100-sxm"),  # type: ignore[arg-type]
+        lambda: sizing.calibrate([], "h100-sxm"),
+        lambda: sizing.calibrate("no-such-file.json", "h100-sxm"),
+        lambda: sizing.calibrate("no-such-file.csv", "h100-sxm"),
+        lambda: sizing.replay("no-such-file.csv", "qwen3-8b", "h100-sxm"),
+        lambda: sizing.replay("no-such-file.csv", "qwen3-8b", "h100-sxm", speed=3),
     ],
 )
 def test_bad_values_are_errors_for_people(call: Any) -> None:

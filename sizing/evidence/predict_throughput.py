@@ -21,6 +21,7 @@ from sizing.errors import SizingError
 from sizing.evidence.llama_cpp_rows import bench_figures
 from sizing.evidence.rows_throughput import ThroughputRow, read_throughput_rows
 from sizing.evidence.serving_curves import throughput_document
+from sizing.evidence.simulated_bursts import NOTE, burst_of
 from sizing.evidence.throughput_cases import Case, CaseBook, Tables, build_tables, engine_of, host_kind
 from sizing.evidence.throughput_regimes import KIND_CODES, NAMES, Answers, Questions, Regime, answer
 
@@ -172,14 +173,17 @@ def _values(prepared: Prepared, found: Answers, first: Any) -> FloatArray:
                 "input_tokens_per_s": given,
                 "total_tokens_per_s": candidate.output_tokens + given,
             }.get(quantity or "", math.nan)
-            value = x[k] * tokens
-            count = float(row.accelerators or 1)
-            if row.scope == "accelerator":
-                value /= count
-            elif row.scope == "node":
-                value /= max(count / NODE, 1.0)
+            value = _scoped(row, x[k] * tokens)
         result[k] = value / row.factor
     return result
+
+
+def _scoped(row: ThroughputRow, value: float) -> float:
+    """A figure of the whole instance in the row's scope; latencies have none."""
+    count = float(row.accelerators or 1)
+    if row.quantity in ("ttft_s", "tpot_s", "e2e_s") or row.scope not in ("accelerator", "node"):
+        return value
+    return value / count if row.scope == "accelerator" else value / max(count / NODE, 1.0)
 
 
 def partition(row: ThroughputRow) -> str:
@@ -226,12 +230,17 @@ def _predict_served(rows: Sequence[ThroughputRow], known: Coefficients) -> list[
             or (-0.5, 0.5)
         )
         candidate = prepared.book.candidates[int(chosen[index])]
+        burst = burst_of(row, candidate, prepared.book.subjects[candidate.subject])
+        if burst is not None and burst.get(row.quantity or "", 0.0) > 0:
+            value = _scoped(row, burst[row.quantity or ""]) / row.factor
         notes = [*row.notes, *case.notes, row.lengths_assumed and f"lengths: {row.lengths_assumed}"]
         if not row.placement_stated:
             notes.append(f"taken: {candidate.replicas:g} x {candidate.placement.describe()}")
         if row.hints.speculative and row.hints.accept_rate is None:
             accepted = known.regimes.get(candidate.regime, Regime()).acceptance
             notes.append(f"acceptance of drafts assumed {accepted:.2f}")
+        if burst is not None:
+            notes.append(NOTE)
         if candidate.pool_tokens <= 0:
             notes.append("by the memory model no cache fits: one request at a time assumed")
         text = "; ".join(note for note in notes if note)

@@ -111,6 +111,10 @@ def _options(command: str, case: str, notes: str) -> dict[str, float]:
             if value:
                 found[name] = value
                 break
+    for name in ("max_num_seqs", "max_num_batched_tokens"):
+        said = re.search(rf"\b{name} (\d{{1,7}})\b", notes)
+        if said and name not in found:
+            found[name] = float(said.group(1))
     fraction = re.search(r"kv(?:_cache_free_gpu_mem)?[ _]fraction (?:mostly )?(0\.\d+)", notes)
     if fraction and "memory_fraction" not in found:
         found["memory_fraction"] = float(fraction.group(1))

@@ -7,6 +7,7 @@ those of AISBench 3.1, LLMPerf and trtllm-bench have the keys of the tools' own 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import sizing
 from sizing.evidence.benchmark_files import read_benchmark
 from sizing.evidence.in_flight import check_run, in_flight
 
+SHARED = Path(os.environ.get("SIZING_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 DATA = Path(__file__).resolve().parents[1] / "data" / "bench"
 TTFT, TPOT, IN, OUT = 0.3, 0.05, 128, 32
 CLOSED, AT_RATE = 4.0, 5.065 * 1.856  # in flight: four clients; six a second for ten seconds, and the last answer
@@ -143,3 +145,19 @@ def test_units_that_nobody_knows_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps({**document, "Benchmark Duration": {"total": "18 fortnights"}}))
     with pytest.raises(sizing.SizingError, match="must be a number in ms"):
         read_benchmark(tmp_path / "x.json")
+
+
+def test_a_published_burst_is_simulated() -> None:
+    """300 requests at 10.3 a second, over before the first answers end: the steady state's TTFT is another run's."""
+    from sizing.evidence.predict_throughput import predict
+    from sizing.evidence.rows_throughput import read_throughput_rows
+    from sizing.evidence.simulated_bursts import NOTE
+
+    file = SHARED / "measurements" / "throughput" / "burst_vllm_0.19.csv"
+    if not file.is_file():
+        pytest.skip("needs the shared measurements")
+    rows = read_throughput_rows(file)
+    assert all(row.hints.option("max_num_seqs") in (128, 256) for row in rows)
+    for row, found in zip(rows, predict(rows), strict=True):
+        assert NOTE in found.note
+        assert row.value and found.p50 and abs(found.p50 / row.value - 1) < 0.35
