@@ -194,16 +194,42 @@ class Patterns:
         if len(self._expressions) > MAX_EXPRESSIONS:
             raise ConfigError(f"more than {MAX_EXPRESSIONS:,} globs and regular expressions", key=KEY)
 
-    def naming(self, modules: Iterable[str], *, below_layer: bool = True, layers: Sequence[int] = ()) -> Iterator[str]:
-        """The patterns that name one of these modules, or one that holds it, in any of these layers (see ``matches``)."""
+    @property
+    def expressions(self) -> list[str]:
+        """The globs and regular expressions."""
+        return self._expressions
+
+    def plain(self, modules: Iterable[str]) -> list[str]:
+        """The plain names that name one of these modules, or one that holds it."""
+        return sorted({part for module in modules for part in _parts(module) if part in self._known})
+
+    def naming(self, modules: Iterable[str], *, below_layer: bool = True) -> Iterator[str]:
+        """The patterns that name one of these modules, or one that holds it (see ``matches``)."""
         modules = tuple(modules)
-        yield from sorted({part for module in modules for part in _parts(module) if part in self._known})
+        yield from self.plain(modules)
         for pattern in self._expressions:
-            places = layers if layers and below_layer and _by_layer(pattern) else (*layers[:1], 5)[:1]
-            if any(
-                matches(pattern, module, below_layer=below_layer, layer=layer) for layer in places for module in modules
-            ):
+            if any(matches(pattern, module, below_layer=below_layer) for module in modules):
                 yield pattern
+
+
+@lru_cache(maxsize=2**16)
+def _full(stem: str, modules: tuple[str, ...], layer: int) -> tuple[str, ...]:
+    return tuple(f"{stem}.{layer}.{module}" for module in modules)
+
+
+def _where(pattern: str, modules: tuple[str, ...], layers: frozenset[int]) -> frozenset[int]:
+    """The layers among these in which an expression names one of the modules."""
+    if not layers:
+        return layers
+    if not _by_layer(pattern):
+        one = min(layers)
+        return layers if any(matches(pattern, name, below_layer=True, layer=one) for name in modules) else frozenset()
+    if pattern.startswith("re:"):
+        match, stem = _compiled(pattern[3:]).match, _stem(pattern)
+        return frozenset(layer for layer in layers if any(map(match, _full(stem, modules, layer))))
+    return frozenset(
+        layer for layer in layers if any(matches(pattern, name, below_layer=True, layer=layer) for name in modules)
+    )
 
 
 class Named:
@@ -225,16 +251,10 @@ class Named:
 
     def _in_layers(self, modules: tuple[str, ...], holders: frozenset[int]) -> frozenset[int]:
         hit: set[int] = set()
-        for pattern in self._patterns.naming(modules, layers=sorted(holders)):
+        for pattern in (*self._patterns.plain(modules), *self._patterns.expressions):
             layers = self.by_pattern[pattern]
             found = holders if layers is None else holders & layers if self.layers else frozenset(layers)
-            if is_expression(pattern) and _by_layer(pattern):
-                found = frozenset(
-                    layer
-                    for layer in found
-                    if any(matches(pattern, module, below_layer=True, layer=layer) for module in modules)
-                )
-            hit |= found
+            hit |= _where(pattern, modules, found) if is_expression(pattern) else found
             if hit >= holders:
                 break
         return frozenset(hit)
