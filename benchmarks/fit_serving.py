@@ -265,7 +265,7 @@ def bands(data: Data, errors: list[np.ndarray]) -> Bands:
     keys = partitions(data)
     made: Bands = {}
     for name in sorted({key for row in keys for key in row}):
-        here = np.array([name in row for row in keys])
+        here = np.array([name in row for row in keys]) & ~data.uncertain  # rows set aside widen nothing
         found = np.concatenate([error[here & np.isfinite(error)] for error in errors])
         if found.size < MIN_GROUP * len(errors):
             continue

@@ -13,7 +13,7 @@ from sizing.cli import app
 from sizing.evidence.calibration import DECODE_FIELDS, FIRST_TOKEN_SIGMA, PREFILL_FIELDS, posterior
 from sizing.step import Overheads
 
-OWN_FACTORS = {"experts_mxfp4", "prefill_gemm16"}  # on top of others that shift
+OWN_FACTORS = {"experts_mxfp4", "experts_fp8", "prefill_gemm16"}  # on top of others that shift
 
 
 def test_every_time_is_shifted_once() -> None:

@@ -55,8 +55,12 @@ def test_unknown_ground_widens() -> None:
 
 
 def test_ascend_hosts_are_slower_than_the_stand_in() -> None:
-    own, stand_in = (serving_coefficients(name, "ascend-910b").overheads for name in ("vllm-ascend", "vllm"))
-    assert own.layer_s > 5 * stand_in.layer_s
+    own, other = (serving_coefficients(name, "ascend-910b").overheads for name in ("vllm-ascend", "sglang"))
+    assert own.layer_s > 5 * serving_coefficients("vllm", "hopper").overheads.layer_s
+    assert other.layer_s == own.layer_s  # one host regime for all engines
+    eager = serving_coefficients("vllm-ascend", "ascend-910b", eager=True).overheads
+    assert eager.layer_s > 2 * own.layer_s
+    assert serving_coefficients("vllm-ascend", "ascend-910b", version=(0, 9, 1)).overheads.layer_s == eager.layer_s
     assert "rows of its servers" in serving_coefficients("vllm-ascend", "ascend-910b").origin
 
 
