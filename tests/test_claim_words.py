@@ -120,6 +120,33 @@ ENGLISH: tuple[tuple[str, dict[str, Any], str], ...] = (
     ),
 )
 
+MORE: tuple[tuple[str, dict[str, Any], str], ...] = (
+    (
+        "Output tokens cost $0.27 per million, input $0.07",
+        {"usd_per_million": 0.27, "other_usd_per_million": 0.07},
+        UNKNOWN,
+    ),
+    ("an H800 costs $2 per hour", {"usd_per_hour": 2.0, "accelerator": "H800"}, HOLDS),
+    ("an H100 costs $0.05 per hour", {"usd_per_hour": 0.05}, WRONG),
+    ("DeepSeek-V3 KV cache is 70 KB per token", {"cache_bytes_per_token": 70e3}, HOLDS),
+    ("DeepSeek-V3 128k", {"context": 131072}, HOLDS),
+    ("8 GPUs are enough for Qwen3-235B-A22B", {"accelerators": 8}, HOLDS),
+    ("10,000 requests per second on 8 H100 with Qwen3-8B", {"requests_per_s": 1e4}, NOT_REACHED),
+    ("1 billion tokens per day on 8 H100 with Qwen3-32B", {"rate_kind": "blend"}, ONLY_IF),
+    ("a 32B model in 16 GB", {"total": 32 * B, "memory_bytes": 16e9}, ONLY_IF),
+    ("97% cost savings versus GPT-4 Turbo", {"below": 0.97, "than": "GPT-4 Turbo"}, UNKNOWN),
+    ("Llama 3.1 405B took 30.84M H100 GPU hours for 15T tokens", {"gpu_hours": 30.84e6}, HOLDS),
+    ("Llama-3.1-405B: 15.6T tokens on 16K H100 in 54 days", {"accelerators": 16_000}, HOLDS),
+    ("训练成本下降97%", {"below": 0.97}, UNKNOWN),
+    ("FP16算力达到512P", {"training_flops": 512e15}, UNKNOWN),
+    ("百万tokens输入1元,输出4元,缓存命中0.2元", {"usd_per_million": CNY, "other_usd_per_million": 4 * CNY}, UNKNOWN),
+    ("int4量化后显存占用减少75%", {"size_bits": 4.0, "size_cut": 0.75}, HOLDS),
+    ("用10万张H100训练", {"accelerators": 100_000}, UNKNOWN),
+    ("DeepSeek-V3 每token缓存70KB", {"cache_bytes_per_token": 70e3}, HOLDS),
+    ("双机16卡910B部署DeepSeek-R1 W8A8", {"accelerators": 16, "weights": "w8a8"}, HOLDS),
+    ("H800 每卡每小时2美元", {"usd_per_hour": 2.0}, HOLDS),
+)
+
 CHINESE: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("每百万 token 0.07 美元", {"usd_per_million": 0.07}, UNKNOWN),
     (
@@ -187,7 +214,9 @@ CHINESE: tuple[tuple[str, dict[str, Any], str], ...] = (
 )
 
 
-@pytest.mark.parametrize(("text", "read", "verdict"), ENGLISH + CHINESE, ids=[case[0] for case in ENGLISH + CHINESE])
+@pytest.mark.parametrize(
+    ("text", "read", "verdict"), ENGLISH + CHINESE + MORE, ids=[case[0] for case in ENGLISH + CHINESE + MORE]
+)
 def test_a_claim_is_read_and_judged(text: str, read: dict[str, Any], verdict: str | None) -> None:
     claim = parse_claim(text)
     for name, value in read.items():

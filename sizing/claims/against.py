@@ -97,8 +97,10 @@ def _ratios(claim: Claim, statement: str, sides: tuple[tuple[str, Architecture],
     """Rates of both sides, alone and together, on as many accelerators as both need; their ratios."""
     from dataclasses import replace
 
-    numbers = [number_of(replace(claim, accelerator=on), arch, catalog) for on, arch in sides]
+    numbers = [number_of(replace(claim, accelerator=on), arch, catalog, native=True) for on, arch in sides]
     number = max(item[0] for item in numbers)
+    if claim.accelerators is None:
+        number *= 2  # the fewest that hold it would leave the cache of one side starved, and compare that
     scans: list[Scan] = []
     for on, arch in sides:
         found, _, reasons = first_fit(replace(claim, accelerator=on), arch, catalog, number)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sizing.breakeven import list_price
 from sizing.capacity import TokenKind
-from sizing.claims.claim import Claim, Finding
+from sizing.claims.claim import Claim, Finding, Verdict
 from sizing.errors import SizingError
 from sizing.estimate import check_context
 from sizing.hardware import Catalog
@@ -16,6 +16,7 @@ from sizing.model.architecture import Architecture
 from sizing.model.counts import kv_bytes
 from sizing.model.kv_formats import kv_format
 from sizing.model.sources import load_model
+from sizing.money.prices import hourly_price
 from sizing.money.quotes import api_prices, dated
 from sizing.units import count, digits, gib, usd
 
@@ -48,10 +49,12 @@ def relative_finding(claim: Claim, catalog: Catalog) -> Finding:
         return _dearer(claim, catalog)
     other = list_price(claim.than, catalog)
     statement = f"{claim.below:.1%} below {other.model}"
+    taken = _taken(claim.than, other.model)
     into, out = usd(other.input_per_million or 0), usd(other.output_per_million or 0)
     said = [
         f"{other.model}: {into} per million input and {out} per million output tokens ({dated(other)}; {other.source})"
     ]
+    said += taken
     kinds: tuple[TokenKind, ...] = (claim.kind,) if claim.kind else ("input", "output")
     lines: list[LedgerLine] = []
     for kind in kinds:
@@ -83,6 +86,41 @@ def relative_finding(claim: Claim, catalog: Catalog) -> Finding:
     return Finding("relative price", statement, "holds only if", because, tuple(lines), tuple(said))
 
 
+def _taken(said: str, found: str) -> list[str]:
+    """What to say where a list of another name was taken."""
+    names = ["".join(letter for letter in name.lower() if letter.isalnum()) for name in (said, found)]
+    return [] if names[0] == names[1] else [f"no list price of {said} is known by that name: {found} is taken"]
+
+
+def rent_finding(claim: Claim, catalog: Catalog) -> Finding:
+    """A price of an accelerator-hour alone: against the quotes that the catalog has."""
+    assert claim.usd_per_hour is not None and claim.accelerator is not None
+    accelerator, notes = catalog.resolve(claim.accelerator)
+    statement = f"{usd(claim.usd_per_hour)} an hour of {accelerator.name}"
+    try:
+        price = hourly_price(accelerator.id, "on-demand", catalog)
+    except SizingError as error:
+        return Finding("rent", statement, "cannot be judged", error.message, (), tuple(notes))
+    lines = (LedgerLine("an hour is rented at", price.usd, "USD", f"{price.rule}; quotes to {dated(price)}"),)
+    because = f"rents are {usd(price.low)} to {usd(price.high)}, {usd(price.usd)} in the middle"
+    inside = price.low * 0.95 <= claim.usd_per_hour <= price.high * 1.05
+    verdict: Verdict = "holds" if inside else "does not hold"
+    return Finding("rent", statement, verdict, because, lines, (*notes, *price.assumptions))
+
+
+def cache_finding(claim: Claim, arch: Architecture) -> Finding:
+    """Bytes that a token takes in the cache, all layers, unsharded."""
+    assert claim.cache_bytes_per_token is not None
+    fmt = kv_format(claim.kv_dtype or "bf16")
+    tokens = 4096.0
+    real = float(kv_bytes(arch, 2 * tokens, fmt) - kv_bytes(arch, tokens, fmt)) / tokens
+    line = LedgerLine("cache of a token", real / 1000, "KB", f"all layers, {fmt.element_bytes:g} bytes an element")
+    statement = f"{arch.name}: {digits(claim.cache_bytes_per_token / 1000)} KB of cache a token"
+    because = f"it is {digits(real / 1000)} KB in {claim.kv_dtype or 'bf16'}"
+    right = abs(claim.cache_bytes_per_token / real - 1) <= 0.05 if real else False
+    return Finding("cache", statement, "holds" if right else "does not hold", because, (line,))
+
+
 def _dearer(claim: Claim, catalog: Catalog) -> Finding:
     """A price "so much above" another model's list price."""
     assert claim.above is not None and claim.than is not None
@@ -96,7 +134,7 @@ def _dearer(claim: Claim, catalog: Catalog) -> Finding:
         )
         for kind, price in prices.items()
     ]
-    said = (f"{other.model}: list prices of {dated(other)}; {other.source}",)
+    said = (f"{other.model}: list prices of {dated(other)}; {other.source}", *_taken(claim.than, other.model))
     if claim.usd_per_million is None:
         return Finding(
             "relative price", statement, "cannot be judged", "no price is claimed to compare", tuple(lines), said

@@ -32,7 +32,8 @@ class Claim:
     weight_bits: bits of a weight where no format is named. tokens_per_s: a rate of ``rate_kind`` tokens, ``per``
     "request", "accelerator", "node" or (None) the whole. ttft_s: seconds to the first token. memory_bytes: enough for
     the model. concurrency: requests at once. faster, faster_than: so many times as fast as that accelerator or model.
-    wh_per_million, wh_per_request: energy [Wh] of a million tokens, of a request. notes: how the text was taken.
+    wh_per_million, wh_per_request: energy [Wh] of a million tokens, of a request. requests_per_s: requests/s of the whole.
+    cache_bytes_per_token: what a token takes in the cache, unsharded. notes: how the text was taken.
     """
 
     text: str = ""
@@ -82,6 +83,8 @@ class Claim:
     faster_than: str | None = None
     wh_per_million: float | None = None
     wh_per_request: float | None = None
+    requests_per_s: float | None = None
+    cache_bytes_per_token: float | None = None
     notes: tuple[str, ...] = ()
 
     def checked(self) -> Claim:
@@ -96,7 +99,8 @@ class Claim:
             "--training-usd": self.training_usd, "--days": self.days, "--accelerators": self.accelerators,
             "--tokens-per-s": self.tokens_per_s, "--ttft": self.ttft_s, "--memory": self.memory_bytes,
             "--concurrency": self.concurrency, "--faster": self.faster, "--wh-per-million": self.wh_per_million,
-            "--wh-per-request": self.wh_per_request,
+            "--wh-per-request": self.wh_per_request, "--requests-per-s": self.requests_per_s,
+            "--cache-bytes": self.cache_bytes_per_token,
         }  # fmt: skip
         for key, value in above_zero.items():
             if value is not None and not 1e-15 < value < 1e24:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from sizing.budget import BudgetError
 from sizing.claims.against import energy_finding, faster_finding
 from sizing.claims.arithmetic import (
+    cache_finding,
     context_finding,
     parameters_finding,
     performance_finding,
     relative_finding,
+    rent_finding,
     share_finding,
     size_finding,
     training_finding,
@@ -18,6 +22,7 @@ from sizing.claims.arithmetic import (
 from sizing.claims.claim import VERDICTS, Claim, Examination, Finding
 from sizing.claims.price import price_finding
 from sizing.claims.running import (
+    bare_memory_finding,
     concurrency_finding,
     latency_finding,
     memory_finding,
@@ -61,6 +66,8 @@ def examine(claim: Claim, catalog: Catalog | None = None) -> Examination:
         found.append(size_finding(claim))
     if claim.performance is not None:
         found.append(_performance(claim, catalog))
+    if not found and claim.usd_per_hour is not None and claim.accelerator is not None:
+        found.append(rent_finding(claim, catalog))
     if not found:
         found = _named_only(claim, arch)
     if not found:
@@ -77,7 +84,8 @@ def examine(claim: Claim, catalog: Catalog | None = None) -> Examination:
 
 def _named_only(claim: Claim, arch: Architecture | None) -> list[Finding]:
     """A claim of nothing but names or flags that judge nothing alone: said, with an example."""
-    if claim.total is None and claim.active is None and claim.usd_per_hour is None and claim.days is None:
+    alone = (claim.total, claim.active, claim.usd_per_hour, claim.days, claim.accelerators)
+    if all(value is None for value in alone):
         return []
     because = f'nothing stands against it; "{EXAMPLES[0]}" would be judged'
     return [Finding("claim", claim.text or "the figures", "cannot be judged", because)]
@@ -110,6 +118,9 @@ def _of_money(claim: Claim, catalog: Catalog) -> list[Finding]:
             other = replace(claim, usd_per_million=claim.other_usd_per_million, kind=claim.other_kind)
             found.append(_price(other, catalog))
     if claim.below is not None or claim.above is not None:
+        if claim.than is None and claim.text:
+            because = f'the claim does not say below what; "{EXAMPLES[1]}" would be judged'
+            return [*found, Finding("relative price", claim.text, "cannot be judged", because)]
         if claim.than is None:
             raise SizingError("is needed with --below", key="--than", hint='such as --than "GPT-4 Turbo"')
         found.append(relative_finding(claim, catalog))
@@ -155,7 +166,12 @@ def _of_training(claim: Claim, catalog: Catalog) -> list[Finding]:
 
 def _of_running(claim: Claim, arch: Architecture | None, catalog: Catalog) -> list[Finding]:
     """Context, fit, speed, latency, requests at once, memory, energy."""
-    found = []
+    found: list[Finding] = []
+    if claim.requests_per_s is not None and claim.tokens_per_s is None:
+        rate = claim.requests_per_s * claim.output_tokens
+        claim = replace(claim, tokens_per_s=rate, rate_kind="output", per=None)
+    if claim.cache_bytes_per_token is not None:
+        found.append(_unnamed("cache", claim.text) if arch is None else cache_finding(claim, arch))
     if claim.context is not None:
         found.append(_unnamed("context", f"a context of {claim.context:,} tokens") if arch is None
                      else context_finding(claim, arch, catalog))  # fmt: skip
@@ -177,12 +193,32 @@ def _of_running(claim: Claim, arch: Architecture | None, catalog: Catalog) -> li
     )
     for topic, wanted, judge in needed:
         if wanted:
-            found.append(_unnamed(topic, claim.text or topic) if arch is None else judge(claim, arch, catalog))
+            found.append(_judged(topic, judge, claim, arch, catalog))
     if claim.memory_bytes is not None:
         found.append(_memory(claim, arch))
-    if counted and not found and claim.usd_per_million is None and arch is not None and claim.accelerator is not None:
-        found.append(running_finding(claim, arch, catalog))
+    if counted and not found and claim.usd_per_million is None and arch is not None:
+        found.append(_judged("runs on", running_finding, claim, arch, catalog))
     return found
+
+
+def _judged(
+    topic: str,
+    judge: Callable[[Claim, Architecture, Catalog], Finding],
+    claim: Claim,
+    arch: Architecture | None,
+    catalog: Catalog,
+) -> Finding:
+    """The finding; where the machine or its engine is none that is known, why it cannot be judged."""
+    if arch is None:
+        return _unnamed(topic, claim.text or topic)
+    try:
+        return judge(claim, arch, catalog)
+    except BudgetError:
+        raise
+    except SizingError as error:
+        if error.key != "--engine":
+            raise
+        return Finding(topic, claim.text or topic, "cannot be judged", error.message)
 
 
 def _unnamed(topic: str, statement: str) -> Finding:
@@ -192,11 +228,11 @@ def _unnamed(topic: str, statement: str) -> Finding:
 
 
 def _memory(claim: Claim, arch: Architecture | None) -> Finding:
-    return (
-        _unnamed("memory", f"{claim.memory_bytes or 0:.3g} bytes of memory")
-        if arch is None
-        else memory_finding(claim, arch)
-    )
+    if arch is not None:
+        return memory_finding(claim, arch)
+    if claim.total is not None:
+        return bare_memory_finding(claim)
+    return _unnamed("memory", f"{(claim.memory_bytes or 0) / 1e9:g} GB of memory")
 
 
 def _performance(claim: Claim, catalog: Catalog) -> Finding:

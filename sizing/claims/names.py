@@ -30,7 +30,9 @@ output input generation generate generates generated decode decoding prefill pro
 reaching reached hits hit costing achieves achieve achieved achieving delivers deliver delivered needs need needed
 requires require required uses use
 using used consumes consume according claim claims claimed says said report reports reported reportedly rumoured rumored
+rent rents rented rental enough lease leases
 huawei nvidia amd intel alibaba meta google openai users user requests request concurrent sequences quantised quantized
+kv cache caches
 quantization quantisation bit bits precision format version compared versus vs total's gb tb hour hours day days energy
 electricity power query queries just was's cost's me my i is if while single under
 """
@@ -45,7 +47,7 @@ _ZH_FILLER_TEXT = """
 贵 快 倍 比 相比 较 于 被 将 已 已经 会 也 都 还 又 且 并 但 而 从 把 对 给 让 据 据称
 据说 称 声称 宣称 传 传闻 号称 有 拥有 具有 具备 内 中 以 以内 左右 超过 以上 以下 不到 混合
 专家 架构 稠密 精度 量化 比特 位 格式 权重 显存 内存 占用 国产 新 新一代 一代 流畅 本地 成功
-完成 仅需 只需 只要 这 该 它 其 此 一次 次 请求 用户 并发 token 等 能够 时候 时间 实现
+完成 仅需 只需 只要 这 该 它 其 此 一次 次 租金 租赁 租价 够 足够 请求 用户 并发 token 等 能够 时候 时间 实现
 提供 提升 全 满血 版 版本 款 台式机 服务 上线 定价 售价 收费 标价 每个 每张 单机 双机 全部
 整个 整机
 """
@@ -89,7 +91,7 @@ def model_named(name: str) -> tuple[str, str | None] | None:
         return None
     if find_in_catalog(name) is not None:
         return name, None
-    if len(name) < 5 or not any(letter.isdigit() for letter in name):
+    if len(name) < 6 or "-" not in name or not any(letter.isdigit() for letter in name):
         return None
     start = name.lower() + "-"
     known = [full for full, short in _short_names() if short.startswith(start)]
@@ -116,11 +118,17 @@ def find_names(rest: str, catalog: Catalog) -> Names:
     rest = re.sub(rf"(?<=[{_CJK}])(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])(?=[{_CJK}])", " ", rest)
     rest = re.sub(r"(\d+)\s*(?:nodes?|servers?|machines?|boxes|台)\s*(?:of|with|x|×|,|的|\s)*\s*(\d+)\s*(?=[x×卡张块A-Z ])",
                   lambda m: f"{int(m[1]) * int(m[2])} ", rest)  # fmt: skip
+    rest = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)\s*(万|K)\s*(?=[张块卡]|\s[A-Z])", _thousands, rest, flags=re.IGNORECASE)
     rest = re.sub(r"(?<![\w.])(\d[\d,]*)\s*(?:x|×|\*)\s*(?=[A-Za-z])", r"\1 ", rest)
-    for part in re.split(r"[;:!?]|,(?!\d)|\.\s|\.$", rest):
+    for part in re.split(r"[;:!?]|,(?!\d{3})|\.\s|\.$", rest):
         _read_part(part, catalog, found)
     found.unread = found.unread[:MOST_UNREAD]
     return found
+
+
+def _thousands(match: re.Match[str]) -> str:
+    """ "16K" or "10 万" before a name: how many."""
+    return f"{round(float(match[1]) * {'万': 10_000, 'K': 1000}[match[2].upper()])} "
 
 
 def _read_part(part: str, catalog: Catalog, found: Names) -> None:

@@ -27,11 +27,11 @@ Facts = dict[str, Any]
 Reader = tuple[str, Callable[[re.Match[str]], Facts]]
 
 TOKEN = r"(?:tokens?|toks?|词元|令牌)"
-MILLION = r"(?:1\s*[xM]?\s*)?(?:-?\s*million|mn|M|百万|100\s*万)(?![A-Za-z]*[a-z]{3})(?:tok(?:en)?s?\b)?|1,?000,?000"
+MILLION = r"(?!\s*\w*\s*(?:million|M|百万)\s*(?:requests|queries|calls|images|次))(?:1\s*[xM]?\s*)?(?:-?\s*million|mn|M|百万|100\s*万)(?![A-Za-z]*[a-z]{3})(?:tok(?:en)?s?\b)?|1,?000,?000"
 TO = r"(?:\s|[:=,(]|\b(?:is|are|was|were|of|at|to|a|the|stands|comes|now|reaches|costs?|price|from)\b)*"
 KIND = r"(?:cached\s+)?(?:input|output|blended|prompt|completion|generated)"
 PER = r"(?:/|per|for\s+(?:each|every|one|a|1)?|an?|each|every)"
-PRICE = r"(?:price|cost|fee|rate)s?"
+PRICE = r"(?:(?:price|cost|fee|rate)s?)"
 END = r"(?=\s*(?:[,;:()!?]|\.\s|\.?$)|['’]s\b|\s+(?:and|at|by|for|in|on|with|to|when|while|while|using|but|is|are|which|or|per)\b)"
 NAME = r"[A-Za-z][\w .\-]*?"
 _CHEAPER = r"(?:below|under|beneath|off|(?:cheaper|lower|less|smaller|down)(?:[\s-]+\w+){0,3}?\s+(?:than|from)|"
@@ -145,6 +145,9 @@ _EACH = (
 )
 
 
+PERIODS = {"day": 86400.0, "hour": 3600.0, "minute": 60.0, "week": 604800.0, "month": 2629800.0}
+
+
 def speed(match: re.Match[str]) -> Facts:
     """Tokens/s: of which kind, and of what (a user, an accelerator, a node)."""
     said = match.groupdict()
@@ -157,11 +160,16 @@ def speed(match: re.Match[str]) -> Facts:
             per = "node"
         else:
             per = "accelerator"
-    return {"tokens_per_s": value(match, "n"), "per": per, "_rate_kind": kind_of(said.get("k"), said.get("k2"))}
+    named = re.search(r"(?<![A-Za-z0-9])[A-Z]+\d+[A-Za-z0-9]*", said.get("each_of") or said.get("each_before") or "")
+    facts = {"tokens_per_s": value(match, "n"), "per": per, "_rate_kind": kind_of(said.get("k"), said.get("k2"))}
+    return facts | ({"_accelerator": named[0]} if named else {})
 
 
 READERS: tuple[Reader, ...] = (
     # ---- money ----
+    (rf"cached\s+input(?:\s+{TOKEN})?(?:\s+{PRICE})?{TO}{money('a')}(?:\s*{PER}\s*(?:{MILLION})\s*{TOKEN}?)?",
+     lambda m: {"_note": "the price of cached input tokens is not checked"}),
+    (rf"{money('a')}\s*{PER}\s*(?:{MILLION})\s*cached\s+(?:input\s+)?{TOKEN}?", lambda m: {"_note": "the price of cached input tokens is not checked"}),
     (rf"{money('a')}\s*(?:input)?\s*(?:/|and|,)\s*{money('b')}\s*(?:output)?\s*{PER}\s*(?:{MILLION})\s*"
      rf"(?:input\s*(?:/|and)\s*output)?\s*{TOKEN}?", _prices),
     (rf"{money('a')}\s*(?:per\s+(?:{MILLION})\s*)?(?:for\s+)?(?:input|in)\b\s*(?:{TOKEN})?\s*(?:/|and|,)\s*{money('b')}\s*"
@@ -175,6 +183,7 @@ READERS: tuple[Reader, ...] = (
     (rf"{money('a')}\s*{PER}\s*(?:1\s*)?(?:B|billion)\s*(?P<k2>{KIND})?\s*{TOKEN}",
      lambda m: priced(m, "a", kind_of(m["k2"]), 1e9)),
     (rf"{money('a')}\s*{PER}\s*(?P<k2>{KIND})?\s*{TOKEN}", lambda m: priced(m, "a", kind_of(m["k2"]), 1.0)),
+    (rf"(?P<k>input|output)\s*(?:{TOKEN})?\s*{PRICE}?{TO}{money('a')}(?!\s*(?:/|per)\s*\w)", lambda m: priced(m, "a", kind_of(m["k"]))),
     (rf"{money('a')}\s*{PER}\s*(?P<name>{NAME})?[\s-]*(?:gpu|npu|accelerator|chip|card)?[\s-]*(?:hour|hr|h)\b",
      lambda m: {"usd_per_hour": usd_of(m, "a")[0], "_note": usd_of(m, "a")[1],
                 "_accelerator": re.sub(r"^(?:accelerator|chip|gpu|npu|card)$", "", (m["name"] or "").strip(" -"), flags=re.I) or None}),
@@ -190,6 +199,7 @@ READERS: tuple[Reader, ...] = (
     (rf"{percent('n')}\s*(?:of\s+)?(?:what\s+)?(?P<than>{NAME})(?:['’]s\s+{PRICE}|\s+costs)", lambda m: cheaper(m, 1 - share(m, "n"))),
     (rf"{quantity('n', False)}\s*-?\s*(?:x|×|times)?\s*(?:more\s+expensive\s+than|dearer\s+than|the\s+{PRICE}\s+of|as\s+(?:expensive|dear|costly)\s+as)"
      rf"\s+(?P<than>{NAME}){END}", lambda m: cheaper(m, 1 - value(m, "n"))),
+    (rf"{percent('n')}\s*(?:cheaper|lower\s+{PRICE}|less\s+expensive|{PRICE}\s+(?:savings?|reductions?|cuts?))(?!\s+than)", lambda m: {"below": share(m, "n")}),
     # ---- speed against another ----
     (rf"{percent('n')}\s*(?:faster|quicker|(?:higher|more|better)\s+(?:\w+\s+)?(?:throughput|speed|performance))\s+than\s+(?P<than>{NAME}){END}",
      lambda m: faster(m, 1 + share(m, "n"))),
@@ -217,6 +227,13 @@ READERS: tuple[Reader, ...] = (
     (rf"{quantity('n', False)}\s*(?P<unit>ms|milliseconds?|s|secs?|seconds?)\s*(?:TPOT\b|(?:/|per|a|for\s+each|each)\s*(?:output\s+)?{TOKEN})",
      lambda m: {"tpot_s": seconds_of(m)}),
     (rf"{quantity('n')}\s*(?P<k>{KIND}|prefill|decode|decoding)?\s*(?:{_SPEED_UNIT}){_EACH}", speed),
+    (rf"{quantity('n')}\s*{TOKEN}\s*(?:/|per|a|each|every)\s*(?P<unit>day|hour|minute|month|week)\b",
+     lambda m: {"tokens_per_s": value(m, "n") / PERIODS[m["unit"].lower()], "_rate_kind": "blend"}),
+    (rf"{quantity('n')}\s*(?:requests?|queries|QPS|RPS)\s*(?:(?:/|per|a)\s*(?P<unit>s(?:ec(?:ond)?)?|day|hour|minute|month|week)\b)?",
+     lambda m: {"requests_per_s": value(m, "n") / PERIODS.get((m["unit"] or "s").lower(), 1.0)} if m["unit"] or "PS" in m[0].upper() else {}),
+    (rf"{quantity('n', False)}\s*(?P<unit>[KM]i?B)\s*(?:(?:of\s+)?(?:KV\s*)?cache\s*)?(?:/|per|for\s+each|a|each)\s*{TOKEN}",
+     lambda m: {"cache_bytes_per_token": bytes_of(m)}),
+    (rf"{quantity('n')}\s*(?:GPUs|NPUs|cards|chips|accelerators|graphics\s+cards)\b(?!\s*[-\s]?hours?)", lambda m: {"accelerators": int(value(m, "n"))}),
     # ---- training ----
     (rf"{quantity('n')}\s*(?P<name>(?:NVIDIA|Huawei|AMD)?\s*(?:Ascend\s*)?[A-Z]*\d+\w*)?\s*(?:gpu|npu|chip|card|accelerator)?s?[\s-]*(?:hours|hour|hrs)\b",
      hours),
@@ -260,7 +277,7 @@ READERS: tuple[Reader, ...] = (
      lambda m: {"total": value(m, "n")} if m["n_s"] else {}),
     (rf"{quantity('n')}\s*-?\s*(?:total\b|parameters?\b|params?\b)(?:\s+(?:in\s+)?(?:total|parameters?|params))*",
      lambda m: {"total": value(m, "n")}),
-    (rf"\ban?\s+{quantity('n')}\s*-?\s*(?:parameter\s+)?(?:model|MoE|LLM|language\s+model)\b",
+    (rf"(?:^|\b(?:an?|the)\s+){quantity('n')}\s*-?\s*(?:parameter\s+)?(?:model|MoE|LLM|language\s+model)\b",
      lambda m: {"total": value(m, "n")} if m["n_s"] else {}),
     (rf"{money('a')}(?!\s*(?:/|per)\s*\w)", lambda m: {"training_usd": usd_of(m, "a")[0], "_note": usd_of(m, "a")[1]}),
     (rf"{quantity('n', False)}\s*-?bit\s+(?:quanti[sz]ation|weights)?\s*(?:is|are|cuts?|reduces?|shrinks?)?[\w\s]*?by\s+{percent('s')}",
@@ -271,6 +288,7 @@ READERS: tuple[Reader, ...] = (
     (r"\b(?:in\s+)?(?P<b>[2348]|16|32)\s*-?\s*bits?\b(?:\s+(?:quanti[sz]ation|quanti[sz]ed|weights|precision))*", lambda m: {"_bits": int(m["b"])}),
     (r"\b(?:Q(?P<q>[2-8])_(?:K_[SML]|K|[01]|K_XL))\b", lambda m: {"_bits": int(m["q"])}),
     (r"\b(fp8|int8|w8a8|bf16|fp16|int4|awq|gptq|nvfp4|mxfp4|w4a16|w4a8|fp4)\b", lambda m: {"weights": "nvfp4" if m[1].lower() == "fp4" else m[1].lower()}),
+    (r"(?<![A-Za-z0-9_.$-])(?P<n>4|8|16|32|64|128|256|512)\s*(?P<n_s>K)(?![A-Za-z0-9])(?!\s+[A-Z])", lambda m: {"context": tokens_of(m)}),
     (rf"(?:for|in|over|took|takes)\s+{quantity('n', False)}\s+(?P<unit>days?|weeks?|months?)\b",
      lambda m: {"days": value(m, "n") * {"d": 1.0, "w": 7.0, "m": 30.4375}[m["unit"][0].lower()]}),
 )  # fmt: skip

@@ -26,11 +26,13 @@ PRICE = r"(?:推理)?(?:价格?|成本|费用|收费|定价|售价|开销|单价
 NAME = r"[A-Za-z][A-Za-z0-9 .\-]*?"
 THAN = rf"(?:相比于?|相较于?|比起|对比|相对于?|较|比)\s*(?P<than>{NAME})\s*(?:的|,)?\s*"
 CUT = r"(?:便宜|低|降低|下降|减少|节省|省|少|下跌|降)"
+PERIODS = {"天": 86400.0, "日": 86400.0, "小时": 3600.0, "分钟": 60.0, "月": 2629800.0}
 CARD = r"(?:张|块|卡|颗|片)"
 
 
 READERS: tuple[Reader, ...] = (
     # ---- money ----
+    (rf"缓存(?:命中)?(?:的)?(?:输入)?(?:{PRICE})?{TO}{money('a')}(?:\s*(?:/|每)\s*{MILLION}\s*{PIECE}(?:{TOKEN})?)?", lambda m: {"_note": "the price of cached input tokens is not checked"}),
     (rf"{KIND.format('k')}?\s*(?:{TOKEN})?\s*(?:{PRICE})?\s*{MILLION}\s*{PIECE}{KIND.format('k2')}?\s*(?:{TOKEN})?\s*{KIND.format('k3')}?\s*(?:的)?\s*(?:{PRICE})?{TO}{money('a')}",
      lambda m: priced(m, "a", kind_of(m["k2"], m["k3"], m["k"]))),
     (rf"(?:{KIND.format('k')}\s*(?:{TOKEN})?\s*(?:{PRICE})?{TO})?{money('a')}\s*(?:/|每)\s*{MILLION}\s*{PIECE}{KIND.format('k2')}?\s*(?:{TOKEN})?",
@@ -39,6 +41,7 @@ READERS: tuple[Reader, ...] = (
     (rf"{money('a')}\s*(?:/|每)\s*(?:千|1K|1000)\s*{PIECE}{KIND.format('k2')}?\s*(?:{TOKEN})", lambda m: priced(m, "a", kind_of(m["k2"]), 1e3)),
     (rf"{money('a')}\s*(?:/|每)\s*(?:(?:GPU|NPU|卡|{CARD})\s*)?(?:每)?\s*(?:小时|时)", lambda m: {"usd_per_hour": usd_of(m, "a")[0], "_note": usd_of(m, "a")[1]}),
     (rf"每\s*(?:(?:GPU|NPU|{CARD})\s*)?(?:每)?\s*(?:小时|时)\s*(?:的)?(?:租金|租赁)?(?:{PRICE})?{TO}{money('a')}", lambda m: {"usd_per_hour": usd_of(m, "a")[0], "_note": usd_of(m, "a")[1]}),
+    (rf"{KIND.format('k')}\s*(?:{TOKEN})?\s*(?:{PRICE})?{TO}{money('a')}(?!\s*(?:/|每))", lambda m: priced(m, "a", kind_of(m["k"]))),
     # ---- speed against another ----
     (rf"{THAN}(?:推理)?(?:速度|吞吐量?|性能)?(?:还|要)?\s*(?:快|提升|高|提高|快出)(?:了|出)?\s*{TO}{percent('n')}", lambda m: faster(m, 1 + share(m, "n"))),
     (rf"{THAN}(?:推理)?(?:速度|吞吐量?|性能)?(?:还|要)?\s*慢(?:了)?\s*{TO}{percent('n')}", lambda m: faster(m, 1 - share(m, "n"))),
@@ -55,6 +58,8 @@ READERS: tuple[Reader, ...] = (
     (rf"(?:{PRICE}{TO}|(?:仅|只|相当于)[为是有]?\s*)(?P<than>{NAME})\s*(?:的)?\s*(?:{PRICE})?\s*的?\s*{percent('n')}", lambda m: cheaper(m, 1 - share(m, "n"))),
     (rf"(?:{PRICE}{TO}|(?:仅|只|相当于)[为是有]?\s*)(?P<than>{NAME})\s*(?:的)?\s*(?:{PRICE})?\s*的?\s*{ratio('n')}", lambda m: cheaper(m, 1 - fraction(m, "n"))),
     (rf"{percent('n')}\s*低于\s*(?P<than>{NAME})(?=[,.;\s]|$)", lambda m: cheaper(m, share(m, "n"))),
+    (rf"(?:相当于|达到|为|是)\s*(?P<of>{NAME})\s*(?:集群)?\s*(?:的)?\s*{percent('n')}\s*的?(?:性能|效率|算力)", lambda m: {"performance": share(m, "n"), "of": m["of"].strip()}),
+    (rf"(?:{PRICE}|价格)\s*{CUT}(?:了)?{TO}{percent('n')}|便宜(?:了)?{TO}{percent('o')}", lambda m: {"below": share(m, "n" if m["n"] else "o")}),
     # ---- energy ----
     (rf"{MILLION}\s*{PIECE}(?:{TOKEN})?\s*(?:的)?(?:耗电|能耗|用电|电耗|耗能)?(?:量)?{TO}{quantity('n', False)}\s*(?:千瓦时|度电?|kWh)",
      lambda m: {"wh_per_million": value(m, "n") * 1e3}),
@@ -65,11 +70,14 @@ READERS: tuple[Reader, ...] = (
      lambda m: {"ttft_s": seconds_of(m)}),
     (rf"(?:每(?:个)?\s*{PIECE}(?:输出)?\s*{TOKEN}|TPOT|token\s*间)\s*(?:的)?(?:延迟|时延|时间|间隔|耗时)?{TO}(?:不到|小于|低于|在)?\s*{quantity('n', False)}\s*(?P<unit>毫秒|ms|秒|s)(?![A-Za-z])(?:以内|内)?",
      lambda m: {"tpot_s": seconds_of(m)}),
-    (rf"(?P<each_before>(?:单|每)\s*(?:用户|请求|路|卡|张卡|GPU|NPU|节点|机|台(?:机器|服务器)?))?\s*(?:的)?(?:推理|总)?(?:{KIND.format('k')}|预填充|解码)?(?:的)?(?:吞吐量?|速度|速率)?{TO}"
-     rf"每秒(?:钟)?\s*(?:可|能|生成|输出|处理|吐|吞吐)*\s*{KIND.format('k2')}?{TO}{quantity('n')}\s*{PIECE}(?:{TOKEN})", speed),
-    (rf"(?P<each_before>(?:单|每)\s*(?:用户|请求|路|卡|张卡|GPU|NPU|节点|机|台(?:机器|服务器)?))?\s*(?:的)?(?:推理|总)?{KIND.format('k')}?(?:的)?(?:吞吐量?|速度|速率)?{TO}"
+    (rf"(?P<each_before>(?:单|每)(?:个|台|张)?\s*(?:[A-Z]+\d+\w*?)?\s*(?:用户|请求|路|卡|GPU|NPU|节点|机|台(?:机器|服务器)?|服务器))?\s*(?:的)?(?:推理|总)?(?:{KIND.format('k')}|预填充|解码)?(?:的)?(?:吞吐量?|速度|速率)?{TO}"
+     rf"每秒(?:钟)?\s*(?:可|能|生成|输出|处理|吐|吞吐)*\s*{KIND.format('k2')}?{TO}{quantity('n')}\s*{PIECE}(?:输入|输出)?\s*(?:{TOKEN})", speed),
+    (rf"每(?P<unit>天|日|小时|分钟|月)\s*(?:可|能|生成|输出|处理|消耗|调用)*{TO}{quantity('n')}\s*{PIECE}(?:{TOKEN})", lambda m: {"tokens_per_s": value(m, "n") / PERIODS[m["unit"]], "_rate_kind": "blend"}),
+    (rf"(?:每(?:个)?\s*{TOKEN}\s*(?:的)?\s*(?:KV)?\s*(?:缓存)?(?:占用|大小)?|(?:KV)?\s*缓存\s*(?:占用|大小)?(?:每(?:个)?\s*{TOKEN})?){TO}{quantity('n', False)}\s*(?P<unit>[KM]i?B)", lambda m: {"cache_bytes_per_token": bytes_of(m)}),
+    (rf"每秒(?:钟)?\s*(?:可|能|处理)*{TO}{quantity('n')}\s*(?:个|次)?\s*(?:请求|调用|查询)", lambda m: {"requests_per_s": value(m, "n")}),
+    (rf"(?P<each_before>(?:单|每)(?:个|台|张)?\s*(?:[A-Z]+\d+\w*?)?\s*(?:用户|请求|路|卡|GPU|NPU|节点|机|台(?:机器|服务器)?|服务器))?\s*(?:的)?(?:推理|总)?{KIND.format('k')}?(?:的)?(?:吞吐量?|速度|速率)?{TO}"
      rf"{quantity('n')}\s*{PIECE}(?:{TOKEN}|t)\s*/\s*(?:秒|s)", speed),
-    (rf"(?P<each_before>(?:单|每)\s*(?:用户|请求|路|卡|张卡|GPU|NPU|节点|机|台(?:机器|服务器)?))?\s*(?:的)?(?:推理|总)?{KIND.format('k')}?(?:的)?(?:吞吐量?|速度|速率)?{TO}"
+    (rf"(?P<each_before>(?:单|每)(?:个|台|张)?\s*(?:[A-Z]+\d+\w*?)?\s*(?:用户|请求|路|卡|GPU|NPU|节点|机|台(?:机器|服务器)?|服务器))?\s*(?:的)?(?:推理|总)?{KIND.format('k')}?(?:的)?(?:吞吐量?|速度|速率)?{TO}"
      rf"{quantity('n')}\s*{PIECE}{TOKEN}\s*每秒", speed),
     # ---- training ----
     (rf"{quantity('n')}\s*(?P<name>(?:NVIDIA|Huawei)?\s*(?:Ascend\s*)?[A-Z]*\d+\w*?)?\s*(?:个)?\s*(?:的)?\s*(?:GPU|NPU|卡|{CARD})?\s*(?:·|-)?\s*(?:小时|时)(?!间)", hours),
@@ -80,6 +88,7 @@ READERS: tuple[Reader, ...] = (
     (rf"(?P<n>(?<![A-Za-z0-9_.])\d+(?:[.,]\d+)*(?:e\d+)?)\s*(?P<n_s>万亿|千亿|百亿|亿|T(?![A-Za-z])|B(?![A-Za-z])|trillion|billion)?\s*{PIECE}(?:的)?(?:训练|高质量|数据)*{TOKEN}(?:的)?(?:数据|语料|训练)*",
      lambda m: {"training_tokens": value(m, "n")} if value(m, "n") >= 1e9 else {}),
     (rf"{quantity('n')}\s*(?P<p>[TPE])?(?:FLOPS?|算力)(?:/s|每秒)?", lambda m: {"training_flops": flop_of(m)} if m["p"] else {}),
+    (rf"算力{TO}(?P<n>\d+(?:\.\d+)?)\s*(?P<p>[PE])(?![A-Za-z])", lambda m: {"training_flops": number(m["n"]) * {"P": 1e15, "E": 1e18}[m["p"].upper()]}),
     (rf"{percent('n')}\s*(?:的)?\s*MFU", lambda m: {"training_utilisation": share(m, "n")}),
     (rf"MFU{TO}{percent('n')}", lambda m: {"training_utilisation": share(m, "n")}),
     (rf"(?:芯片|算力|集群|硬件|GPU|NPU|卡)?\s*(?:的)?(?:利用率|使用率|占用率){TO}{percent('n')}", lambda m: {"_used": share(m, "n")}),
@@ -101,6 +110,8 @@ READERS: tuple[Reader, ...] = (
     (rf"(?:总)?参数\s*(?:总)?(?:量|规模|数)?{TO}{quantity('n')}", lambda m: {"total": value(m, "n")} if m["n_s"] else {}),
     (rf"{quantity('n')}\s*(?:个|的)?\s*(?:总)?参数(?:量|规模)?", lambda m: {"total": value(m, "n")} if m["n_s"] else {}),
     (rf"(?P<n>[248]|16)\s*(?:比特|位|bit)\s*(?:的)?量化{TO}(?:体积|大小|模型|权重)?(?:缩小|减小|减少|压缩|降低)(?:了)?\s*{percent('s')}",
+     lambda m: {"size_bits": float(number(m["n"])), "size_cut": share(m, "s")}),
+    (rf"(?:int)?(?P<n>[48])(?:比特|位|bit)?\s*量化(?:后|使|让)?\s*(?:的)?(?:显存|体积|大小|模型|权重)*\s*(?:占用|体积)?\s*(?:缩小|减小|减少|压缩|降低|下降)(?:了)?{TO}{percent('s')}",
      lambda m: {"size_bits": float(number(m["n"])), "size_cut": share(m, "s")}),
     (r"(?P<b>[2348]|16)\s*(?:比特|位|bit)\s*(?:的)?(?:量化|精度|权重)*", lambda m: {"_bits": int(m["b"])}),
 )  # fmt: skip

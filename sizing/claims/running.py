@@ -5,7 +5,7 @@ Every figure is the product's own: placements and their memory (``survey``), the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ FORMATS = {
     3: ("3",),
     2: ("2",),
 }
+#: Keys of the errors that say that no placement holds the model, or that the accelerator lacks the format.
+WONT_FIT = ("--on", "--context", "--weights")
 OUTPUT_WORD = {"input": "input tokens", "output": "output tokens", "blend": "tokens, input and output together"}
 
 
@@ -105,6 +107,8 @@ def first_fit(claim: Claim, arch: Architecture, catalog: Catalog, count_: int) -
         except BudgetError:
             raise
         except SizingError as error:
+            if error.key not in WONT_FIT:
+                raise
             reasons.append(error.message)
     return None, -1, reasons
 
@@ -196,9 +200,12 @@ def _speeds(claim: Claim, found: Scan, lines: list[LedgerLine]) -> tuple[Verdict
     scale = {"accelerator": found.accelerators, "node": found.accelerators / target.node_size}.get(claim.per or "", 1.0)
     wanted = rate * max(scale, 1.0 if claim.per != "node" else scale)
     most = Interval.around(found.most_requests_per_s() * share, spread)
-    apart = float(np.where(found.allowed, found.found.tokens_per_s("output"), 0.0).max()) * found.accelerators
-    if claim.rate_kind == "output" and claim.per in ("accelerator", "node"):
-        lines.append(LedgerLine("decode alone", apart, "output tokens/s", "were prompts computed elsewhere"))
+    alone_kind = claim.rate_kind if claim.rate_kind in ("input", "output") and claim.per else None
+    apart = 0.0
+    if alone_kind is not None:
+        apart = float(np.where(found.allowed, found.found.tokens_per_s(alone_kind), 0.0).max()) * found.accelerators
+        phase = {"input": "prefill alone", "output": "decode alone"}[alone_kind]
+        lines.append(LedgerLine(phase, apart, f"{alone_kind} tokens/s", "were the other phase done elsewhere"))
     single = claim.per == "request" or (claim.per is None and claim.rate_kind is None)
     if single and rate <= alone.p50:
         return "holds", f"one request alone gets {digits(alone.p50)} tokens/s"
@@ -220,8 +227,10 @@ def _speeds(claim: Claim, found: Scan, lines: list[LedgerLine]) -> tuple[Verdict
         )
     if wanted <= most.p90:
         return "holds only if", f"they are faster than this model's likeliest estimate of {digits(most.p50)} tokens/s"
-    if claim.rate_kind == "output" and claim.per and wanted <= apart * spread.high:
-        return "holds only if", f"prompts are computed elsewhere: decoding alone gives {digits(apart)} output tokens/s"
+    if alone_kind is not None and wanted <= apart * spread.high:
+        where = {"input": "decoding is done elsewhere: prompts alone give", "output": "prompts are computed elsewhere: "
+                 "decoding alone gives"}[alone_kind]  # fmt: skip
+        return "holds only if", f"{where} {digits(apart)} {alone_kind} tokens/s"
     return "no batch reaches it", (
         f"{digits(wanted)} tokens/s are claimed, the best of all placements and batches gives {digits(most.p50)} "
         f"({digits(most.p90)} at most)"
@@ -235,22 +244,20 @@ def _requests_for(found: Scan, requests_per_s: float) -> float:
     return float(np.where(enough, held, np.inf).min()) if enough.any() else float("inf")
 
 
-def number_of(claim: Claim, arch: Architecture, catalog: Catalog) -> tuple[int, list[str]]:
-    """How many accelerators a claim is about: those that it names, a server, or the fewest that hold the model."""
+def number_of(claim: Claim, arch: Architecture, catalog: Catalog, *, native: bool = False) -> tuple[int, list[str]]:
+    """How many accelerators a claim is about: those that it names, or the fewest (a power of two) that hold the model in
+    some format (``native``: in the one claimed or the checkpoint's own); a server where it speaks of each."""
     if claim.accelerators:
         return claim.accelerators, []
     accelerator, _ = catalog.resolve(claim.accelerator or USUAL_ACCELERATOR)
-    target = resolve_target(arch, accelerator, weights=formats_to_try(claim, arch, accelerator)[0], catalog=catalog)
+    first = formats_to_try(claim, arch, accelerator)[0]
+    target = resolve_target(arch, accelerator, weights=first, catalog=catalog)
+    sought = replace(claim, weights=target.scheme.name) if native else claim
     number = 1
-    while number <= 512:
-        try:
-            scan(claim, arch, catalog, number, formats_to_try(claim, arch, accelerator)[0])
-            break
-        except BudgetError:
-            raise
-        except SizingError:
-            number *= 2
-    number = max(number, min(target.node_size, 8))
+    while number < 512 and first_fit(sought, arch, catalog, number)[0] is None:
+        number *= 2
+    if claim.per in ("accelerator", "node"):
+        number = max(number, min(target.node_size, 8))
     return number, [f"no number of accelerators is named: {number} x {accelerator.name} are taken"]
 
 
@@ -374,3 +381,25 @@ def memory_finding(claim: Claim, arch: Architecture) -> Finding:
     least = min(needs) if stated is None else want
     because = f"even {least:g}-bit weights and one request's cache take {gib(needs[least])}, not {have}"
     return Finding("memory", statement, "does not hold", because, tuple(lines), said)
+
+
+def bare_memory_finding(claim: Claim) -> Finding:
+    """Memory against parameters alone: the bits that do."""
+    assert claim.memory_bytes is not None and claim.total is not None
+    statement = f"{count(claim.total)} parameters in {digits(claim.memory_bytes / 1e9)} GB of memory"
+    fitting = claim.memory_bytes * 8 / claim.total
+    lines = tuple(
+        LedgerLine(
+            f"at {bits} bits", claim.total * bits / 8, "bytes", f"{count(claim.total)} x {bits} bits / 8, no cache"
+        )
+        for bits in (16, 8, 4)
+    )
+    want = claim.weight_bits or (scheme(claim.weights).experts.bits if claim.weights else None)
+    if want is not None:
+        because = f"{digits(fitting)} bits a parameter fit, {want:g} are claimed"
+        return Finding("memory", statement, "holds" if want <= fitting else "does not hold", because, lines)
+    if fitting >= 16:
+        because = f"{digits(fitting)} bits a parameter fit, before cache and runtime"
+        return Finding("memory", statement, "holds", because, lines)
+    because = f"the weights take at most {digits(fitting)} bits a parameter"
+    return Finding("memory", statement, "holds only if" if fitting >= 2 else "does not hold", because, lines)

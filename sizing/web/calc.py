@@ -367,7 +367,7 @@ def comparison_of(
 
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False)
-def _examination(text: str, given: tuple[tuple[str, Any], ...]) -> Examination:
+def _examination(text: str, given: tuple[tuple[str, Any], ...] = ()) -> Examination:
     with limits.searching():
         return examine(parse_claim(text, **dict(given)))
 
