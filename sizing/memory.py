@@ -209,7 +209,7 @@ def rank_weights(
 ) -> Any:
     """Bytes that loading takes on one rank: sharded weights, rotary tables, MLA's absorbed copies [bytes]."""
     parts = stage_components(arch, scheme, placement, stage, layout=engine.layout, speculative=speculative)
-    extras = load_extras(arch, scheme, placement, stage, engine.layout)
+    extras = load_extras(arch, scheme, placement, stage, engine.layout) if engine.pytorch else {}
     return sum(parts.values()) + sum(extras.values()) + engine.load_overhead_bytes(placement)
 
 
@@ -256,6 +256,9 @@ class _Stage:
         fixed = (self.weights, self.activation, self.runtime, self.graphs)
         pool = engine.pool_bytes(device, *fixed, load.utilization)
         most: Any = np.full(np.shape(pool), np.inf)
+        free = pool
+        if self.blocks is not None:
+            pool = np.minimum(free, engine.asked_bytes(self.blocks, load))
         if self.blocks is None:
             tokens = concurrency = running = np.where(pool > 0, np.inf, 0.0)
             at_mean: Any = tokens
@@ -264,10 +267,10 @@ class _Stage:
             concurrency = engine.concurrency(pool, self.blocks, load, load.context)
             running = engine.running(pool, self.blocks, load, load.context)
             at_mean = 0.0 if mean_context is None else engine.running(pool, self.blocks, load, mean_context)
-            most = engine.most_seqs(pool, self.blocks, load)
+            most = engine.most_seqs(free, self.blocks, load)
         lowers = load.automatic_seqs or engine.lowers_seqs
         seqs = (
-            np.minimum(load.max_num_seqs, self._sure_seqs(engine, pool, load))
+            np.minimum(load.max_num_seqs, self._sure_seqs(engine, free, load))
             if lowers
             else np.full(np.shape(pool), float(load.max_num_seqs))
         )

@@ -43,7 +43,8 @@ def _weight_lines(
         "mla_absorbed_copies": "layers x heads / tp x kv_lora_rank x (nope + v) x 2 bytes",
         "allocator_slack": "tensors of 10 MiB and more rounded up to 2 MiB when at most 1 MiB is lost",
     }
-    for name, size in load_extras(arch, scheme, placement, stage, engine.layout).items():
+    found = load_extras(arch, scheme, placement, stage, engine.layout) if engine.pytorch else {}
+    for name, size in found.items():
         if float(size) > 0:
             lines.append(LedgerLine(f"weights: {name}", float(size), "bytes", extras[name]))
     overhead = float(np.asarray(engine.load_overhead_bytes(placement)))
@@ -108,7 +109,7 @@ def ledger_lines(
     lines.append(LedgerLine("cache tokens", float(terms.pool_tokens), "tokens", engine.tokens_formula(len(groups))))
     if np.isfinite(terms.most_seqs):
         lines.append(LedgerLine("running requests with a state", float(terms.most_seqs), "requests",
-                                "blocks or slots of recurrent states; max_num_seqs is no more"))  # fmt: skip
+                                f"what the memory holds of {engine.seats}; max_num_seqs is no more"))  # fmt: skip
     lines.append(
         LedgerLine("concurrent requests", float(terms.max_concurrency), "requests",
                    "the log's worst case: blocks of the pool / most blocks of a request of the full context",

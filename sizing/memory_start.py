@@ -42,12 +42,12 @@ def fewer_requests(engine: Engine, default: int, used: int) -> str:
         if engine.lowers_seqs
         else f"{who} does not start with {default}, above"
     )
-    return f"max_num_seqs {used}, set by the launch files: {why} what its pool holds of recurrent states"
+    return f"max_num_seqs {used}, set by the launch files: {why} what its pool holds of {engine.seats}"
 
 
 def too_many_requests(engine: Engine, asked: float, most: float) -> str:
     """The refusal of a max_num_seqs above the pool's recurrent states."""
     return (
-        f"--max-num-seqs {asked:,.0f} is more than the {most:,.0f} blocks of recurrent state that the pool holds: "
+        f"--max-num-seqs {asked:,.0f} is more than the {most:,.0f} {engine.seats} that the pool holds: "
         f"{engine.name} {engine.version_text} refuses to start; ask for at most {most:,.0f}"
     )

@@ -14,6 +14,7 @@ from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.errors import PlacementError, SizingError
 from sizing.evidence.calibration import Calibration
+from sizing.evidence.llama_cpp_curves import backend_of, machine_for
 from sizing.evidence.serving_curves import ServingCoefficients, serving_coefficients
 from sizing.hardware import Accelerator, Catalog, Server, default_server, load_catalog
 from sizing.hardware.servers import named_server
@@ -28,6 +29,7 @@ from sizing.model.sources import load_model
 from sizing.step import StepModel
 
 ASCEND_ENGINE = "vllm-ascend"
+LLAMA_CPP = "llama.cpp"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Target:
     @cached_property
     def machine(self) -> MachineRates:
         """Its rates, in this server. Raises SizingError where the catalog has too few to time anything."""
-        return machine_rates(self.accelerator, self.server)
+        rates = machine_rates(self.accelerator, self.server)
+        return machine_for(rates, backend_of(rates.family)) if self.engine.name == LLAMA_CPP else rates
 
     @cached_property
     def step(self) -> StepModel:
@@ -81,8 +84,12 @@ class Target:
 
 
 def usual_engine(accelerator: Accelerator) -> str:
-    """The engine that is meant when none is named: vLLM, on Ascend its port."""
-    return ASCEND_ENGINE if is_ascend(accelerator) else "vllm"
+    """The engine that is meant when none is named: vLLM, on Ascend its port, llama.cpp where vLLM does not run."""
+    if is_ascend(accelerator):
+        return ASCEND_ENGINE
+    vendor = accelerator.vendor.lower()
+    llama_alone = vendor in get_engine(LLAMA_CPP).vendors and vendor not in get_engine("vllm").vendors
+    return LLAMA_CPP if llama_alone else "vllm"
 
 
 def native_scheme(arch: Architecture) -> QuantScheme:

@@ -97,7 +97,9 @@ _SAME_KERNELS = {
 class Engine:
     """An engine at a version. Subclasses override the policy; all sizes are bytes.
 
-    caps_seqs_by_tokens: running requests are at most the tokens of a step. pipelines: it cuts models into stages.
+    caps_seqs_by_tokens: running requests are at most the tokens of a step. pipelines: it cuts models into
+    stages, tensor_parallel: matrices. pytorch: it loads with PyTorch, whose allocator rounds up. seats: what bounds the
+    running requests in its pool.
     attention_dp_with_tp: data-parallel attention may be tensor-parallel besides. partial_expert_parallel: experts may be
     spread over fewer than all tp x dp ranks. fp32_states: recurrent states are kept in 32 bits, whatever the config says.
     lowers_seqs: it lowers max_num_seqs to what the states' pool holds, where others refuse to start.
@@ -118,6 +120,9 @@ class Engine:
     reserves_max_output: bool = False
     caps_seqs_by_tokens: bool = False
     pipelines: bool = True
+    tensor_parallel: bool = True
+    pytorch: bool = True
+    seats: str = "recurrent states"
     attention_dp_with_tp: bool = True
     partial_expert_parallel: bool = True
     fp32_states: bool = False
@@ -201,6 +206,10 @@ class Engine:
     ) -> Any:
         """Bytes left for the cache pool on one rank; negative when the rest does not fit [bytes]."""
         raise NotImplementedError
+
+    def asked_bytes(self, plan: BlockPlan, load: Load) -> Any:
+        """What the caches ask for where an engine takes no more of the memory; infinite where it takes all that is free."""
+        return np.inf
 
     def pool_formula(self) -> str:
         """The pool's formula in words."""

@@ -123,6 +123,13 @@ def _groups(placement: Placement, engine: Any) -> Iterator[PlacementError]:
     ranks = placement.tp * placement.dp
     if placement.pp > 1 and not engine.pipelines:
         yield _refuse("pp_unsupported", f"{engine.name} has no pipeline parallelism", "--pp", "use --tp, --dp or --ep")
+    if placement.tp > 1 and not engine.tensor_parallel:
+        yield _refuse(
+            "tp_unsupported",
+            f"{engine.name} spreads layers over cards, not matrices",
+            "--tp",
+            f"use --pp {placement.tp}",
+        )
     if placement.dp > 1 and placement.tp > 1 and not engine.attention_dp_with_tp:
         yield _refuse(
             "attention_dp_with_tp",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sizing.engine import mindie, sglang, tensorrt_llm, vllm, vllm_ascend
+from sizing.engine import llama_cpp, mindie, sglang, tensorrt_llm, vllm, vllm_ascend
 from sizing.engine.base import Engine, Version, parse_version
 from sizing.errors import SizingError, unknown_name
 
@@ -17,6 +17,7 @@ _MAKERS: dict[str, tuple[Callable[[Version], Engine], Version]] = {
     "tensorrt-llm": (lambda version: tensorrt_llm.TensorRTLLM(version=version), tensorrt_llm.LATEST),
     "vllm-ascend": (lambda version: vllm_ascend.VllmAscend(version=version), vllm_ascend.LATEST),
     "mindie": (lambda version: mindie.MindIE(version=version), mindie.LATEST),
+    "llama.cpp": (lambda version: llama_cpp.LlamaCpp(version=version), llama_cpp.LATEST),
 }
 #: The oldest version of each engine of which anything is known here (rows of throughput or start-up logs).
 OLDEST: dict[str, Version] = {
@@ -36,6 +37,12 @@ ALIASES: dict[str, str] = {
     "mindie-llm": "mindie",
     "vllmascend": "vllm-ascend",
     "vllm-npu": "vllm-ascend",
+    "llamacpp": "llama.cpp",
+    "llama-cpp": "llama.cpp",
+    "llama-server": "llama.cpp",
+    "ollama": "llama.cpp",
+    "lmstudio": "llama.cpp",
+    "lm-studio": "llama.cpp",
 }
 
 

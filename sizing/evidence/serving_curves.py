@@ -5,16 +5,18 @@ They come from ``serving.yaml``, fitted by ``benchmarks/fit_serving.py``; the fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 from typing import Any
 
 from sizing.errors import SizingError
+from sizing.evidence import llama_cpp_curves
 from sizing.files import load_yaml
 from sizing.serving import Batching
 from sizing.step import Overheads
 
+LLAMA_CPP = "llama.cpp"
 #: Coefficient in the file -> field of Overheads, factor to its unit.
 OVERHEAD_UNITS = {
     "layer_us": ("layer_s", 1e-6),
@@ -170,6 +172,12 @@ def serving_coefficients(
     takes the shared ones; both are told in ``origin``. The token budget in ``batching`` is the usual one; replace it by
     the engine's own for a device.
     """
+    if engine == LLAMA_CPP:
+        batching = replace(coefficients_from({}, mixed=True).batching, fixed_ttft_s=0.0)
+        backend = llama_cpp_curves.backend_of(family)
+        fitted = llama_cpp_curves.document()
+        origin = f"{fitted['origin']}; the backend {backend} on {fitted['rows'][backend]} rows"
+        return ServingCoefficients(llama_cpp_curves.overheads(backend), batching, origin)
     document = serving_document()
     used, own = stand_in(engine)
     values = {**document["shared"], **document["engines"][used]}

@@ -46,6 +46,12 @@ _ALL = (
     KVFormat("fp8_per_token_head", 1.0, 4.0, source="one FP32 scale a token and KV head, of K and of V (vLLM 0.33)"),
     KVFormat("int8_per_token_head", 1.0, 4.0, source="one FP32 scale a token and KV head, of K and of V (vLLM 0.33)"),
     KVFormat("int4_per_token_head", 0.5, 4.0, source="one FP32 scale a token and KV head, of K and of V (vLLM 0.33)"),
+    KVFormat("q8_0", 34 / 32, source="blocks of 32 with an FP16 scale (llama.cpp)"),
+    KVFormat("q5_1", 24 / 32, source="blocks of 32 with an FP16 scale and minimum (llama.cpp)"),
+    KVFormat("q5_0", 22 / 32, source="blocks of 32 with an FP16 scale (llama.cpp)"),
+    KVFormat("q4_1", 20 / 32, source="blocks of 32 with an FP16 scale and minimum (llama.cpp)"),
+    KVFormat("q4_0", 18 / 32, source="blocks of 32 with an FP16 scale (llama.cpp)"),
+    KVFormat("iq4_nl", 18 / 32, source="blocks of 32 with an FP16 scale (llama.cpp)"),
 )
 KV_FORMATS: dict[str, KVFormat] = {item.name: item for item in _ALL}
 #: Other spellings: of engines' flags, of PyTorch, of checkpoints. FP4 caches have a scale for each 16 values.
