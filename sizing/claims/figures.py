@@ -17,7 +17,7 @@ SCALES = {
     "thousand": 1e3, "k": 1e3, "万亿": 1e12, "千亿": 1e11, "百亿": 1e10, "十亿": 1e9, "亿": 1e8, "千万": 1e7, "百万": 1e6,
     "十万": 1e5, "万": 1e4, "千": 1e3,
 }  # fmt: skip
-NUMBER = r"(?<![A-Za-z0-9_.])(?<![A-Za-z0-9]-)\d+(?:[.,]\d+)*(?:e\+?\d+)?(?![\d%]|[.,]\d)"
+NUMBER = r"(?<![A-Za-z0-9_.])(?<![A-Za-z0-9]-)\d+(?:[.,]\d+){0,6}(?:e\+?\d+)?(?![\d%]|[.,]\d)"
 SCALE = (
     r"(?:trillions?|billions?|millions?|thousands?|tn|bn|mn|[TBMK])(?![A-Za-z0-9]|/s)"
     r"|万亿|千亿|百亿|十亿|亿|千万|百万|十万|万|千"
@@ -155,7 +155,7 @@ def value(match: re.Match[str], name: str) -> float:
 
 def percent(name: str) -> str:
     """The pattern of a percentage."""
-    return rf"(?P<{name}>(?<![A-Za-z0-9_.])\d+(?:[.,]\d+)*)\s*%"
+    return rf"(?P<{name}>(?<![A-Za-z0-9_.])\d+(?:[.,]\d+){{0,6}})\s*%"
 
 
 def share(match: re.Match[str], name: str) -> float:
@@ -179,7 +179,7 @@ def fraction(match: re.Match[str], name: str) -> float:
 def money(name: str) -> str:
     """The pattern of a sum with its currency before or behind the figure, in groups of this name."""
     return (
-        rf"(?:(?P<{name}_c>{BEFORE})\s*(?P<{name}>\d+(?:[.,]\d+)*(?![\d%]|[.,]\d))\s*(?P<{name}_s>{SCALE})?(?:\s*(?:USD|RMB|CNY)\b)?"
+        rf"(?:(?P<{name}_c>{BEFORE})\s*(?P<{name}>\d+(?:[.,]\d+){{0,6}}(?![\d%]|[.,]\d))\s*(?P<{name}_s>{SCALE})?(?:\s*(?:USD|RMB|CNY)\b)?"
         rf"|(?P<{name}2>{NUMBER})\s*(?P<{name}2_s>{SCALE})?\s*(?P<{name}2_c>{BEHIND}))"
     )
 

@@ -65,11 +65,14 @@ class Names:
     model: str | None = None
     notes: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    looked_up: dict[str, str | None] = field(default_factory=dict)
 
 
 def accelerator_named(name: str, catalog: Catalog) -> str | None:
     """The name as the catalog resolves it (a plural "s" is dropped); None where it is no accelerator."""
     if len(name) < 2 or (not any(letter.isdigit() for letter in name) and len(name) < 4):
+        return None
+    if not any(letter.isalpha() for letter in name) and not re.fullmatch(r"\d{4}", name):
         return None
     for spelled in (
         name,
@@ -175,7 +178,9 @@ def _name_at(words: list[str], start: int, catalog: Catalog, found: Names) -> in
         if piece[0].lower() in _FILLER or (piece[-1].lower() in _FILLER and length > 1):
             continue
         name = "-".join(re.sub(r"['’]s$", "", word) for word in piece)
-        accelerator = accelerator_named(name, catalog)
+        if name not in found.looked_up:
+            found.looked_up[name] = accelerator_named(name, catalog)
+        accelerator = found.looked_up[name]
         if accelerator is not None and found.accelerator in (None, accelerator):
             found.accelerator = accelerator
             behind = (

@@ -245,7 +245,7 @@ READERS: tuple[Reader, ...] = (
     (rf"(?:pre-?)?train(?:ed|ing)?\s+(?:\w+\s+){{0,2}}?(?:on|with|over)\s+{quantity('n')}(?=\s*(?:[,;.]|$|and\b|of\s+data))",
      lambda m: {"training_tokens": value(m, "n")} if value(m, "n") >= 1e9 else {}),
     (rf"(?:training|dataset|data|corpus)\s*(?:set|data)?{TO}{quantity('n')}\s*{TOKEN}", _one("training_tokens")),
-    (rf"(?P<n>{{NUMBER}})\s*(?P<n_s>trillions?|billions?|T|B|tn|bn|万亿|千亿|亿)\s*(?:\w+\s+)?{TOKEN}(?!\s*/)".replace("{NUMBER}", r"(?<![A-Za-z0-9_.])\d+(?:[.,]\d+)*"),
+    (rf"(?P<n>{{NUMBER}})\s*(?P<n_s>trillions?|billions?|T|B|tn|bn|万亿|千亿|亿)\s*(?:\w+\s+)?{TOKEN}(?!\s*/)".replace("{NUMBER}", r"(?<![A-Za-z0-9_.])\d+(?:[.,]\d+){0,6}"),
      _one("training_tokens")),
     (rf"{quantity('n')}\s*(?P<p>[TPEZ]|tera|peta|exa|zetta)?-?FLOP(?:s/s|/s|S/s|s\s+per\s+second)\b(?:\s+(?:of\s+)?(?:FP16|BF16|FP8))?",
      lambda m: {"training_flops": flop_of(m)}),

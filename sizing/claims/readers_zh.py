@@ -85,7 +85,7 @@ READERS: tuple[Reader, ...] = (
     (rf"{quantity('n')}\s*{PIECE}(?:{TOKEN})?\s*(?:的)?\s*(?:超长)?(?:上下文|语境|context)\s*(?:窗口|长度)?", lambda m: {"context": tokens_of(m)}),
     (rf"输入\s*{TO}{quantity('n')}\s*{PIECE}(?:{TOKEN})?\s*(?:,|、|和|/|,\s*)?\s*输出\s*{TO}{quantity('o')}\s*{PIECE}(?:{TOKEN})?",
      lambda m: {"input_tokens": float(tokens_of(m)), "output_tokens": float(tokens_of(m, "o"))}),
-    (rf"(?P<n>(?<![A-Za-z0-9_.])\d+(?:[.,]\d+)*(?:e\d+)?)\s*(?P<n_s>万亿|千亿|百亿|亿|T(?![A-Za-z])|B(?![A-Za-z])|trillion|billion)?\s*{PIECE}(?:的)?(?:训练|高质量|数据)*{TOKEN}(?:的)?(?:数据|语料|训练)*",
+    (rf"(?P<n>(?<![A-Za-z0-9_.])\d+(?:[.,]\d+){{0,6}}(?:e\d+)?)\s*(?P<n_s>万亿|千亿|百亿|亿|T(?![A-Za-z])|B(?![A-Za-z])|trillion|billion)?\s*{PIECE}(?:的)?(?:训练|高质量|数据)*{TOKEN}(?:的)?(?:数据|语料|训练)*",
      lambda m: {"training_tokens": value(m, "n")} if value(m, "n") >= 1e9 else {}),
     (rf"{quantity('n')}\s*(?P<p>[TPE])?(?:FLOPS?|算力)(?:/s|每秒)?", lambda m: {"training_flops": flop_of(m)} if m["p"] else {}),
     (rf"算力{TO}(?P<n>\d+(?:\.\d+)?)\s*(?P<p>[PE])(?![A-Za-z])", lambda m: {"training_flops": number(m["n"]) * {"P": 1e15, "E": 1e18}[m["p"].upper()]}),
