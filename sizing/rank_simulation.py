@@ -23,6 +23,7 @@ from sizing.simulate.run import Progress, ShouldStop
 from sizing.step import StepModel
 from sizing.target import Target
 from sizing.workload import RateArrival, Workload
+from sizing.workload.requests import Requests
 
 BLOCK_TOKENS = 16
 
@@ -74,6 +75,30 @@ def simulate_rank(
     time before a first token, and the wait for a step in progress beyond the half of it that is simulated.
     Raises SizingError for pipelines, whose stages work on several steps at once.
     """
+    vision = target.arch.vision
+    arriving = workload.with_arrival(RateArrival(requests_per_s=requests_per_s)).generate(
+        requests, seed=seed, image_tokens=vision.image_tokens if vision is not None else None
+    )
+    return serve(target, placement, flags, batching, cache_tokens, arriving, progress, should_stop)
+
+
+def serve(
+    target: Target,
+    placement: Placement,
+    flags: EngineLoad,
+    batching: Batching,
+    cache_tokens: float,
+    arriving: Requests,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+    *,
+    ranks: int = 1,
+    prefix_caching: bool = False,
+) -> SimulationResult:
+    """Serve these very requests on ``ranks`` data-parallel ranks; see ``simulate_rank``.
+
+    prefix_caching: a preempted request finds again those of its blocks that nobody has taken.
+    """
     if placement.pp != 1:
         raise SizingError("the simulator has no pipeline stages", key="pp", hint="a placement with pp 1")
     scheduler = SchedulerConfig(
@@ -82,13 +107,12 @@ def simulate_rank(
         max_num_batched_tokens=flags.max_num_batched_tokens,
         block_size=BLOCK_TOKENS,
         cache_blocks=max(1, int(cache_tokens) // BLOCK_TOKENS),
-    )
-    vision = target.arch.vision
-    arriving = workload.with_arrival(RateArrival(requests_per_s=requests_per_s)).generate(
-        requests, seed=seed, image_tokens=vision.image_tokens if vision is not None else None
+        reserve_output_share=1.0 if prefix_caching and target.engine.reserves_max_output else 0.0,
+        prefix_caching=prefix_caching,
     )
     steps = ModelStepTimes(target.step, placement, batching)
-    found = simulate(arriving, ClusterConfig(scheduler=scheduler), steps, progress=progress, should_stop=should_stop)
+    cluster = ClusterConfig(scheduler=scheduler, replicas=ranks)
+    found = simulate(arriving, cluster, steps, progress=progress, should_stop=should_stop)
     more = batching.fixed_ttft_s
     if found.mean_running > 0:
         context = float(np.mean(arriving.input_tokens + arriving.output_tokens / 2))

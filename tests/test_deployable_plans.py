@@ -43,3 +43,15 @@ def test_pools_are_planned_where_they_can_be_written(engine: str) -> None:
     result = sizing.plan(study.model_copy(update={"engine": given}))
     assert all(plan.mode == "aggregated" for plan in result.plans)
     assert "no_launch_files" in {item.code for item in result.rejected}
+
+
+def test_launch_files_ask_for_no_more_requests_than_states() -> None:
+    """vLLM does not start a hybrid with more running requests than its pool has blocks of state."""
+    result = planned("Qwen/Qwen3.8-27B", "h100-sxm")
+    for plan in result.plans:
+        if plan.placement["tp"] == 1:
+            spec = spec_of(result, plan, date="2026-11-30")
+            assert spec.max_num_seqs < 1024
+            assert any(f"max_num_seqs {spec.max_num_seqs}," in text for text in plan.assumptions)
+            return
+    pytest.skip("no plan of one accelerator")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import sizing
-from sizing.cli import answer, catalog, claim, compare, evidence, prices, report, web
+from sizing.cli import answer, calibrate, catalog, claim, compare, evidence, prices, replay, report, web
 from sizing.errors import SizingError, one_line
 
 app = typer.Typer(
@@ -39,7 +39,7 @@ def _root(
     """Size accelerators for large language models: does it fit, how fast, how many, at what cost, how sure."""
 
 
-for part in (catalog, answer, claim, compare, evidence, prices, report, web):
+for part in (catalog, answer, claim, compare, evidence, calibrate, replay, prices, report, web):
     part.register(app)
 
 USAGE_ERROR = 2

@@ -14,7 +14,7 @@ recurrent states split by head. Valid for the engines of ``sizing.engine.registr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -256,6 +256,8 @@ def read_cache(mixer: Mixer) -> Cache:
     core, cache = mixer.core, mixer.cache
     if cache.kind in (CacheKind.FULL, CacheKind.SLIDING, CacheKind.MLA):
         return cache
+    if cache.kind is CacheKind.COMPRESSED:
+        return replace(cache, elements_per_token=cache.elements_per_token * core.compress_ratio)
     if core.kind is CoreKind.MLA:
         return Cache(CacheKind.MLA, core.latent_dim)
     return Cache(CacheKind.FULL, core.num_kv_heads * (core.qk_head_dim + core.v_head_dim), core.num_kv_heads)

@@ -47,6 +47,12 @@ def _stats(metrics: Fields | None, name: str, scale: float = 1.0) -> Latency:
     )
 
 
+def scalars(labels: Fields | None) -> dict[str, str | float | bool]:
+    """The labels that a user gave the run, as far as they are single values."""
+    found = labels.data.items() if labels is not None else ()
+    return {key[:100]: value for key, value in list(found)[:64] if isinstance(value, str | float | int)}
+
+
 def _rate(metrics: Fields | None, name: str) -> float | None:
     """Mean of a throughput: over all requests where the tool gives that, as the server did all that work."""
     block = metrics.sub(name) if metrics else None
@@ -72,6 +78,7 @@ def read_guidellm(fields: Fields) -> Iterator[Measurement]:
         raise fields.lack("benchmarks")
     spec = fields.reach("config", "spec", "backend") or fields.sub("args") or fields
     model = spec.text("model") if isinstance(spec.data.get("model"), str) else None
+    labels = fields.reach("config", "metadata", "labels")
     for index, raw in enumerate(benchmarks):
         benchmark = Fields(raw, fields.source, f"benchmarks.{index}")
         metrics = benchmark.sub("metrics")
@@ -111,7 +118,7 @@ def read_guidellm(fields: Fields) -> Iterator[Measurement]:
             requests_per_s=_rate(metrics, "requests_per_second"),
             duration_s=benchmark.number("duration"),
             notes=("TPOT is the tool's inter-token latency",),
-            extra={"strategy": kind} if kind else {},
+            extra={**scalars(labels), **({"strategy": kind} if kind else {})},
         )
 
 
@@ -153,16 +160,26 @@ def _find(tree: object, names: tuple[str, ...], depth: int = 6) -> Any:
     return None
 
 
+def _aiperf_load(config: object) -> tuple[float | None, float | None]:
+    """``(rate, concurrency)``: of the phase that is profiled (0.13), else wherever the configuration has them."""
+    phases = config.get("phases") if isinstance(config, dict) else None
+    chosen = [phase for phase in phases if isinstance(phase, dict)] if isinstance(phases, list) else []
+    chosen = [phase for phase in chosen if "warm" not in str(phase.get("name")).lower()] or chosen
+    at: object = chosen[-1] if chosen else config
+    return number(_find(at, ("request_rate", "rate"))), number(_find(at, ("concurrency",)))
+
+
 def read_aiperf(fields: Fields) -> Measurement:
     """AIPerf ``profile_export_aiperf.json`` and GenAI-Perf ``profile_export_genai_perf.json``."""
     config = fields.data.get("input_config")
     model = _find(config, ("model_names", "model", "models"))
     if isinstance(model, list):
         model = model[0] if model else None
+    if isinstance(model, dict) and isinstance(model.get("items"), list) and model["items"]:
+        model = model["items"][0]
     if isinstance(model, dict):
         model = model.get("name")
-    rate = number(_find(config, ("request_rate",)))
-    concurrency = number(_find(config, ("concurrency",)))
+    rate, concurrency = _aiperf_load(config)
     backend = _find(config, ("backend", "service_kind"))
     seconds = _metric(fields, "benchmark_duration", 1.0).mean
     completed = _average(fields, "request_count")
@@ -183,6 +200,7 @@ def read_aiperf(fields: Fields) -> Measurement:
         input_tokens=input_tokens,
         output_tokens=_average(fields, "output_sequence_length", "output_token_count"),
         concurrency=concurrency if concurrency and math.isfinite(concurrency) else None,
+        concurrency_measured=_average(fields, "effective_concurrency"),
         request_rate=rate if rate and rate > 0 else None,
         completed=int(completed) if completed is not None and completed < 1e15 else None,
         failed=int(failed) if failed is not None and failed < 1e15 else None,

@@ -42,8 +42,8 @@ class Measurement:
     input_tokens, output_tokens: means of a request. concurrency: the cap that the client kept,
     concurrency_measured: the average that the tool saw. request_rate: offered [requests/s], infinite when all
     were sent at once. Rates are whole-server [tokens/s], [requests/s]; duration_s [s]. Latencies in seconds.
-    accept_length: tokens per verification step under speculative decoding. tp, pp, dp, ep, accelerators: only
-    where the file states them.
+    accept_length: tokens per verification step under speculative decoding. tp, pp, dp, ep, accelerators,
+    replicas, engine_version, kv_dtype: only where the file states them.
     """
 
     tool: str
@@ -74,6 +74,9 @@ class Measurement:
     dp: int | None = None
     ep: int | None = None
     accelerators: int | None = None
+    replicas: int | None = None
+    engine_version: str | None = None
+    kv_dtype: str | None = None
     notes: tuple[str, ...] = ()
     extra: dict[str, str | float | bool] = field(default_factory=dict)
 

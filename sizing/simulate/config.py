@@ -21,7 +21,7 @@ class SchedulerConfig(BaseModel):
     is vLLM's optimism (preemption by recomputation when blocks run out), 1 is TensorRT-LLM's
     GUARANTEED_NO_EVICT, SGLang's ``new_token_ratio`` lies between (0.7 falling to about 0.1).
     ``reserve_output_tokens`` is what the client asks for (``max_tokens``) where that is more than what it
-    gets.
+    gets. ``prefix_caching``: a preempted request finds again those of its blocks that no other has taken meanwhile.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +33,7 @@ class SchedulerConfig(BaseModel):
     cache_blocks: int = Field(..., ge=1, description="blocks in one replica's cache pool")
     reserve_output_share: float = Field(0.0, ge=0.0, le=1.0)
     reserve_output_tokens: int = Field(0, ge=0)
+    prefix_caching: bool = False
 
     @property
     def cache_tokens(self) -> int:

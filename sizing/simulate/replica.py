@@ -7,7 +7,9 @@ decode steps; a sequence whose first token came at clock c and which has n more 
 heap of these ends gives the next completion, and sums over sequences (context, cache) move by additions only.
 The cost of a run is thus a few microseconds per request and event, whatever the number of tokens.
 
-Cache is accounted in tokens: a sequence's tokens plus the mean rounding loss (block_size - 1)/2.
+Cache is accounted in tokens: a sequence's tokens plus the mean rounding loss (block_size - 1)/2. With a prefix cache,
+free blocks wait in a line and are taken from its front. A preempted request's blocks join at the back, its last tokens
+first, so when it comes back it finds all but what was taken beyond those that stood before it. (As vLLM's block pool does.)
 """
 
 from __future__ import annotations
@@ -120,6 +122,7 @@ def run_replica(
     capacity = float(config.cache_tokens)
     share = config.reserve_output_share
     optimistic = share < 1.0
+    keeps = config.prefix_caching
     slack = (config.block_size - 1) / 2
 
     ids, closed, think, events = feed.ids, feed.users > 0, feed.think, feed.events
@@ -127,6 +130,10 @@ def run_replica(
     heap: list[int] = []  # end clock << 32 | request, of the decoding; entries of preempted ones are stale
     order: list[int] = []  # admitted ones, oldest first, for preemption; finished ones stay until popped
     done: list[int] = []
+    left_behind: dict[
+        int, tuple[int, int]
+    ] = {}  # preempted: (tokens in its freed blocks, place in the line of free ones)
+    freed = 0  # tokens of all blocks given back so far; with `used`, the tokens of all blocks ever taken
     now, clock = 0.0, 0
     running = admitted = 0
     context = used = reserved = 0  # tokens: of the decoding; of the admitted; set aside for the admitted
@@ -174,23 +181,30 @@ def run_replica(
                 i = order.pop()
                 if finish[i] >= 0.0:
                     continue
+                have = prompt[i]
                 if i == partial:
                     partial = -1
+                    have = partial_at
                 else:
                     rest = end_clock[i] - clock
                     made = left[i] - rest
                     prompt[i] += made
                     left[i] = rest
                     end_clock[i] = -1
+                    have = prompt[i]
                     context -= prompt[i]
                     running -= 1
+                if keeps:
+                    left_behind[i] = have, int(capacity) + freed
+                freed += prompt[i]
                 used -= prompt[i]
                 reserved -= final[i]
                 admitted -= 1
                 waiting.appendleft(i)
                 preempted = True
                 stats.preemptions += 1
-                stats.recomputed_tokens += prompt[i] - cached[i]
+                if not keeps:
+                    stats.recomputed_tokens += prompt[i] - cached[i]
 
             tokens = 0
             weight = 0.0
@@ -245,6 +259,11 @@ def run_replica(
                             if after > capacity:
                                 break
                         waiting.popleft()
+                        start = cached[i]
+                        if i in left_behind:
+                            have, place = left_behind.pop(i)
+                            start = max(start, min(have - max(0, used + freed - place), size - 1))
+                            stats.recomputed_tokens += size - start
                         admitted += 1
                         used += size
                         reserved += final[i]
@@ -252,7 +271,6 @@ def run_replica(
                             order.append(i)
                         if admit_time[i] < 0.0:
                             admit_time[i] = now
-                        start = cached[i]
                         need = size - start
                         if need > room:
                             partial, partial_left, partial_at = i, need - room, start + room
@@ -335,6 +353,7 @@ def run_replica(
                 running -= 1
                 admitted -= 1
                 context -= size
+                freed += size
                 used -= size
                 reserved -= final[i]
                 completed += 1
@@ -358,6 +377,7 @@ def run_replica(
                     else:
                         finish[i] = now
                         admitted -= 1
+                        freed += total[i]
                         used -= total[i]
                         reserved -= final[i]
                         completed += 1

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal
@@ -53,6 +53,9 @@ class Trace:
     output_tokens: npt.NDArray[np.int64]
     cached_tokens: npt.NDArray[np.int64]
     skipped: int = 0
+    measured: dict[str, npt.NDArray[np.float64]] = field(
+        default_factory=dict
+    )  # ttft_s, tpot_s, e2e_s [s], where stated
 
     def __len__(self) -> int:
         return len(self.arrival_s)

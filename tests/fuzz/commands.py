@@ -143,6 +143,7 @@ _SEEDS: list[list[str]] = [
     ["claim", "deepseek-r1", "--on", "h100-sxm", "--usd-per-million", "0.5", "--kind", "output"],
     ["validate", "@rows", "--predictions", "@out.csv", "--json"],
     ["calibrate", "@bench", "--on", "h100-sxm", "--model", "Qwen/Qwen3-8B", "--out", "@out.yaml", "--json"],
+    ["replay", "@trace", "--model", "Qwen/Qwen3-8B", "--on", "h100-sxm", "--compare", "--json"],
     ["report", "@study", "-o", "@out.html"], ["report", "@study", "-o", "@out.xlsx", "--language", "zh"],
     ["deploy", "@study", "-o", "@outdir", "--kind", "all"], ["deploy", "@study", "-o", "@outdir", "--plan", "2"],
 ]  # fmt: skip
@@ -206,6 +207,7 @@ def prepare(folder: Path) -> None:
     put("bench.json", (base.BENCH / "vllm_new.json").read_bytes())
     put("calibration.yaml", targets._calibration_seeds()[0])
     put("rows.csv", targets._rows_seeds()[0])
+    put("trace.csv", b"arrival_s,input_tokens,output_tokens,measured_ttft_s\n0,100,20,0.1\n1,200,10,0.2\n")
     put("junk.json", b'{"model_type": "qwen3", "hidden_size": [}')
     put("empty.yaml", b"")
     put("latin.yaml", "title: caf\u00e9".encode("latin-1"))
@@ -221,7 +223,7 @@ def named(folder: Path) -> dict[str, str]:
     """What ``@name`` stands for."""
     inside = {name: str(folder / f"{name}.{ending}") for name, ending in (
         ("config", "json"), ("moe", "json"), ("study", "yaml"), ("hardware", "yaml"), ("bench", "json"),
-        ("calibration", "yaml"),
+        ("calibration", "yaml"), ("trace", "csv"),
         ("rows", "csv"), ("junk", "json"), ("empty", "yaml"), ("latin", "yaml"), ("bom", "yaml"), ("readonly",
         "yaml"), ("link", "html"),
         ("dangling", "yaml"), ("missing", "yaml"))}  # fmt: skip
