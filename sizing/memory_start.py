@@ -22,7 +22,8 @@ def refusal_code(terms: Any, device: Device) -> str:
 
     "weights": weights and what runs beside them are more than the memory. "over_memory": the cache pool does not go in.
     "no_cache": nothing is left for the cache. "one_request": the pool holds less than one request of the full context.
-    "state_blocks": more running requests are asked for than the pool has blocks or slots of recurrent state.
+    "state_blocks": more running requests are asked for than the pool has blocks or slots of recurrent state,
+    or slots of whole contexts.
     """
     fixed = float(terms.weights) + float(terms.activation) + float(terms.runtime) + float(terms.graphs)
     if fixed > float(device.total_bytes):

@@ -96,7 +96,11 @@ def test_trtllm_takes_a_fraction_of_what_is_left() -> None:
 
 
 def test_who_reserves_the_longest_output() -> None:
-    assert {name for name in engine_names() if get_engine(name).reserves_max_output} == {"tensorrt-llm", "mindie"}
+    assert {name for name in engine_names() if get_engine(name).reserves_max_output} == {
+        "tensorrt-llm",
+        "mindie",
+        "llama.cpp",
+    }
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm"])
