@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) $(VENV)/.created
 	$(BIN)/python -m pip install -q -e '.[dev]' $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 	@touch $@
 
-.PHONY: help install system app test lint fmt docs wheel-check benchmarks fuzz bounds constraints clean
+.PHONY: help formats install system app test lint fmt docs wheel-check benchmarks fuzz bounds constraints clean
 
 install: $(VENV)/.installed  ## create .venv with everything
 
@@ -65,6 +65,9 @@ wheel-check: $(VENV)/.installed  ## build the release, install it alone, ask it 
 
 fuzz: $(VENV)/.installed  ## half an hour of hostile input (FUZZ_ARGS="--minutes 5")
 	PYTHONPATH=. $(BIN)/python benchmarks/fuzz.py $(FUZZ_ARGS)
+
+formats: $(VENV)/.installed  ## let real quantisers write tiny checkpoints (in environments of their own) and size them
+	PYTHONPATH=. $(BIN)/python tools/formats.py
 
 bounds:  ## run the examples with the lowest allowed and with the newest versions of the core's dependencies
 	PYTHON=$(PYTHON) bash tools/bounds.sh

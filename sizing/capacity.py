@@ -120,7 +120,8 @@ def capacity(
     """
     demand = Demand.fixed(input_tokens, output_tokens, context)
     nodes = nodes_needed(target) if max_nodes is None else max_nodes
-    ground = survey(target, demand, Space(node_size=target.node_size, max_nodes=nodes), EngineChoice())
+    space = Space(target.node_size, nodes, host_size=target.host_size, alone=target.accelerator.works_alone)
+    ground = survey(target, demand, space, EngineChoice())
     name = f"{target.arch.name} in {target.scheme.name} on {target.accelerator.name}"
     if ground is None:
         raise SizingError(f"{name}: {target.engine.name} accepts no placement over {nodes} servers", key="--on")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from sizing.dates import today
 from sizing.deploy import DeploymentSpec, Disaggregated, Expected, Parallelism, Rope, Speculative, Workload
 from sizing.deploy.launch import takes_served_name
 from sizing.deploy.parsers import has_parser
 from sizing.deploy.spec import Interval as ExpectedInterval
-from sizing.engine.base import Engine
+from sizing.engine.base import Engine, Load
 from sizing.engine.placement import Placement
 from sizing.errors import SizingError
 from sizing.estimate import Interval
 from sizing.hardware import Catalog, load_catalog
-from sizing.memory import resolve_load
+from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.quantization import SCHEMES, QuantScheme
 from sizing.planner import study_model
@@ -67,6 +68,7 @@ def spec_of(
         utilization=engine.memory_utilization or chosen.memory_utilization,
         speculative_tokens=chosen.speculative_tokens,
     )
+    load = started(target, Placement(**chosen.placement), load)
     longest = max(demand.context, math.ceil(demand.input_tokens + demand.output_tokens))
     name = arch.name.rsplit("/", 1)[-1]
     return DeploymentSpec(
@@ -78,7 +80,7 @@ def spec_of(
         weights=weights,
         accelerator=chosen.accelerator,
         vendor=_vendor(target),
-        accelerators_per_node=target.node_size,
+        accelerators_per_node=target.host_size,
         engine_version=chosen.engine_version or None,
         max_model_len=longest,
         max_num_seqs=int(load.max_num_seqs),
@@ -97,6 +99,20 @@ def spec_of(
         expected=_expected(chosen),
         served_model_name=name.lower() if takes_served_name(chosen.engine) else None,
     )
+
+
+def started(target: Target, place: Placement, load: Load) -> Load:
+    """The flags with which the engine starts: no more running requests than its pool has recurrent states for."""
+    terms = memory_terms(
+        target.arch,
+        target.device,
+        place,
+        target.engine,
+        target.scheme,
+        replace(load, automatic=False),
+        kv_dtype=target.kv,
+    )
+    return replace(load, max_num_seqs=max(1, int(terms.max_num_seqs)))
 
 
 def _target(arch: Architecture, plan: Plan, catalog: Catalog) -> Target:

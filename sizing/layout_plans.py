@@ -11,6 +11,7 @@ import numpy as np
 from sizing.estimate import NO_DECODE, Interval, bottlenecks, sent_spread, width
 from sizing.hardware.price_models import Price
 from sizing.memory import why_not
+from sizing.memory_start import fewer_requests
 from sizing.money.bought import bought
 from sizing.operations import StepShape
 from sizing.placements import as_arrays
@@ -141,6 +142,9 @@ def _as_plan(study: Study, priced: PricedTarget, found: Candidates, row: int, na
     said = [*target.assumptions, *priced.said, *fraction_notes(study, target, place, fraction, demand.context)]
     if demand.output_tokens <= 1:
         said.append(NO_DECODE)
+    seqs = int(found.terms.max_num_seqs[row])
+    if seqs < found.engine_load.max_num_seqs:
+        said.append(fewer_requests(target.engine, found.engine_load.max_num_seqs, seqs))
     if found.drafts:
         said.append(
             f"speculative decoding: {found.drafts} draft tokens, each accepted with probability "

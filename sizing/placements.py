@@ -20,7 +20,11 @@ MOST_STAGES = 16  # longer pipelines are tried in powers of two only
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Bounds of the placements of one replica. Empty tuples: any size."""
+    """Bounds of the placements of one replica. Empty tuples: any size.
+
+    host_size: accelerators of one host, where the scale-up domain (node_size) joins several: launch commands start
+    whole hosts, and attention groups beside others stay within one. alone: a replica is one accelerator (slices).
+    """
 
     node_size: int
     max_nodes: int = 1
@@ -29,11 +33,13 @@ class Space:
     pipeline_parallel: tuple[int, ...] = ()
     data_parallel: tuple[int, ...] = ()
     expert_parallel: tuple[int, ...] = ()
+    host_size: int | None = None
+    alone: bool = False
 
     @property
     def most(self) -> int:
         """Accelerators of the largest replica."""
-        whole = self.node_size * self.max_nodes
+        whole = 1 if self.alone else self.node_size * self.max_nodes
         return min(whole, self.max_accelerators) if self.max_accelerators else whole
 
 
@@ -43,6 +49,7 @@ def enumerate_placements(arch: Architecture, space: Space) -> list[Placement]:
     pipelines over servers, attention data parallelism for latent attention and for experts, experts whole over all
     ranks of a stage or cut like everything else."""
     most, node = space.most, space.node_size
+    host = space.host_size or node
     tps = [size for size in POWERS if size <= min(node, most)]
     pps = sorted({size for size in (*POWERS, *range(1, space.max_nodes + 1)) if size <= min(most, arch.num_layers)})
     pps = [size for size in pps if size <= max(space.max_nodes * 2, 4) and (size in POWERS or size <= MOST_STAGES)]
@@ -55,6 +62,8 @@ def enumerate_placements(arch: Architecture, space: Space) -> list[Placement]:
                 ranks = tp * dp
                 whole = ranks * pp
                 if whole > most or (whole > node and whole % node) or (dp > 1 and pp > 1):
+                    continue
+                if (whole > host and whole % host) or (dp > 1 and tp > host):
                     continue
                 eps = [1, ranks] if arch.is_moe and ranks > 1 else [1]
                 found += [

@@ -174,11 +174,17 @@ def judged(study: Study, ranked: list[Plan], survey_of: Any) -> tuple[list[Plan]
     simulated = 0
     for place, plan in enumerate(ranked):
         if simulated >= MOST or sum(p.checked is not None and p.checked["verdict"] == "meets" for p in good) >= WANTED:
-            return good + ranked[place:] + late, simulated
+            return _confirmed(good) + ranked[place:] + late, simulated
         ground = None if why_not_simulated(study, plan) else survey_of(plan)
         row = row_of(ground, plan)
         found = check(study, plan, ground if row is not None else None, row or 0)
         assert found.checked is not None
         simulated += found.checked["verdict"] != "not simulated"
         (late if found.checked["verdict"] == "misses" else good).append(found)
-    return good + late, simulated
+    return _confirmed(good) + late, simulated
+
+
+def _confirmed(plans: list[Plan]) -> list[Plan]:
+    """Of plans of one price, what a simulation confirms comes before what none could look at."""
+    seen = {plan.usd_per_hour: index for index, plan in reversed(list(enumerate(plans)))}
+    return sorted(plans, key=lambda p: (seen[p.usd_per_hour], p.checked is None or p.checked["verdict"] != "meets"))

@@ -36,6 +36,9 @@ from sizing.survey import Ground, space_of, survey
 from sizing.target import Target, as_model, least_bits, native_scheme, resolve_target, runs, usual_engine
 
 GIB = 2.0**30
+POOLS_UNWRITTEN = (
+    "separate prefill and decode pools are planned where their launch files can be written: under vllm and sglang"
+)
 MOST_TARGETS = 1000  # of one search: each takes a tenth of a second
 Item = TypeVar("Item")
 GOODPUT_UNUSED = (
@@ -98,7 +101,7 @@ def plan(
     work = list(_targets(study, arch, catalog, rejected, assumptions, calibration))
     if work:
         demand = Demand.of(study.workload, work[0].target, study.model.context)
-        assumptions += check_context(arch, demand.context, "workload")
+        assumptions += check_context(arch, demand.context, "workload") + demand.said()
         if study.workload.targets.goodput_share is not None:
             assumptions.append(GOODPUT_UNUSED)
         if study.workload.images is not None and arch.vision is not None:
@@ -154,7 +157,9 @@ def _answer(study: Study, priced: PricedTarget, demand: Demand, draft_choices: l
                 made, fallen = plans_of(study, priced, candidates)
                 plans += made
                 rejected += fallen
-            if study.engine.disaggregated != "off":
+            if study.engine.disaggregated != "off" and not priced.target.engine.pools_apart:
+                rejected.append(Rejection(f"{target_label(priced.target)} pools", "no_launch_files", POOLS_UNWRITTEN))
+            elif study.engine.disaggregated != "off":
                 pooled, count = pooled_plan(
                     study,
                     priced.target,

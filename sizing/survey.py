@@ -24,6 +24,32 @@ from sizing.workload import BatchArrival, ConcurrencyArrival, UsersArrival, Work
 NO_VARIATION = Lengths()
 
 
+#: At most this share of the requests may be longer than the model's context: they are refused, and it is said.
+MOST_REFUSED = 0.01
+
+
+def served_context(
+    workload: Workload, target: Target, context: int | None, image_tokens: Any = None
+) -> tuple[int, float]:
+    """The context to serve [tokens], and the share of requests that are longer than it.
+
+    The context asked for, else the workload's longest request; no more than the model's own context, or its extended
+    one, where that cuts off at most ``MOST_REFUSED`` of the requests.
+    """
+    longest = workload.longest_request(image_tokens=image_tokens)
+    served = context or longest
+    if context is None:
+        for limit in (target.arch.native_context, target.arch.extended_context):
+            if limit and limit < longest:
+                share = workload.share_beyond(limit, image_tokens=image_tokens)
+                if share <= MOST_REFUSED:
+                    served = limit
+                    break
+    if served >= longest:
+        return served, 0.0
+    return served, workload.share_beyond(served, image_tokens=image_tokens)
+
+
 @dataclass(frozen=True, slots=True)
 class Demand:
     """The workload as numbers. kind: "rate", "concurrency", "users" or "batch"; amount in its unit at the peak."""
@@ -39,6 +65,7 @@ class Demand:
     held_tokens: float | None = None  # cache tokens of a running request in the mean; None: of the mean lengths
     held_all: float | None = None  # the same where the engine reserves the whole output
     lengths: Lengths = NO_VARIATION
+    refused: float = 0.0  # share of the requests that are longer than the context
 
     @property
     def arrival_think_s(self) -> float:
@@ -65,8 +92,8 @@ class Demand:
             kind, amount = "concurrency", float(arrival.concurrency)
         elif isinstance(arrival, BatchArrival):
             kind, amount = "batch", float(arrival.requests)
-        most_in, most_out = workload.length_grid(64, image_tokens=tokens_of)
-        longest = int(np.max(most_in + most_out))
+        most_in, _ = workload.length_grid(64, image_tokens=tokens_of)
+        longest, refused = served_context(workload, target, context, tokens_of)
         some_in, some_out = (as_float(part) for part in workload.length_grid(4096, image_tokens=tokens_of))
         return cls(
             kind=kind,
@@ -76,7 +103,8 @@ class Demand:
             output_tokens=outputs,
             cached_tokens=inputs * workload.prefix_cache_hit_rate,
             input_scv=workload.input.scv if workload.joint is None else _scv(most_in),
-            context=context or longest,
+            context=longest,
+            refused=refused,
             held_tokens=varied_held_tokens(some_in, some_out),
             held_all=varied_held_tokens(some_in, some_out, reserves=True),
             lengths=lengths_of(some_in, some_out),
@@ -87,6 +115,14 @@ class Demand:
         """Requests of one shape, as many as go: for capacities."""
         longest = context or int(np.ceil(input_tokens + output_tokens))
         return cls("rate", 1.0, 0.0, float(input_tokens), float(output_tokens), 0.0, 0.0, longest)
+
+    def said(self) -> list[str]:
+        """What to say of requests that are longer than the context."""
+        if not self.refused:
+            return []
+        return [
+            f"{self.refused:.2%} of the requests are longer than the context of {self.context:,} tokens; engines refuse them"
+        ]
 
     def carried(self, curve: LoadCurve) -> FloatArray:
         """How much of the demand one replica carries at each point of its curve."""
@@ -144,6 +180,8 @@ def space_of(study: Study, target: Target) -> Space:
         pipeline_parallel=c.pipeline_parallel,
         data_parallel=c.data_parallel,
         expert_parallel=c.expert_parallel,
+        host_size=target.host_size,
+        alone=target.accelerator.works_alone,
     )
 
 

@@ -21,6 +21,7 @@ from sizing.kernels import MachineRates, kernel_curves
 from sizing.machine import device_of, is_ascend, machine_rates
 from sizing.model.architecture import Architecture
 from sizing.model.gguf_mix import mix_scheme, stated_bits
+from sizing.model.habits import as_published
 from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.sources import load_model
@@ -69,6 +70,11 @@ class Target:
         )
 
     @property
+    def host_size(self) -> int:
+        """Accelerators that one launch command can use: those of one host of the scale-up domain."""
+        return max(1, self.server.host_size)
+
+    @property
     def node_size(self) -> int:
         """Accelerators in one scale-up domain."""
         return max(1, self.server.scale_up_domain)
@@ -113,7 +119,8 @@ def choose_weights(arch: Architecture, accelerator: Accelerator, weights: str | 
             said = f"{stated_bits(arch, chosen):.2f} bits per weight by the quantiser's rule for these shapes"
             return chosen, [f"weights {chosen.name}: {said}"]
         check_weights(accelerator, chosen)
-        return chosen, []
+        chosen, habit = as_published(arch, chosen) if arch.native_quantization is None else (chosen, None)
+        return chosen, [habit] if habit else []
     own = native_scheme(arch)
     if runs(accelerator, own) is not None:
         return own, [*([arch.stored_note] if arch.stored_note else []), _native_said(arch, own)]

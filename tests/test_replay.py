@@ -113,3 +113,18 @@ def test_measured_traces(name: str, machine: str, tpot: float, ttft: float) -> N
     assert document["requests"] == len(read_replay(SHARED / f"{name}.csv")) == 300
     assert abs(document["compared"]["tpot_s"]["error"]) < tpot
     assert abs(document["compared"]["ttft_s"]["error"]) < ttft
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared measurements")
+@pytest.mark.parametrize(
+    ("name", "machine"), [("RTXPRO6000_Llama-3.1-8B", "rtx-pro-6000"), ("RTX4090_Llama-3.1-8B", "rtx-4090")]
+)
+def test_a_calibrated_replay_is_within_three_percent(tmp_path: Path, name: str, machine: str) -> None:
+    file, out = str(SHARED / f"{name}.csv"), str(tmp_path / "c.yaml")
+    common = ["--model", "Llama-3.1-8B", "--on", machine, "--tp", "1", "--engine", "vllm", "--engine-version", "0.19"]
+    common += ["--max-num-seqs", "128", "--max-num-batched-tokens", "2048", "--json"]
+    assert CliRunner().invoke(app, ["calibrate", file, "-o", out, *common]).exit_code == 0
+    document = json.loads(CliRunner().invoke(app, ["replay", file, "--calibration", out, *common]).stdout)
+    assert abs(document["compared"]["tpot_s"]["error"]) < 0.03
+    assert abs(document["compared"]["ttft_s"]["error"]) < 0.03

@@ -11,7 +11,7 @@ from sizing.errors import SizingError
 from sizing.estimate import check_context
 from sizing.hardware import Catalog
 from sizing.hardware.price_models import ApiPrice
-from sizing.memory import LedgerLine
+from sizing.memory_lines import LedgerLine
 from sizing.model.architecture import Architecture
 from sizing.model.counts import kv_bytes
 from sizing.model.kv_formats import kv_format

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sizing.answers import Answer
 from sizing.capacity import TokenKind
 from sizing.errors import SizingError
-from sizing.memory import LedgerLine
+from sizing.memory_lines import LedgerLine
 
 Verdict = Literal["holds", "holds only if", "cannot be judged", "no batch reaches it", "does not hold"]
 #: From the harmless to the worst: a claim of several parts is as good as its worst part.

@@ -14,7 +14,7 @@ from sizing.errors import SizingError
 from sizing.estimate import Interval, resolve_price, width
 from sizing.hardware import Catalog
 from sizing.hardware.price_models import Price
-from sizing.memory import LedgerLine
+from sizing.memory_lines import LedgerLine
 from sizing.model.architecture import Architecture
 from sizing.model.counts import kv_bytes
 from sizing.model.quantization import scheme

@@ -7,7 +7,7 @@ from datetime import date
 from sizing.claims import Claim, Examination, examine, parse_claim
 from sizing.dates import as_of, today
 from sizing.hardware import Catalog
-from sizing.memory import LedgerLine
+from sizing.memory_lines import LedgerLine
 from sizing.units import count, digits, gib
 
 #: (heading, what is said, the claim as it is checked, fields beyond the text, a remark)

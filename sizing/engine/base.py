@@ -101,6 +101,7 @@ class Engine:
     attention_dp_with_tp: data-parallel attention may be tensor-parallel besides. partial_expert_parallel: experts may be
     spread over fewer than all tp x dp ranks. fp32_states: recurrent states are kept in 32 bits, whatever the config says.
     lowers_seqs: it lowers max_num_seqs to what the states' pool holds, where others refuse to start.
+    pools_apart: launch files of separate prefill and decode pools can be written.
     reserves_max_output: a request is admitted only when its whole prompt and longest output fit. How an engine's steps
     mix prompts and decode, and what its host costs, is fitted: ``evidence.serving_curves``.
     """
@@ -121,6 +122,7 @@ class Engine:
     partial_expert_parallel: bool = True
     fp32_states: bool = False
     lowers_seqs: bool = False
+    pools_apart: bool = False
     flags: dict[str, object] = field(default_factory=dict, compare=False)
 
     @property
@@ -190,7 +192,7 @@ class Engine:
         """What the engine's own weight figure holds beyond the weights [bytes]."""
         return 0.0
 
-    def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
+    def graph_bytes(self, arch: Architecture, placement: Placement, load: Load, device: Device) -> Any:
         """Memory of captured graphs on one rank, whether or not the budget holds it [bytes]."""
         return 0.0
 
@@ -220,7 +222,7 @@ class Engine:
         """The largest number of running requests with which the engine starts; infinite where the pool sets none."""
         return np.full(np.shape(pool), np.inf)
 
-    def in_flight_tokens(self, load: Load) -> int:
+    def in_flight_tokens(self, plan: BlockPlan, load: Load) -> int:
         """Tokens that may be scheduled before a window's old blocks are freed."""
         return load.max_num_batched_tokens
 
@@ -236,7 +238,9 @@ class Engine:
     def concurrency(self, pool: Any, plan: BlockPlan, load: Load, tokens: Any) -> Any:
         """Requests of ``tokens`` tokens that the pool holds at once."""
         blocks = np.floor(np.maximum(pool, 0.0) / plan.block_bytes)
-        return blocks / plan.request_blocks(tokens, self.in_flight_tokens(load), self.states_per_request(plan, load))
+        return blocks / plan.request_blocks(
+            tokens, self.in_flight_tokens(plan, load), self.states_per_request(plan, load)
+        )
 
     def running(self, pool: Any, plan: BlockPlan, load: Load, tokens: Any) -> Any:
         """Requests of ``tokens`` tokens that really run at once: each keeps what it holds once its prompt is read, and
@@ -246,7 +250,7 @@ class Engine:
         tokens and 266 of 4,200, where the log's figure gives 482 and 138.
         """
         blocks = np.floor(np.maximum(pool, 0.0) / plan.block_bytes)
-        worst = plan.request_blocks(tokens, self.in_flight_tokens(load), self.states_per_request(plan, load))
+        worst = plan.request_blocks(tokens, self.in_flight_tokens(plan, load), self.states_per_request(plan, load))
         held = plan.held_blocks(tokens, 1 + load.speculative_tokens)
         return np.where(blocks >= worst, 1.0 + (blocks - worst) / np.maximum(held, 1.0), blocks / worst)
 
@@ -272,19 +276,27 @@ def step_buffers(arch: Architecture, placement: Placement, tokens: Any, *, moe: 
     return 2.0 * tokens * (hidden + widest)
 
 
-def vision_buffers(arch: Architecture, placement: Placement, load: Load, *, recent: bool = True) -> Any:
+def vision_buffers(
+    arch: Architecture, placement: Placement, load: Load, *, recent: bool = True, bounded: bool = True
+) -> Any:
     """Transient tensors of encoding the largest image of a tower that takes any size (Qwen-VL) [bytes].
 
-    2 bytes x patches x c x hidden / tp; patches are merged into at most 16384 tokens, and no more than the
-    context.
+    2 bytes x patches x c x hidden / tp; patches are merged into at most 16384 tokens, no more than the
+    context (``bounded``: since 0.9). Before 0.17 a part of the copies is whole on every rank.
     """
     tower = arch.vision
     if tower is None or tower.tokens_per_image is not None or tower.temporal_patch_size < 2:
         return 0.0
-    tokens = min(constant("vllm_activation", "vision_tokens"), load.context)
+    tokens = constant("vllm_activation", "vision_tokens")
+    if bounded:
+        tokens = min(tokens, load.context)
     patches = tokens * tower.spatial_merge_size**2
-    copies = constant("vllm_activation", "vision_copies" if recent else "vision_copies_before_0_17")
-    return 2.0 * patches * copies * tower.hidden_size / np.asarray(placement.tp)
+    if recent:
+        copies: Any = constant("vllm_activation", "vision_copies") / np.asarray(placement.tp)
+    else:
+        split = constant("vllm_activation", "vision_copies_before_0_17") / np.asarray(placement.tp)
+        copies = constant("vllm_activation", "vision_copies_whole_before_0_17") + split
+    return 2.0 * patches * copies * tower.hidden_size
 
 
 def expert_copies(arch: Architecture, placement: Placement) -> Any:

@@ -177,6 +177,11 @@ class BlockPlan:
     slot_bytes: Any = 0.0  # of one sequence's states in a pool of their own (SGLang)
 
     @property
+    def is_compressed(self) -> bool:
+        """Whether layers of compressed attention stand in the blocks."""
+        return any(group.kind is CacheKind.COMPRESSED for group, _, _ in self.members)
+
+    @property
     def has_states(self) -> bool:
         """Whether recurrent states stand in the blocks."""
         return any(group.kind is CacheKind.STATE for group, _, _ in self.members)

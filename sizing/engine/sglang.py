@@ -39,6 +39,7 @@ class Sglang(Engine):
     block_tokens: int = 1
     fp32_states: bool = True
     lowers_seqs: bool = True
+    pools_apart: bool = True
     weight_dtypes: tuple[str, ...] = (
         "bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int4_awq", "int4_gptq", "w4a8",
         "mxfp4", "nvfp4", "fp32", "mxfp8", "bnb", "torchao",
@@ -101,7 +102,7 @@ class Sglang(Engine):
         wide = np.where(ranks > NODE_RANKS, constant("sglang_runtime", "multi_node_gib"), 0.0)
         return (np.where(ranks > 1, group, constant("sglang_runtime", "load_overhead_single_gib")) + wide) * GIB
 
-    def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
+    def graph_bytes(self, arch: Architecture, placement: Placement, load: Load, device: Device) -> Any:
         """Free memory that capture takes; outside the pool's budget."""
         if load.enforce_eager:
             return 0.0 * np.asarray(placement.tp)

@@ -14,7 +14,7 @@ recurrent states split by head. Valid for the engines of ``sizing.engine.registr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -173,7 +173,9 @@ def _table(arch: Architecture, scheme: QuantScheme, placement: Placement, layout
     ways = np.where(np.asarray(placement.dp) > 1, 1, tp) if layout.dp_copies else tp
     rows = padded_vocab(arch.vocab_size) / ways
     width = min(arch.hidden_size, arch.embedding / arch.vocab_size)
-    return Share(rows, width, ways, rows * width * (scheme.embedding_format.bits / 8), scheme.embedding_format)
+    return Share(
+        rows, width, ways, rows * width * (scheme.embedding_format.effective_bits / 8), scheme.embedding_format
+    )
 
 
 def head_share(arch: Architecture, placement: Placement, shards: Shards) -> Share:
@@ -254,6 +256,8 @@ def read_cache(mixer: Mixer) -> Cache:
     core, cache = mixer.core, mixer.cache
     if cache.kind in (CacheKind.FULL, CacheKind.SLIDING, CacheKind.MLA):
         return cache
+    if cache.kind is CacheKind.COMPRESSED:
+        return replace(cache, elements_per_token=cache.elements_per_token * core.compress_ratio)
     if core.kind is CoreKind.MLA:
         return Cache(CacheKind.MLA, core.latent_dim)
     return Cache(CacheKind.FULL, core.num_kv_heads * (core.qk_head_dim + core.v_head_dim), core.num_kv_heads)

@@ -141,7 +141,7 @@ def stage_components(
         total["embedding"] = embedding_bytes(arch, scheme, placement, layout)
         if arch.vision is not None:
             ways = np.asarray(placement.tp) if layout.vision_sharded else 1
-            total["vision"] = arch.vision.params * (scheme.vision.bits / 8) / ways
+            total["vision"] = arch.vision.params * (scheme.vision.effective_bits / 8) / ways
         for linear in arch.extra_linears:
             size = share_of(linear, placement, Shards(scheme, layout)).bytes
             total[linear.component.value] = total.get(linear.component.value, 0.0) + size

@@ -50,7 +50,7 @@ class TensorRTLLM(Engine):
         """Context, cuBLAS and communicators outside the allocator."""
         return constant("tensorrt_llm", "runtime_gib") * GIB + 0.0 * np.asarray(placement.tp)
 
-    def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
+    def graph_bytes(self, arch: Architecture, placement: Placement, load: Load, device: Device) -> Any:
         """Captured after the pool is sized."""
         return constant("tensorrt_llm", "graphs_gib") * GIB + 0.0 * np.asarray(placement.tp)
 

@@ -18,7 +18,7 @@ from sizing.engine.base import (
 )
 from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
 from sizing.engine.compressed import compressed_plan
-from sizing.engine.constants import constant
+from sizing.engine.constants import constant, memory_constants
 from sizing.engine.placement import Placement
 from sizing.engine.shard import VLLM_LAYOUT, Layout
 from sizing.model.architecture import Architecture
@@ -44,6 +44,7 @@ class Vllm(Engine):
     uneven_experts: bool = True
     partial_expert_parallel: bool = False
     caps_seqs_by_tokens: bool = True
+    pools_apart: bool = True
     weight_dtypes: tuple[str, ...] = (
         "bf16", "fp16", "fp8", "fp8_channel", "fp8_block", "int8", "int8_wo", "int4_awq", "int4_gptq",
         "w4a8", "mxfp4", "nvfp4", "fp32", "mxfp8", "bnb", "torchao",
@@ -116,7 +117,10 @@ class Vllm(Engine):
             sampler = sampler + constant("vllm_activation", "vision_gib") * GIB
         if scheme.linear.compute == "int8":
             sampler = sampler + constant("vllm_activation", "int8_gib") * GIB / np.asarray(placement.tp)
-        return np.maximum(np.maximum(sampler, buffers), vision_buffers(arch, placement, load, recent=recent))
+        return np.maximum(
+            np.maximum(sampler, buffers),
+            vision_buffers(arch, placement, load, recent=recent, bounded=self.at_least(0, 9)),
+        )
 
     def runtime_bytes(self, placement: Placement, device: Device) -> Any:
         """Growth outside the allocator: small alone, about 2 GiB with communicators since 0.18."""
@@ -129,12 +133,13 @@ class Vllm(Engine):
             few = many = constant("vllm_runtime", "group_gib_small_cards")
         return np.where(ranks == 1, alone, np.where(ranks < 8, few, many)) * GIB
 
-    def graph_bytes(self, arch: Architecture, placement: Placement, load: Load) -> Any:
+    def graph_bytes(self, arch: Architecture, placement: Placement, load: Load, device: Device) -> Any:
         """Captured graphs: by layers, heavier for experts, with the number of sizes."""
         if load.enforce_eager:
             return 0.0 * np.asarray(placement.tp)
         sizes = len(self.capture_sizes(load.max_num_seqs, load.speculative_tokens))
-        return graph_estimate(arch, placement, sizes)
+        more = card_overhead(device) * GIB if self.at_least(0, 21) else 0.0
+        return graph_estimate(arch, placement, sizes) + more
 
     def pool_bytes(
         self, device: Device, weights: Any, activation: Any, runtime: Any, graphs: Any, utilization: Any
@@ -180,9 +185,10 @@ class Vllm(Engine):
             states += 2 if self.at_least(0, 33) and plan.exports_states else 1
         return states
 
-    def in_flight_tokens(self, load: Load) -> int:
-        """One step's tokens; two steps' since asynchronous scheduling counts (0.22)."""
-        return load.max_num_batched_tokens * (2 if self.at_least(0, 22) else 1)
+    def in_flight_tokens(self, plan: BlockPlan, load: Load) -> int:
+        """One step's tokens; two steps' since asynchronous scheduling counts (0.33; of compressed layers 0.22)."""
+        twice = self.at_least(0, 33) or (plan.is_compressed and self.at_least(0, 22))
+        return load.max_num_batched_tokens * (2 if twice else 1)
 
     def pool_tokens(self, pool: Any, plan: BlockPlan, load: Load) -> Any:
         """What "GPU KV cache size" says: blocks / groups x block; the concurrency x the longest request for several
@@ -197,6 +203,14 @@ class Vllm(Engine):
         if self.at_least(0, 33) or (kinds > 1 and self.at_least(0, 21)):
             return "as the log prints it: concurrent requests at the worst x context"
         return Engine.tokens_formula(self, kinds)
+
+
+def card_overhead(device: Device) -> float:
+    """What engines were seen to hold for graphs on some cards, more than on others [GiB]."""
+    for words, found in memory_constants()["card_overhead_gib"].items():
+        if all(device.named(word) for word in words.split()):
+            return float(found["value"])
+    return 0.0
 
 
 def graph_estimate(arch: Architecture, placement: Placement, sizes: int) -> Any:

@@ -27,6 +27,7 @@ class VllmAscend(Vllm):
     name: str = "vllm-ascend"
     layout: Layout = Layout()  # noqa: RUF009
     block_tokens: int = 128
+    pools_apart: bool = False
     weight_dtypes: tuple[str, ...] = ("bf16", "fp16", "int8", "w4a8")
     kv_dtypes: tuple[str, ...] = ("bf16", "int8")
     vendors: tuple[str, ...] = ("huawei",)

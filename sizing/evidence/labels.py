@@ -184,12 +184,19 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+MOST_ROUNDS = 4  # one rule's answer may be another's question
+
+
 def reinterpret(row: ServingRow, *, enabled: bool = True, rules: Iterable[Rule] = RULES) -> ServingRow:
     """``row`` as its labels are taken to mean, each change told in its ``notes``; unchanged when not
     ``enabled``.
     """
     if not enabled:
         return row
-    for rule in rules:
-        row = rule.apply(row) or row
+    for _ in range(MOST_ROUNDS):
+        before = (row.placement, row.decode)
+        for rule in rules:
+            row = rule.apply(row) or row
+        if (row.placement, row.decode) == before:
+            break
     return row

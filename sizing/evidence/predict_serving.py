@@ -250,7 +250,7 @@ def _time_group(key: GroupKey, members: list[tuple[int, ServingRow]], found: Fea
     decode_at, prefill_at = _stack(cases, "decode"), _stack(cases, "prefill")
     inputs, outputs = _array(cases, "input_tokens"), _array(cases, "output_tokens")
     apart = _array(cases, "disaggregated") > 0
-    flags = replace(resolve_load(engine, device, arch, cases[0].decode), automatic=False)  # as the engine starts
+    flags = resolve_load(engine, device, arch, decode_at, context=int(np.ceil(np.max(inputs + outputs))))
     terms = memory_terms(arch, device, decode_at, engine, quant, flags, kv_dtype=kv_name)
     held = held_tokens(inputs, outputs, reserves=engine.reserves_max_output)
     limit = as_float(terms.pool_tokens) / held

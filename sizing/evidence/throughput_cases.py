@@ -7,6 +7,7 @@ model, format and machine, so that everything after it is arithmetic on arrays.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ from sizing.kernels import MachineRates, kernel_curves
 from sizing.machine import device_of, machine_rates
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
-from sizing.model.kv_formats import KVFormat, kv_format
+from sizing.model.kv_formats import kv_format
 from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.sources import load_model
 from sizing.operations import StepShape
@@ -45,6 +46,7 @@ BATCHES: FloatArray = np.exp2(np.arange(0, 13, dtype=np.float64))  # sequences o
 TOKENS: FloatArray = np.exp2(np.arange(0, 16, dtype=np.float64))  # tokens of a step
 DEFAULT_TOKENS = 512.0  # of a length that a row does not state
 LARGEST_REPLICA = 8
+LONG_CONTEXT = 32768
 #: Bytes/s of one core, the largest of the machines on which a family's products were measured (H200: 4.8 TB/s,
 #: 132 SMs).
 #: A core does not load faster because there are fewer of them.
@@ -295,7 +297,7 @@ class CaseBook:
         if row.hints.prefill_only or (row.quantity == "ttft_s" and row.output_tokens is None):
             wanted = 1.0
         given, wanted = max(given, 1.0), max(wanted, 1.0)
-        pool, spare, limit, budget = self._memory(engine, subject, placement, options)
+        pool, spare, limit, budget = self._memory(engine, subject, placement, options, given, wanted)
         if pool <= 0 and row.kind in {"offline", "open"} and not row.placement_stated:
             return None
         return Candidate(
@@ -303,27 +305,36 @@ class CaseBook:
         )
 
     def _memory(
-        self, engine: Engine, subject: int, placement: Placement, options: dict[str, float]
+        self,
+        engine: Engine,
+        subject: int,
+        placement: Placement,
+        options: dict[str, float],
+        given: float,
+        wanted: float,
     ) -> tuple[float, float, float, float]:
-        """``(pool tokens, tokens in place of activations and runtime, most sequences, step tokens)`` of one rank."""
+        """``(pool tokens, tokens in place of activations and runtime, most sequences, step tokens)`` of one rank.
+
+        As ``sizing memory`` counts them for requests of this length: where the engine's default memory fraction cannot
+        work, one that does is looked for.
+        """
         s = self.subjects[subject]
         seqs, tokens, fraction = (options.get(k) for k in ("max_num_seqs", "max_num_batched_tokens", "memory_fraction"))
         tokens = tokens or options.get("chunked_prefill_size")
-        key = (engine.name, engine.version, subject, placement, seqs, tokens, fraction)
-        device = device_of(s.accelerator)
-        context = int(min(s.arch.max_position_embeddings or 8192, 32768))
+        key = (engine.name, engine.version, subject, placement, seqs, tokens, fraction, given, wanted)
         if key not in self._pools:
+            device = device_of(s.accelerator)
+            # windows and states are counted at a long context
+            long = int(min(s.arch.max_position_embeddings or 8192, LONG_CONTEXT))
             load = resolve_load(
-                engine, device, s.arch, placement, context=context,
+                engine, device, s.arch, placement, context=max(1, math.ceil(given + wanted)),
                 max_num_seqs=int(seqs) if seqs else None,
-                max_num_batched_tokens=int(tokens) if tokens else None,
+                max_num_batched_tokens=int(tokens or engine.default_batched_tokens(device, long)),
                 utilization=fraction if fraction and fraction <= 1 else None,
             )  # fmt: skip
-            fmt: str | KVFormat = s.kv
-            load = replace(load, automatic=False)  # as the engine starts by itself
-            terms = memory_terms(s.arch, device, placement, engine, s.scheme, load, kv_dtype=fmt)
-            pool = float(terms.max_concurrency) * context  # windows and states counted at a long context
-            taken = float(np.asarray(terms.activation + terms.runtime)) * load.utilization
+            terms = memory_terms(s.arch, device, placement, engine, s.scheme, load, kv_dtype=s.kv, mean_context=long)
+            pool = float(terms.concurrency_at_mean) * long
+            taken = float(np.asarray(terms.activation + terms.runtime)) * float(terms.utilization)
             spare = pool * taken / float(terms.pool) if float(terms.pool) > 0 else 0.0
             limits = float(load.max_num_seqs), float(load.max_num_batched_tokens)
             self._pools[key] = (min(pool, 1e12), min(spare, 1e12), *limits)

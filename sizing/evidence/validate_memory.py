@@ -32,6 +32,7 @@ from sizing.evidence.memory_rows import (
 )
 from sizing.memory import MemoryLedger, memory_ledger
 from sizing.model.architecture import Architecture
+from sizing.model.habits import as_published
 
 FIGURES = (
     "weights_gib_per_gpu",
@@ -137,6 +138,9 @@ def _predict(row: MemoryRow, name: str, load: Loader) -> Prediction:
     placement = placement_of(row)
     exact = _same_checkpoint(row, found)
     weights = scheme_of(row, arch.native_quantization, same_checkpoint=exact)
+    if not exact or arch.native_quantization is None:
+        weights, said = as_published(arch, weights)
+        notes += [said] if said else []
     total = total_gib_of(row)
     kv = row.text("kv_dtype").split("(")[0].strip() or "auto"
     if kv == "auto" and exact and weights.kv_cache_dtype:

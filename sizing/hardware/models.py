@@ -255,13 +255,17 @@ class ServerPrice(Entry):
 
 
 class Server(Entry):
-    """A server or a rack-scale system: ``accelerator_count`` accelerators in one scale-up domain."""
+    """A server or a rack-scale system: ``accelerator_count`` accelerators in one scale-up domain.
+
+    accelerators_per_host: of one of its trays or nodes, where the domain is more than one host.
+    """
 
     id: Id
     name: Text
     accelerator: Id
     also_fits: tuple[Id, ...] = ()
     accelerator_count: Count
+    accelerators_per_host: Count | None = None
     default: bool = False
     generic: bool = False
     intra_node: IntraNode
@@ -282,6 +286,11 @@ class Server(Entry):
     def scale_up_domain(self) -> int:
         """How many accelerators the fast fabric joins."""
         return self.accelerator_count
+
+    @property
+    def host_size(self) -> int:
+        """How many accelerators one operating system sees: those of a tray, where the fast fabric joins several."""
+        return min(self.accelerators_per_host or self.accelerator_count, self.accelerator_count)
 
     @property
     def link_bandwidth(self) -> float | None:

@@ -107,5 +107,6 @@ def _for_accelerator(server: Server, accelerator: Accelerator, catalog: Catalog)
     if part is not None:
         link = accelerator.interconnect.gb_s_per_direction
         update["accelerator_count"] = server.accelerator_count * part.instances_per_parent
+        update["accelerators_per_host"] = server.host_size * part.instances_per_parent
         update["intra_node"] = server.intra_node.model_copy(update={"gb_s_per_direction": link})
     return server.model_copy(update=update)

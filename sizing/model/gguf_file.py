@@ -8,8 +8,9 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 from __future__ import annotations
 
 import importlib
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from sizing.model.quantization import QuantScheme, WeightFormat
 MAX_TENSORS = 1_000_000
 # What stands in the file but is no weight of the reference code.
 NOT_WEIGHTS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
+BUFFER = "exp_probs_b.bias"  # the routers' correction: a buffer, in no count
 FAMILIES = {
     "llama": "llama",
     "qwen2": "qwen2",
@@ -31,7 +33,12 @@ FAMILIES = {
     "gemma": "gemma",
     "gemma2": "gemma2",
     "gemma3": "gemma3_text",
+    "qwen2moe": "qwen2_moe",
+    "gpt-oss": "gpt_oss",
+    "deepseek2": "deepseek_v3",
 }
+MAX_PARTS = 1000
+_PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +53,40 @@ class GgufTensor:
 
 
 def load_gguf(path: str | Path) -> Architecture:
-    """The Architecture of a GGUF file of the llama, qwen2, qwen3, qwen3moe or gemma families.
+    """The Architecture of a GGUF file of one of ``FAMILIES``; of a file in parts, any part stands for all.
 
     Raises ConfigError without the extra ``gguf``, for a malformed file, for another family, and where the
     tensors do not add up to the count of the metadata.
     """
-    file = Path(path)
+    file, *more = _parts(Path(path))
     fields, tensors = _read(file)
+    count = fields.get("split.count")
+    if isinstance(count, int) and count > 1 and count != len(more) + 1:
+        raise ConfigError(f"is one part of {count}, and its name does not say so", key=str(file))
+    for part in more:
+        tensors += _read(part)[1]
     return _architecture(file, fields, tensors)
+
+
+def single_file(files: Iterable[Path]) -> set[str]:
+    """The files of a folder by what they are of: the parts of one file count as one."""
+    return {_PART.sub("", file.name) for file in files}
+
+
+def _parts(file: Path) -> list[Path]:
+    """The files that belong together, first to last: ``-00001-of-00003.gguf`` and so on."""
+    found = _PART.search(file.name)
+    if found is None:
+        return [file]
+    count = int(found.group(2))
+    if not 1 <= count <= MAX_PARTS:
+        raise ConfigError(f"states {count} parts", key=str(file))
+    stem = file.name[: found.start()]
+    parts = [file.with_name(f"{stem}-{number:05d}-of-{count:05d}.gguf") for number in range(1, count + 1)]
+    missing = [part.name for part in parts if not part.is_file()]
+    if missing:
+        raise ConfigError(f"{missing[0]} is not beside it", key=str(file))
+    return parts
 
 
 def _read(file: Path) -> tuple[dict[str, object], list[GgufTensor]]:
@@ -107,10 +140,8 @@ def _architecture(file: Path, fields: dict[str, object], tensors: list[GgufTenso
             key=f"{file.name}: general.architecture",
             hint="one of " + ", ".join(FAMILIES),
         )
-    if fields.get("split.count") not in (None, 0, 1):
-        raise ConfigError("is one part of several, which are not supported", key=str(file))
-    weights = [tensor for tensor in tensors if tensor.name not in NOT_WEIGHTS]
-    by_name = {tensor.name: tensor for tensor in weights}
+    weights = [tensor for tensor in tensors if tensor.name not in NOT_WEIGHTS and not tensor.name.endswith(BUFFER)]
+    by_name = {tensor.name: tensor for tensor in tensors}
     if "token_embd.weight" not in by_name:
         raise ConfigError("has no tensor token_embd.weight", key=str(file))
     try:
@@ -151,16 +182,25 @@ def _config(fields: dict[str, object], name: str, tensors: dict[str, GgufTensor]
         "vocab_size": tensors["token_embd.weight"].rows,
         "tie_word_embeddings": "output.weight" not in tensors,
     }
+    if name == "deepseek2":
+        return {**config, **_latent(get, tensors)}
     if get("attention.key_length") is not None:
         config["head_dim"] = get("attention.key_length")
         if get("attention.value_length") not in (None, get("attention.key_length")):
             raise ConfigError("differs from key_length", key=f"{name}.attention.value_length")
     if name in ("llama", "qwen3", "qwen3moe"):
         config["attention_bias"] = "blk.0.attn_q.bias" in tensors
-    if name == "qwen3moe":
+    if name == "gpt-oss":
+        config["num_local_experts"] = get("expert_count")
+        config["num_experts_per_tok"] = get("expert_used_count")
+        config["intermediate_size"] = get("expert_feed_forward_length")
+        config["sliding_window"] = get("attention.sliding_window")
+    elif name in ("qwen3moe", "qwen2moe"):
         config["num_experts"] = get("expert_count")
         config["num_experts_per_tok"] = get("expert_used_count")
         config["moe_intermediate_size"] = get("expert_feed_forward_length")
+        if name == "qwen2moe":
+            config["shared_expert_intermediate_size"] = get("expert_shared_feed_forward_length")
     elif get("expert_count"):
         if name != "llama":
             raise ConfigError("is not supported in this family", key=f"{name}.expert_count")
@@ -170,6 +210,34 @@ def _config(fields: dict[str, object], name: str, tensors: dict[str, GgufTensor]
     if name in ("gemma2", "gemma3"):
         config["sliding_window"] = get("attention.sliding_window")
     return config
+
+
+def _latent(get: Callable[[str], object], tensors: dict[str, GgufTensor]) -> dict[str, object]:
+    """The keys of latent attention and its experts; ConfigError for metadata of before these keys were written."""
+
+    def whole(key: str) -> int:
+        value = get(key)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ConfigError("is missing: convert the model anew, or give its config.json", key=f"deepseek2.{key}")
+        return value
+
+    rope, experts = whole("rope.dimension_count"), get("expert_count")
+    found: dict[str, object] = {
+        "num_key_value_heads": get("attention.head_count"),
+        "kv_lora_rank": whole("attention.kv_lora_rank"),
+        "q_lora_rank": get("attention.q_lora_rank"),
+        "qk_rope_head_dim": rope,
+        "qk_nope_head_dim": whole("attention.key_length_mla") - rope,
+        "v_head_dim": whole("attention.value_length_mla"),
+        "first_k_dense_replace": get("leading_dense_block_count"),
+        "n_routed_experts": experts,
+        "num_experts_per_tok": get("expert_used_count"),
+        "moe_intermediate_size": get("expert_feed_forward_length"),
+        "n_shared_experts": get("expert_shared_count"),
+    }
+    if not any(name.endswith("exp_probs_b.bias") for name in tensors):
+        found["model_type"] = "deepseek_v2"
+    return found
 
 
 def _scheme(weights: Iterable[GgufTensor], *, tied: bool) -> QuantScheme:

@@ -19,7 +19,8 @@ from sizing.files import load_yaml
 from sizing.model import access, hub
 from sizing.model.architecture import Architecture
 from sizing.model.config import load_config, parse_config, read_json
-from sizing.model.gguf_file import load_gguf
+from sizing.model.foreign import MISTRAL, mistral_config, why_no_config
+from sizing.model.gguf_file import load_gguf, single_file
 from sizing.model.gguf_mix import mix_scheme
 from sizing.model.name_formats import Stated, is_word, stated_format, without_mix
 from sizing.model.quantization import QuantScheme, scheme
@@ -257,9 +258,12 @@ def load_directory(folder: str | Path) -> Architecture:
     config = path / "config.json"
     if not config.is_file():
         single = sorted(path.glob("*.gguf"))
-        if len(single) == 1:
+        if single and len(single_file(single)) == 1:
             return load_gguf(single[0])
-        raise ConfigError("has no config.json", key=str(path))
+        if (path / MISTRAL).is_file():
+            read = parse_config(mistral_config(read_json(path / MISTRAL)), name=path.resolve().name)
+            return with_stored_tensors(read, path)
+        raise why_no_config(path)
     return with_stored_tensors(load_config(config, name=path.resolve().name), path)
 
 

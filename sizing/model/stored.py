@@ -44,6 +44,9 @@ class StoredPart:
     dtype: str
 
 
+LEAST_BITS = 1.5  # of a weight: the fewest of any format in use (BitNet's ternary weights, GGUF's IQ1)
+
+
 def component_of(name: str, num_layers: int) -> Component | None:
     """The component that a tensor of this name belongs to; None for modules that ``total`` leaves out."""
     layer = _LAYER.search(name)
@@ -105,7 +108,7 @@ def _sizes(arch: Architecture, scheme: QuantScheme) -> dict[Component, tuple[flo
     if arch.lm_head:
         add(Component.LM_HEAD, scheme.lm_head.bytes(arch.vocab_size, arch.hidden_size), arch.lm_head)
     if arch.vision is not None:
-        add(Component.VISION, arch.vision.params * scheme.vision.bits / 8, arch.vision.params)
+        add(Component.VISION, arch.vision.params * scheme.vision.effective_bits / 8, arch.vision.params)
     return {part: (sums[0], sums[1], sums[2]) for part, sums in total.items()}
 
 
@@ -145,6 +148,8 @@ def by_the_bytes(arch: Architecture, tensors: list[StoredTensor]) -> Architectur
             said.append(f"{what}: stored in 8 bits, packed at load")
             continue
         bits = max(0.0, found.held - beside) * 8 / weights
+        if bits < LEAST_BITS:  # no format has so few: tensors are missing, and the files decide nothing
+            return replace(arch, stored_components=_named(parts))
         like = _like(scheme, part)
         scheme = _with(
             scheme, part, WeightFormat(f"stored_{found.dtype.lower()}", bits, compute=like.compute, kind=like.kind)

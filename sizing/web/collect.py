@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from sizing.study import Study, parse_study
+from sizing.workload.lengths import MAX_TOKENS
 
 
 def study_of_session() -> Study:
@@ -51,8 +52,8 @@ def _workload(work: dict[str, Any]) -> None:
     """Write the widgets' values into a workload's document."""
     state = st.session_state
     before = copy.deepcopy(work)
-    work["input"] = _lengths("input", work["input"])
-    work["output"] = _lengths("output", work["output"])
+    work["input"] = lengths_of("input", work["input"])
+    work["output"] = lengths_of("output", work["output"])
     kind = state["arrival"]
     old = work["arrival"] if work["arrival"]["kind"] == kind else {"kind": kind}
     values: dict[str, dict[str, Any]] = {
@@ -84,7 +85,7 @@ def _unless_same(before: float | None, shown: float | None, factor: float) -> fl
     return shown / factor
 
 
-def _lengths(side: str, before: dict[str, Any]) -> dict[str, Any]:
+def lengths_of(side: str, before: dict[str, Any]) -> dict[str, Any]:
     """A length distribution from its widgets; unchanged where they show what it already says."""
     state = st.session_state
     kind = state[f"{side}_kind"]
@@ -92,7 +93,9 @@ def _lengths(side: str, before: dict[str, Any]) -> dict[str, Any]:
         return before
     names = {"fixed": ["value"], "uniform": ["low", "high"], "lognormal": list(state[f"{side}_names"])}[kind]
     new = {name: state[f"{side}_{name}"] for name in names}
+    if kind == "lognormal":
+        new["maximum"] = state[f"{side}_maximum"] or MAX_TOKENS
     if kind == before["kind"] and all(before.get(name) == value for name, value in new.items()):
         return before
-    kept = {"minimum": before["minimum"], "maximum": before["maximum"]} if kind == before["kind"] == "lognormal" else {}
+    kept = {"minimum": before["minimum"]} if kind == before["kind"] == "lognormal" else {}
     return {"kind": kind, **kept, **new}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import streamlit as st
 
@@ -155,6 +156,16 @@ def _workload() -> None:
         _number("concurrency", 1, 10_000_000, step=8)
     else:
         _number("requests", 1, 10**12, step=1000)
+    for side in ("input", "output"):
+        fields.number(
+            t(f"input.{side}_tokens"),
+            f"{side}_tokens",
+            1,
+            10_000_000,
+            step=100,
+            then=partial(_scale, side),
+            help=t("input.tokens_help"),
+        )
     with st.expander(t("input.lengths")):
         for side in ("input", "output"):
             _lengths(side)
@@ -169,6 +180,12 @@ def _workload() -> None:
         then=_custom,
         help=t("input.hit_rate_help"),
     )
+
+
+def _scale(side: str) -> None:
+    """The plain field of a length was edited: the spread follows in proportion, its limit too."""
+    _custom()
+    state.scale_lengths(side)
 
 
 def _lengths(side: str) -> None:
@@ -195,6 +212,17 @@ def _lengths(side: str) -> None:
             )
         else:
             fields.number(label, f"{side}_{name}", 1, 10_000_000, step=100, then=_custom)
+    if kind == "lognormal":
+        fields.number(
+            f"{t(f'side.{side}')}: {t('lengths.maximum')}",
+            f"{side}_maximum",
+            1,
+            10_000_000,
+            step=100,
+            then=_custom,
+            placeholder=t("input.none"),
+            help=t("lengths.maximum_help"),
+        )
 
 
 def _number(name: str, low: float, high: float, *, step: float, form: str | None = None) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from sizing.estimate import Interval
 from sizing.hardware.price_models import Price
-from sizing.memory import LedgerLine
+from sizing.memory_lines import LedgerLine
 from sizing.money.quotes import AnyPrice, is_stale
 from sizing.result import Plan, Result
 from sizing.units import digits, gib, seconds, usd

@@ -16,10 +16,11 @@ from sizing.errors import SizingError, unknown_name
 from sizing.model import hub
 from sizing.model.sources import catalog_models
 from sizing.study import Study, parse_study
-from sizing.web import share, uploads
+from sizing.web import collect, share, uploads
 from sizing.web.fields import put
 from sizing.web.messages import LANGUAGES, t
 from sizing.workload import LengthDistribution, Workload, preset
+from sizing.workload.lengths import MAX_TOKENS
 
 DEFAULT: dict[str, Any] = {
     "model": "Qwen/Qwen3-235B-A22B",
@@ -134,8 +135,20 @@ def _apply_lengths(side: str, lengths: LengthDistribution) -> None:
         given = data[name]
         usual = lengths.mean_tokens * (2 if name == "p95" else 1)
         put(f"{side}_{name}", float(given if given is not None else usual))
+    put(f"{side}_tokens", round(lengths.mean if lengths.mean is not None else lengths.mean_tokens))
+    put(f"{side}_maximum", data["maximum"] if data["maximum"] < MAX_TOKENS else None)
     put(f"{side}_low", data["low"] or 1)
     put(f"{side}_high", data["high"] or max(2, round(lengths.mean_tokens * 2)))
+
+
+def scale_lengths(side: str) -> None:
+    """The mean of a side was typed: its spread and limits follow in proportion."""
+    base = st.session_state["base"]["workload"]
+    lengths = LengthDistribution(**collect.lengths_of(side, base[side])).with_mean(
+        float(st.session_state[f"{side}_tokens"])
+    )
+    base[side] = lengths.model_dump(mode="json")
+    _apply_lengths(side, lengths)
 
 
 def matching_preset(workload: Workload) -> str:

@@ -15,42 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sizing.checked import Checked, public
 from sizing.errors import SizingError
 from sizing.files import bounded_lines
-from sizing.normal import normal_cdf, normal_quantile
+from sizing.normal import normal_quantile
+from sizing.workload.lognormal import inside, parameters, truncated_quantile
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
-_Z95 = 1.6448536269514722
 MAX_TOKENS = 1 << 31
+UNLIMITED = 0.9999  # the quantile that stands for the longest where nothing limits the lengths
 _GRID = 4096  # points of the quantile grid behind the moments
 _MAX_POINTS = 1_000_000
-
-
-def _lognormal_parameters(
-    mean: float | None, median: float | None, p95: float | None, sigma: float | None
-) -> tuple[float, float]:
-    """(mu, sigma) of ln(length) from exactly two of the four."""
-    if sum(value is not None for value in (mean, median, p95, sigma)) != 2 or (mean is None and median is None):
-        raise ValueError("lognormal needs mean or median, and one of p95, sigma, or both mean and median")
-    if median is not None:
-        if sigma is not None:
-            return math.log(median), sigma
-        if p95 is not None:
-            if p95 < median:
-                raise ValueError(f"p95 {p95:g} is below the median {median:g}")
-            return math.log(median), math.log(p95 / median) / _Z95
-        assert mean is not None
-        if mean < median:
-            raise ValueError(f"the mean {mean:g} of a lognormal is not below its median {median:g}")
-        return math.log(median), math.sqrt(2 * math.log(mean / median))
-    assert mean is not None
-    if sigma is None:
-        assert p95 is not None
-        inside = _Z95**2 - 2 * math.log(p95 / mean)
-        if p95 < mean or inside < 0:
-            raise ValueError(f"p95/mean must be between 1 and {math.exp(_Z95**2 / 2):.2f} for a lognormal")
-        sigma = _Z95 - math.sqrt(inside)
-    return math.log(mean) - sigma * sigma / 2, sigma
 
 
 class LengthDistribution(BaseModel, metaclass=Checked):
@@ -58,9 +32,9 @@ class LengthDistribution(BaseModel, metaclass=Checked):
 
     ``fixed``: ``value``. ``lognormal``: ``mean`` or ``median``, and ``p95`` or ``sigma`` (of the natural
     logarithm), or mean and median. ``uniform``: ``low`` to ``high``, both included. ``empirical``: ``values``
-    with optional ``weights`` (a histogram's bins). All are truncated to ``minimum..maximum``: what lies
-    outside is left out and the rest scaled up, so the mean after truncation (:attr:`mean_tokens`) differs
-    from the one asked for.
+    with optional ``weights`` (a histogram's bins). Lengths lie within ``minimum..maximum``: what lies outside is left
+    out and the rest scaled up. The mean, median and p95 stated of a lognormal are those of the lengths that remain;
+    sigma is that of the logarithm before the limits cut.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -99,9 +73,7 @@ class LengthDistribution(BaseModel, metaclass=Checked):
         if self.minimum > self.maximum:
             raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
         if self.kind == "lognormal":
-            mu, sigma = _lognormal_parameters(self.mean, self.median, self.p95, self.sigma)
-            if sigma > 0 and np.diff(self._truncation(mu, sigma))[0] < 1e-9:
-                raise ValueError("nearly nothing of the distribution lies between minimum and maximum")
+            self._parameters()
         if self.kind == "uniform" and self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"low {self.low} is above high {self.high}")
         if self.values is not None:
@@ -150,6 +122,34 @@ class LengthDistribution(BaseModel, metaclass=Checked):
         summed = np.bincount(index, weights=shares)
         return cls(kind="empirical", values=tuple(unique.tolist()), weights=tuple(summed.tolist()))
 
+    def with_mean(self, mean: float) -> LengthDistribution:
+        """The same spread about another mean [tokens]: every length, the limits too, in proportion.
+
+        >>> LengthDistribution.lognormal(mean=1000, p95=3000, maximum=10_000).with_mean(2000).p95
+        6000.0
+        """
+        if not 1 <= mean <= MAX_TOKENS:
+            raise SizingError(f"must be from 1 to {MAX_TOKENS:,} tokens, not {mean:g}", key="mean")
+        ratio = mean / (self.mean if self.mean is not None else self.mean_tokens)
+        data = self.model_dump()
+
+        def scaled(value: float) -> int:
+            return int(min(max(1, round(value * ratio)), MAX_TOKENS))
+
+        if self.kind == "lognormal":
+            data |= {name: data[name] * ratio for name in ("mean", "median", "p95") if data[name] is not None}
+            data["mean"] = None if self.mean is None else float(mean)
+        elif self.kind == "empirical":
+            assert self.values is not None
+            data["values"] = tuple(scaled(value) for value in self.values)
+        else:
+            data |= {name: scaled(data[name]) for name in ("value", "low", "high") if data[name] is not None}
+        if self.minimum > 1:
+            data["minimum"] = scaled(self.minimum)
+        if self.maximum < MAX_TOKENS:
+            data["maximum"] = max(scaled(self.maximum), data["minimum"])
+        return LengthDistribution(**data)
+
     def truncated(self, minimum: int | None = None, maximum: int | None = None) -> LengthDistribution:
         """The same within tighter limits (tokens); SizingError if nothing is left."""
         data = self.model_dump()
@@ -157,15 +157,19 @@ class LengthDistribution(BaseModel, metaclass=Checked):
         data["maximum"] = min(self.maximum, maximum or MAX_TOKENS)
         if self.kind == "fixed" and self.value is not None:
             data["value"] = min(max(self.value, data["minimum"]), data["maximum"])
+        if self.kind == "lognormal":
+            mu, sigma = self._parameters()
+            low, high = data["minimum"], data["maximum"]
+            middle = float(truncated_quantile(0.5, mu, sigma, max(low - 0.5, 1e-9), high + 0.5))
+            data |= {"mean": None, "p95": None, "sigma": sigma, "median": min(max(middle, low), high)}
         try:
             return LengthDistribution(**data)
         except ValueError as error:
             raise SizingError(f"can't truncate the lengths: {error}", key="lengths") from error
 
-    def _truncation(self, mu: float, sigma: float) -> FloatArray:
-        """Normal probabilities below minimum and maximum."""
-        limits = np.log(np.array([max(self.minimum - 0.5, 1e-9), self.maximum + 0.5]))
-        return normal_cdf((limits - mu) / max(sigma, 1e-12))
+    def _parameters(self) -> tuple[float, float]:
+        """mu and sigma of the natural logarithm, before the limits cut."""
+        return parameters(self.mean, self.median, self.p95, self.sigma, self.minimum, self.maximum)
 
     def at(self, probability: npt.ArrayLike) -> FloatArray:
         """Quantiles (tokens, not rounded) at probabilities inside (0, 1), any shape."""
@@ -178,10 +182,10 @@ class LengthDistribution(BaseModel, metaclass=Checked):
             low, high = max(self.low, self.minimum), min(self.high, self.maximum)
             return np.asarray(np.clip(low + np.floor(u * (high - low + 1)), low, high))
         if self.kind == "lognormal":
-            mu, sigma = _lognormal_parameters(self.mean, self.median, self.p95, self.sigma)
+            mu, sigma = self._parameters()
             if sigma == 0:
                 return np.asarray(np.clip(np.full(u.shape, math.exp(mu)), self.minimum, self.maximum))
-            below, upto = self._truncation(mu, sigma)
+            below, upto = inside(mu, sigma, max(self.minimum - 0.5, 1e-9), self.maximum + 0.5)
             z = normal_quantile(np.clip(below + u * (upto - below), 1e-15, 1 - 1e-15))
             return np.asarray(np.clip(np.exp(mu + sigma * z), self.minimum, self.maximum))
         assert self.values is not None
@@ -212,6 +216,13 @@ class LengthDistribution(BaseModel, metaclass=Checked):
         """Squared coefficient of variation after truncation (no unit)."""
         grid = self.quantiles(_GRID).astype(np.float64)
         return float(grid.var() / grid.mean() ** 2)
+
+    @property
+    def longest(self) -> int:
+        """The longest that occurs [tokens]: the limit, or what one in ten thousand exceeds where there is none."""
+        if self.kind == "lognormal":
+            return self.maximum if self.maximum < MAX_TOKENS else math.ceil(float(self.at(UNLIMITED)))
+        return int(self.at(1 - 1e-12))
 
     def percentile(self, percent: float) -> float:
         """The given percentile (tokens), ``percent`` inside (0, 100)."""

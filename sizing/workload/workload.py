@@ -119,6 +119,9 @@ class Targets(_Frozen):
     spare_replicas: int = Field(0, ge=0, le=1000)
 
 
+SHARE_GRID = 16_384  # requests of which a share is counted
+
+
 class Workload(_Frozen):
     """Everything about the demand; see the fields' types.
 
@@ -166,6 +169,27 @@ class Workload(_Frozen):
             return self._finish(inputs[pick], outputs[pick], image_tokens)
         order = np.argsort(np.modf((np.arange(n) + 0.5) * 0.6180339887498949)[0], kind="stable")
         return self._finish(self.input.quantiles(n), self.output.quantiles(n)[order], image_tokens)
+
+    def longest_request(self, *, image_tokens: ImageTokens | None = None) -> int:
+        """Input and output of the longest request together, images and thinking included [tokens].
+
+        Lengths without a limit count to what one request in ten thousand exceeds.
+
+        >>> from sizing.workload.presets import preset
+        >>> preset("chat").longest_request()
+        16050
+        """
+        if self.joint is not None:
+            inputs, outputs = self._finish(*self.joint.arrays(), image_tokens)
+            return int(np.max(inputs + outputs))
+        one = (np.array([self.input.longest]), np.array([self.output.longest]))
+        inputs, outputs = self._finish(*one, image_tokens)
+        return int(inputs[0] + outputs[0])
+
+    def share_beyond(self, tokens: int, *, image_tokens: ImageTokens | None = None) -> float:
+        """The share of requests whose input and output together are longer [0 to 1]."""
+        inputs, outputs = self.length_grid(SHARE_GRID, image_tokens=image_tokens)
+        return float(np.mean(inputs + outputs > tokens))
 
     def mean_input_tokens(self, *, image_tokens: ImageTokens | None = None) -> float:
         """Mean prompt tokens, images included."""

@@ -16,8 +16,8 @@ STATE, FULL, WINDOW = CacheKind.STATE, CacheKind.FULL, CacheKind.SLIDING
 MLA, COMPRESSED = CacheKind.MLA, CacheKind.COMPRESSED
 
 # (kind, layers, bytes a token in a layer, window, bytes of a state in a layer), as the config's keys give them.
-# A convolution keeps its channels x (kernel - 1) in 16 bits, the cache report all of its kernel; fp32 where the
-# config or the family keeps its state so.
+# A convolution keeps its channels x (kernel - 1) in 16 bits, where the cache report counts its whole kernel;
+# fp32 where the config or the family keeps its state so.
 EXPECTED: dict[str, list[tuple[CacheKind, int, float, int | None, float]]] = {
     "Qwen/Qwen3-Next-80B-A3B-Thinking": [
         # 16 key and 32 value heads of 128: (2 x 2048 + 4096) x 3 and 32 x 128 x 128 elements

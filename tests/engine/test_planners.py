@@ -118,7 +118,7 @@ def test_blocks_of_compressed_layers(version: str, block: int) -> None:
 def test_a_request_of_compressed_layers_has_a_fixed_part() -> None:
     """vllm#44376, 2 x GH200: 30,000 tokens need 6.66 GiB; 5.44 GiB are left, which hold 13,528 tokens at most."""
     engine, plan, load = laid_out("deepseek-ai/DeepSeek-V4-Flash", 2, version="0.22.0", kv="fp8")
-    flight, states = engine.in_flight_tokens(load), engine.states_per_request(plan, load)
+    flight, states = engine.in_flight_tokens(plan, load), engine.states_per_request(plan, load)
     needed = float(plan.request_blocks(30_000, flight, states) * plan.block_bytes)
     assert needed / GIB == pytest.approx(6.66, abs=0.005)
     longest = max(n for n in range(13_000, 14_200) if plan.request_blocks(n, flight, states) * plan.block_bytes

@@ -162,3 +162,90 @@ def test_any_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, raw: by
     file.write_bytes((b"GGUF\x03\x00\x00\x00" if magic else b"") + raw)
     with contextlib.suppress(ConfigError):
         load_gguf(file)
+
+
+def put(
+    path: Path,
+    arch: str,
+    fields: dict[str, int],
+    tensors: dict[str, tuple[int, ...]],
+    split: tuple[int, int] | None = None,
+) -> None:
+    """A file of 32-bit zeros of these shapes."""
+    writer = gguf.GGUFWriter(path, arch)
+    for name, value in fields.items():
+        writer.add_uint32(f"{arch}.{name}", value)
+    if split is not None:
+        writer.add_uint16("split.no", split[0])
+        writer.add_uint16("split.count", split[1])
+    for name, shape in tensors.items():
+        writer.add_tensor(name, np.zeros(shape, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_file_in_parts_is_read_whole_from_any_part(tmp_path: Path) -> None:
+    fields = {"block_count": 1, "embedding_length": 64, "feed_forward_length": 128, "attention.head_count": 4,
+              "attention.head_count_kv": 2, "context_length": 4096, "attention.key_length": 16,
+              "attention.value_length": 16}  # fmt: skip
+    block = {f"blk.0.{name}": (64,) if shape == "norm" else shape for name, shape in BLOCK.items()}
+    rest = {"token_embd.weight": (100, 64), "output_norm.weight": (64,), "output.weight": (100, 64)}
+    first, second = tmp_path / "big-00001-of-00002.gguf", tmp_path / "big-00002-of-00002.gguf"
+    put(first, "llama", fields, rest, (0, 2))
+    with pytest.raises(ConfigError, match="not beside it"):
+        load_gguf(first)
+    put(second, "llama", {}, block, (1, 2))
+    assert load_gguf(second).stored_bytes == 4 * load_gguf(first).total
+    first.rename(tmp_path / "other.gguf")
+    with pytest.raises(ConfigError, match="one part of 2"):
+        load_gguf(tmp_path / "other.gguf")
+
+
+def test_latent_attention_and_experts(tmp_path: Path) -> None:
+    fields = {"block_count": 1, "embedding_length": 64, "feed_forward_length": 128, "attention.head_count": 4,
+              "attention.head_count_kv": 1, "context_length": 4096, "attention.kv_lora_rank": 32,
+              "attention.q_lora_rank": 24,
+              "attention.key_length": 40, "attention.value_length": 32, "attention.key_length_mla": 24,
+              "attention.value_length_mla": 16, "rope.dimension_count": 8, "leading_dense_block_count": 0,
+              "expert_count": 4,
+              "expert_used_count": 2, "expert_feed_forward_length": 32, "expert_shared_count": 1}  # fmt: skip
+    tensors = {
+        "token_embd.weight": (100, 64), "output_norm.weight": (64,), "output.weight": (100, 64),
+        "blk.0.attn_norm.weight": (64,),
+        "blk.0.ffn_norm.weight": (64,), "blk.0.attn_q_a.weight": (24, 64), "blk.0.attn_q_a_norm.weight": (24,),
+        "blk.0.attn_q_b.weight": (96, 24), "blk.0.attn_kv_a_mqa.weight": (40, 64), "blk.0.attn_kv_a_norm.weight": (32,),
+        "blk.0.attn_k_b.weight": (4, 32, 16), "blk.0.attn_v_b.weight": (4, 16, 32),
+        "blk.0.attn_output.weight": (64, 64),
+        "blk.0.ffn_gate_inp.weight": (4, 64), "blk.0.exp_probs_b.bias": (4,), "blk.0.ffn_gate_exps.weight": (4, 32, 64),
+        "blk.0.ffn_up_exps.weight": (4, 32, 64), "blk.0.ffn_down_exps.weight": (4, 64, 32),
+        "blk.0.ffn_gate_shexp.weight": (32, 64), "blk.0.ffn_up_shexp.weight": (32, 64),
+        "blk.0.ffn_down_shexp.weight": (64, 32),
+    }  # fmt: skip
+    put(tmp_path / "mla.gguf", "deepseek2", fields, tensors)
+    found = load_gguf(tmp_path / "mla.gguf")
+    assert found.model_type == "deepseek_v3" and found.is_mla and found.stored_bytes == 4 * (found.total + 4)
+
+
+def test_gpt_oss(tmp_path: Path) -> None:
+    fields = {"block_count": 1, "embedding_length": 64, "feed_forward_length": 32, "attention.head_count": 4,
+              "attention.head_count_kv": 2, "context_length": 4096, "attention.key_length": 16,
+              "attention.value_length": 16,
+              "attention.sliding_window": 128, "expert_count": 4, "expert_used_count": 2,
+              "expert_feed_forward_length": 32}  # fmt: skip
+    tensors = {
+        "token_embd.weight": (100, 64), "output_norm.weight": (64,), "output.weight": (100, 64),
+        "blk.0.attn_norm.weight": (64,),
+        "blk.0.post_attention_norm.weight": (64,), "blk.0.attn_q.weight": (64, 64), "blk.0.attn_q.bias": (64,),
+        "blk.0.attn_k.weight": (32, 64), "blk.0.attn_k.bias": (32,), "blk.0.attn_v.weight": (32, 64),
+        "blk.0.attn_v.bias": (32,),
+        "blk.0.attn_output.weight": (64, 64), "blk.0.attn_output.bias": (64,), "blk.0.attn_sinks.weight": (4,),
+        "blk.0.ffn_gate_inp.weight": (4, 64), "blk.0.ffn_gate_inp.bias": (4,),
+        "blk.0.ffn_gate_exps.weight": (4, 32, 64),
+        "blk.0.ffn_gate_exps.bias": (4, 32), "blk.0.ffn_up_exps.weight": (4, 32, 64), "blk.0.ffn_up_exps.bias": (4, 32),
+        "blk.0.ffn_down_exps.weight": (4, 64, 32), "blk.0.ffn_down_exps.bias": (4, 64),
+    }  # fmt: skip
+    put(tmp_path / "oss.gguf", "gpt-oss", fields, tensors)
+    found = load_gguf(tmp_path / "oss.gguf")
+    assert found.model_type == "gpt_oss" and found.stored_bytes == 4 * found.total

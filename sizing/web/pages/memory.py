@@ -49,7 +49,7 @@ def _cards(item: Plan, found: MemoryLedger) -> None:
             (t("memory.tokens"), f"{found.kv_pool_tokens * ranks:,}", t("memory.replica"), None),
             (
                 t("memory.requests"),
-                f"{found.max_concurrency * ranks:,.1f}",
+                f"{found.running * ranks:,.1f}",
                 t("memory.of_context", context=f"{found.load.context:,}"),
                 t("memory.requests_help"),
             ),
@@ -163,7 +163,7 @@ def _grid(study: Study, row: int, item: Plan) -> None:
     """What fits a replica: context by requests in flight, as the share of the cache that they take."""
     st.subheader(t("memory.grid"), anchor=False)
     ranks = int(item.placement["dp"])
-    most = [calc.ledger_of(study, row, context).max_concurrency * ranks for context in GRID_CONTEXTS]
+    most = [calc.ledger_of(study, row, context).running * ranks for context in GRID_CONTEXTS]
     share = np.array([[requests / max(top, 1e-9) for top in most] for requests in GRID_REQUESTS])
     level = np.select([share <= 0.8, share <= 1.0], [0, 1], 2)
     marks = np.array([t("fit.good"), t("fit.tight"), t("fit.no")])[level]

@@ -6,7 +6,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from sizing.arrays import scalar
-from sizing.memory import LedgerLine
+from sizing.memory_lines import LedgerLine
+from sizing.planner import study_model
 from sizing.result import Plan, Result
 from sizing.study import Study
 from sizing.units import count, digits, seconds
@@ -29,7 +30,8 @@ def show(study: Study) -> None:
         ui.said(result.assumptions, t("plan.assumptions"))
         sharing.share(study, result)
         return
-    st.success(_sentence(result, best), icon=":material/check_circle:")
+    _verdict(result, best)
+    st.caption(_sized_for(result))
     _cards(best)
     if best.quality:
         st.caption(t("plan.quality", weights=best.weights, bits=digits(best.weight_bits)))
@@ -90,6 +92,50 @@ def _sentence(result: Result, best: Plan) -> str:
         rate=digits(best.requests_per_s),
         month=ui.money(best.usd_per_month).replace("$", "\\$"),
         promises=t("plan.joined").join(promised) or t("plan.no_promise"),
+    )
+
+
+def _verdict(result: Result, best: Plan) -> None:
+    """The sentence, green where the simulation agrees or there is none, red where it misses; both p95 by their target."""
+    targets, checked = result.study.workload.targets, best.checked or {}
+    said = str(checked.get("verdict", ""))
+    missed = said == "misses"
+    parts = [
+        t("plan.of_target", name=name, value=seconds(value), target=seconds(limit))
+        for name, value, limit in (
+            ("TTFT", checked.get("ttft_p95_s") or best.ttft_p95_s, targets.ttft_p95_s),
+            ("TPOT", checked.get("tpot_p95_s") or best.tpot_p95_s, targets.tpot_p95_s),
+        )
+        if limit and value is not None
+    ]
+    how = t("plan.checked") if said == "meets" else t("plan.missed") if missed else t("plan.unchecked")
+    text = _sentence(result, best) + ("\n\n" + t("plan.verdict", parts=", ".join(parts), how=how) if parts else "")
+    if missed:
+        st.error(text, icon=":material/warning:")
+    elif said == "meets" or not parts:
+        st.success(text, icon=":material/check_circle:")
+    else:
+        st.warning(text, icon=":material/help:")
+
+
+def _sized_for(result: Result) -> str:
+    """What was typed, as the answer took it: mean lengths, the longest request, the load."""
+    work = result.study.workload
+    vision = study_model(result.study).vision
+    tokens_of = vision.image_tokens if vision is not None else None
+    arrival = work.arrival
+    loads = {
+        "rate": lambda: f"{work.peak_requests_per_s or 0.0:.6g}",
+        "users": lambda: f"{getattr(arrival, 'users', 0):,}",
+        "concurrency": lambda: f"{getattr(arrival, 'concurrency', 0):,}",
+        "batch": lambda: f"{getattr(arrival, 'requests', 0):,}",
+    }
+    return t(
+        "plan.sized_for",
+        input=f"{work.mean_input_tokens(image_tokens=tokens_of):,.0f}",
+        output=f"{work.mean_output_tokens():,.0f}",
+        longest=f"{work.longest_request(image_tokens=tokens_of):,}",
+        load=t(f"plan.load_{arrival.kind}", value=loads[arrival.kind]()),
     )
 
 
@@ -226,13 +272,13 @@ def _alternatives(result: Result) -> None:
 def _pareto(result: Result) -> None:
     st.subheader(t("plan.pareto"), anchor=False)
     every = [*result.plans, *(item for item in result.pareto if item not in result.plans)]
-    priced = [item for item in every if OUT in item.cost]
+    priced = [item for item in every if OUT in item.cost and item.tpot_s.p50 > 0]
     if not priced:
         st.caption(t("plan.no_price"))
         return
     looks = style.accelerator_colours([*calc.offered_names(result.study), *(item.accelerator_name for item in every)])
     figure = go.Figure()
-    front = [item for item in result.pareto if OUT in item.cost]
+    front = [item for item in result.pareto if item in priced]
     figure.add_trace(
         go.Scatter(
             x=[1 / item.tpot_s.p50 for item in front],
