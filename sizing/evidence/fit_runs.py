@@ -151,7 +151,9 @@ def target_of(
         except SizingError:
             there = target.accelerator.id
         if there != target.accelerator.id:
-            doubts.append(f"{run.source} states {run.accelerator}; {target.accelerator.id} is taken, as given")
+            raise SizingError(
+                f"ran on {run.accelerator}, not on {target.accelerator.id}", key=run.source, hint="give that with --on"
+            )
     return target
 
 
