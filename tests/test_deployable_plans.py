@@ -21,7 +21,7 @@ def test_a_replica_is_one_slice() -> None:
     result = planned("Qwen/Qwen3-0.6B", "a100-80gb-sxm-mig-1g.10gb")
     assert result.plans
     assert {plan.placement["tp"] * plan.placement["pp"] * plan.placement["dp"] for plan in result.plans} == {1}
-    with pytest.raises(PlacementError, match="no engine runs one replica over several slices"):
+    with pytest.raises(PlacementError, match="no replica spans several slices"):
         estimate("Qwen/Qwen3-0.6B", "a100-80gb-sxm-mig-1g.10gb", Placement(2), input_tokens=100, output_tokens=10)
 
 
