@@ -21,10 +21,10 @@ import numpy as np
 import yaml
 
 import sizing.evidence
+from sizing.base.errors import SizingError
 from sizing.engine.base import GIB, Device, Engine, Load, expert_copies, step_buffers
 from sizing.engine.constants import constant, memory_constants
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.evidence.memory_rows import MemoryRow, engine_of, placement_of, read_rows, scheme_of
 from sizing.evidence.validate_memory import catalog_loader, find_architecture, predict_row
 from sizing.memory import resolve_load

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.planner import plan, study_model
 from sizing.rank_simulation import simulate_rank
 from sizing.result import Plan

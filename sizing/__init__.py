@@ -17,12 +17,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sizing.base.errors import SizingError
+    from sizing.base.ledger import Interval
     from sizing.claims import Examination
     from sizing.compare import Comparison, compare
     from sizing.doors import claim, deploy, replay, simulate, validate
     from sizing.engine.placement import Placement
-    from sizing.errors import SizingError
-    from sizing.estimate import Estimate, Interval, Latency, Throughput, estimate
+    from sizing.estimate import Estimate, Latency, Throughput, estimate
     from sizing.evidence.calibration import Calibration, load_calibration
     from sizing.evidence.fit import Fitted, calibrate
     from sizing.evidence.validation import Validation
@@ -48,7 +49,7 @@ _WHERE = {
     "Estimate": "sizing.estimate",
     "Examination": "sizing.claims",
     "Fitted": "sizing.evidence.fit",
-    "Interval": "sizing.estimate",
+    "Interval": "sizing.base.ledger",
     "Latency": "sizing.estimate",
     "LengthDistribution": "sizing.workload",
     "MemoryLedger": "sizing.memory",
@@ -58,7 +59,7 @@ _WHERE = {
     "Replay": "sizing.replay",
     "Result": "sizing.result",
     "SimulationResult": "sizing.simulate",
-    "SizingError": "sizing.errors",
+    "SizingError": "sizing.base.errors",
     "Study": "sizing.study",
     "Targets": "sizing.workload",
     "Throughput": "sizing.estimate",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sizing.errors import unknown_name
+from sizing.base.errors import unknown_name
 from sizing.hardware import Catalog, load_catalog
 from sizing.hardware.price_models import ApiPrice
 from sizing.money.ownership import HOURS_PER_MONTH

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sizing.arrays import FloatArray, as_float
-from sizing.budget import spend
+from sizing.base.arrays import FloatArray, as_float
+from sizing.base.budget import spend
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.placements import Space
 from sizing.serving import LoadCurve, batch_grid, load_curve
 from sizing.study import EngineChoice

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from sizing.answers import Answer, amount
-from sizing.arrays import scalar
-from sizing.budget import BudgetError
+from sizing.base.answers import Answer, amount
+from sizing.base.arrays import scalar
+from sizing.base.budget import BudgetError
+from sizing.base.errors import SizingError
+from sizing.base.ledger import Interval
 from sizing.capacity import Capacity, OperatingPoint, capacity
-from sizing.errors import SizingError
-from sizing.estimate import Interval, check_length, price_dict, resolve_price, width
+from sizing.estimate import check_length, price_dict, resolve_price, width
 from sizing.hardware import Catalog, load_catalog
 from sizing.hardware.price_models import Price
 from sizing.model.architecture import Architecture

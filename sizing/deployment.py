@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from sizing.dates import today
+from sizing.base.dates import today
+from sizing.base.errors import SizingError
+from sizing.base.ledger import Interval
 from sizing.deploy import DeploymentSpec, Disaggregated, Expected, Parallelism, Rope, Speculative, Workload
 from sizing.deploy.launch import takes_served_name
 from sizing.deploy.parsers import has_parser
 from sizing.deploy.spec import Interval as ExpectedInterval
 from sizing.engine.base import Engine, Load
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
-from sizing.estimate import Interval
 from sizing.hardware import Catalog, load_catalog
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from sizing.arrays import FloatArray, as_float
-from sizing.budget import spend
+from sizing.base.arrays import FloatArray, as_float
+from sizing.base.budget import spend
 from sizing.engine.placement import Placement
 from sizing.memory import why_not
 from sizing.model.counts import kv_bytes

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sizing.checked import one_of, public, real, required, text, whole
+from sizing.base.checked import one_of, public, real, required, text, whole
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.hardware import Accelerator, Catalog
 from sizing.model.architecture import Architecture
 from sizing.result import Result
@@ -62,9 +62,9 @@ def deploy(
     kind: "command", "compose", "kubernetes", "lws", "kserve", "llm-d", "dynamo", "benchmark" or "all". plan: which
     one of the answer, 1 the best. Raises SizingError for a plan or kind that there isn't.
     """
+    from sizing.base.files import write_text
     from sizing.deploy.files import deployment_files
     from sizing.deployment import spec_of
-    from sizing.files import write_text
 
     if answer.plans and not 1 <= plan <= len(answer.plans):
         raise SizingError(f"there are {len(answer.plans)} plans, not {plan}", key="--plan")

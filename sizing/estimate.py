@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from sizing.answers import Answer, amount, span
-from sizing.arrays import FloatArray, Num, as_float, scalar
-from sizing.checked import flag, one_of, public, real, required, switch, text, whole
+from sizing.base.answers import Answer, amount, span
+from sizing.base.arrays import FloatArray, Num, as_float, scalar
+from sizing.base.checked import flag, one_of, public, real, required, switch, text, whole
+from sizing.base.errors import SizingError
+from sizing.base.ledger import Interval, Spread
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.evidence.calibration import Calibration
-from sizing.evidence.intervals import Spread, spread
+from sizing.evidence.intervals import spread
 from sizing.hardware import Accelerator, Catalog
 from sizing.hardware.price_models import Price
 from sizing.memory import MemoryLedger, memory_ledger, memory_terms
@@ -36,28 +37,6 @@ GRID_POINTS = 48
 LEAST_IN_FLIGHT = 1e-6  # requests per rank
 BISECTIONS = 24
 NO_DECODE = "one token out: prompts are read and nothing is decoded, so there is no TPOT"
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A prediction: nine times in ten the true figure is above p10, and nine in ten below p90."""
-
-    p10: float
-    p50: float
-    p90: float
-
-    @classmethod
-    def around(cls, value: float, width: Spread) -> Interval:
-        """The interval of a median with the factors of a spread below and above it."""
-        return cls(value * width.low, value, value * width.high)
-
-    def inverse_of(self, factor: float) -> Interval:
-        """The interval of ``factor / x``: high where this one is low."""
-        return Interval(factor / self.p90, factor / self.p50, factor / self.p10)
-
-    def to_dict(self) -> dict[str, float]:
-        """The three figures by name, in the interval's own unit."""
-        return {"p10": self.p10, "p50": self.p50, "p90": self.p90}
 
 
 class Throughput(dict[str, Interval]):

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sizing.estimate import NO_DECODE, Interval, bottlenecks, sent_spread, width
+from sizing.base.ledger import Interval
+from sizing.estimate import NO_DECODE, bottlenecks, sent_spread, width
 from sizing.hardware.price_models import Price
 from sizing.memory import why_not
 from sizing.memory_start import fewer_requests

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sizing.base.errors import SizingError
 from sizing.engine.base import Device
-from sizing.errors import SizingError
 from sizing.hardware import Accelerator, Server
 from sizing.kernels import MachineRates
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sizing.arrays import scalar
+from sizing.base.arrays import scalar
 from sizing.engine.placement import Placement
 from sizing.hardware import Catalog, Server, load_catalog
 from sizing.hardware.servers import box_of

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from sizing.answers import Answer
-from sizing.checked import amount, flag, one_of, public, real, required, switch, text, whole
+from sizing.base.answers import Answer
+from sizing.base.checked import amount, flag, one_of, public, real, required, switch, text, whole
+from sizing.base.errors import SizingError
+from sizing.base.ledger import LedgerLine
 from sizing.engine.base import GIB, Device, Engine, Load
 from sizing.engine.cache import BlockPlan, cache_groups
 from sizing.engine.constants import constant
@@ -24,9 +26,8 @@ from sizing.engine.sharding import (
     distinct_stages,
     stage_components,
 )
-from sizing.errors import SizingError
 from sizing.memory_fit import ROUNDING, found_fraction, most_fraction, shortage
-from sizing.memory_lines import LedgerLine, ledger_lines
+from sizing.memory_lines import ledger_lines
 from sizing.memory_start import Refusal, fewer_requests, refusal_code, too_many_requests
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat, kv_format

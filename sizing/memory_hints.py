@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.memory import MemoryLedger, memory_ledger
 from sizing.model.quantization import SCHEMES
 from sizing.target import Target, runs

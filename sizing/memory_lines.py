@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from sizing.base.ledger import LedgerLine
 from sizing.engine.base import Device, Engine, Load
 from sizing.engine.cache import cache_groups
 from sizing.engine.loading import load_extras
@@ -16,17 +16,6 @@ from sizing.engine.sharding import Stage, WeightLine, weight_bytes
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat
 from sizing.model.quantization import QuantScheme
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerLine:
-    """One line of working: name, value, unit, the formula in words, its inputs."""
-
-    name: str
-    value: float
-    unit: str
-    formula: str
-    inputs: dict[str, float | str] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=1024)

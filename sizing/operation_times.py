@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from sizing import kernels
-from sizing.arrays import FloatArray, as_float, scalar
+from sizing.base.arrays import FloatArray, as_float, scalar
 from sizing.kernels import KernelCurves, MachineRates
 from sizing.model.parts import CoreKind
 from sizing.model.quantization import WeightFormat

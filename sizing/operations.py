@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sizing.arrays import FloatArray, Num, as_float
+from sizing.base.arrays import FloatArray, Num, as_float
 from sizing.engine.placement import Placement
 from sizing.engine.shard import (
     Shards,

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sizing.budget import spend
+from sizing.base.budget import spend
+from sizing.base.errors import PlacementError
 from sizing.engine.base import Engine
 from sizing.engine.placement import Placement, problems
-from sizing.errors import PlacementError
 from sizing.model.architecture import Architecture
 from sizing.model.quantization import QuantScheme
 

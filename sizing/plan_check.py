@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from sizing.budget import spend
+from sizing.base.budget import spend
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.rank_simulation import simulate_rank
 from sizing.result import Plan
 from sizing.study import Study

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sizing.arrays import scalar
-from sizing.estimate import Interval
-from sizing.evidence.intervals import Spread
+from sizing.base.arrays import scalar
+from sizing.base.ledger import Interval, Spread
 from sizing.hardware.loader import Catalog
 from sizing.hardware.price_models import Price
 from sizing.money.footprint import Span, embodied_g_per_million_tokens, water_l_per_million_tokens

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-from sizing.budget import BudgetError, spend
-from sizing.checked import one_of, public, required, shown
+from sizing.base.budget import BudgetError, spend
+from sizing.base.checked import one_of, public, required, shown
+from sizing.base.errors import PlacementError, SizingError, UnknownNameError
 from sizing.engine.placement import Placement
-from sizing.errors import PlacementError, SizingError, UnknownNameError
 from sizing.estimate import check_context, resolve_price
 from sizing.evidence.calibration import Calibration
 from sizing.hardware import Catalog, load_catalog

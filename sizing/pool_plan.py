@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from sizing.arrays import scalar
+from sizing.base.arrays import scalar
+from sizing.base.ledger import Interval
 from sizing.disaggregate import NoPools, Pool, Pools, find_pools
 from sizing.engine.placement import Placement
-from sizing.estimate import Interval, width
+from sizing.estimate import width
 from sizing.hardware.price_models import Price
 from sizing.money.bought import bought
 from sizing.operations import StepShape

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from sizing.arrays import as_float
+from sizing.base.arrays import as_float
+from sizing.base.errors import SizingError
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.operations import StepShape
 from sizing.serving import Batching
 from sizing.simulate import ClusterConfig, SchedulerConfig, SimulationResult, simulate

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sizing.answers import Answer, amount
+from sizing.base.answers import Answer, amount
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.estimate import batching_of, does_not_fit
 from sizing.memory import memory_ledger
 from sizing.rank_simulation import serve

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sizing.answers import Answer, amount, span
-from sizing.estimate import Interval, price_dict
+from sizing.base.answers import Answer, amount, span
+from sizing.base.ledger import Interval
+from sizing.estimate import price_dict
 from sizing.hardware.price_models import Price
 from sizing.money.bought import Bought
 from sizing.money.day import ScaledDay, scaled_day

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from sizing.arrays import FloatArray
-from sizing.budget import spend
+from sizing.base.arrays import FloatArray
+from sizing.base.budget import spend
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
 from sizing.memory import MemoryTerms

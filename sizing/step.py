@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sizing.arrays import FloatArray, Num, as_float
+from sizing.base.arrays import FloatArray, Num, as_float
 from sizing.engine.placement import Placement
 from sizing.engine.shard import PLAIN_LAYOUT, Layout, Shards
 from sizing.kernels import KernelCurves, MachineRates

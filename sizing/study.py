@@ -22,10 +22,10 @@ from pydantic import (
     model_validator,
 )
 
-from sizing import safe_yaml
-from sizing.checked import Checked, one_of, plain, public, real, required, validation_message, whole
-from sizing.errors import SizingError, nearest
-from sizing.files import read_text
+from sizing.base import yaml as safe_yaml
+from sizing.base.checked import Checked, one_of, plain, public, real, required, validation_message, whole
+from sizing.base.errors import SizingError, nearest
+from sizing.base.files import read_text
 from sizing.workload import Workload, preset
 
 STUDY_VERSION = 1

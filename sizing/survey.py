@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sizing.arrays import FloatArray, as_float
+from sizing.base.arrays import FloatArray, as_float
 from sizing.engine.base import GIB
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement

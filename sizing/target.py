@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from sizing.base.errors import PlacementError, SizingError
 from sizing.engine.base import Device, Engine
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
-from sizing.errors import PlacementError, SizingError
 from sizing.evidence.calibration import Calibration
 from sizing.evidence.llama_cpp_curves import backend_of, machine_for
 from sizing.evidence.serving_curves import ServingCoefficients, serving_coefficients

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.estimate import estimate
 from sizing.target import resolve_target
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from sizing.base.errors import SizingError
 from sizing.breakeven import REFERENCE, SECONDS_PER_MONTH, break_even, list_price
-from sizing.errors import SizingError
 from sizing.planner import plan
 from sizing.study import parse_study
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from sizing.base.errors import SizingError
 from sizing.claims import EXAMPLES, examine, parse_claim
 from sizing.claims.training import training_flop_per_token
-from sizing.errors import SizingError
 from sizing.model.sources import load_model
 
 T, B, CNY = 1e12, 1e9, 0.138862

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from sizing.base.errors import SizingError
 from sizing.claims import Claim, examine, parse_claim
 from sizing.claims.reference import render
 from sizing.cli import main
-from sizing.errors import SizingError
 
 ROOT = Path(__file__).parents[1]
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from sizing.base.errors import SizingError
 from sizing.cli import main
 from sizing.compare import compare
-from sizing.errors import SizingError
 
 REFERENCE = ["Qwen3-235B-A22B", "Qwen3-32B", "DeepSeek-R1", "r2"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 import sizing
+from sizing.base.errors import PlacementError
 from sizing.deploy import deployment_files
 from sizing.deployment import spec_of
 from sizing.engine.placement import Placement
-from sizing.errors import PlacementError
 from sizing.estimate import estimate
 from sizing.hardware import default_server, load_catalog
 

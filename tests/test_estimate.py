@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sizing.base.errors import PlacementError, SizingError
+from sizing.base.ledger import Interval, Spread
 from sizing.engine.placement import Placement
-from sizing.errors import PlacementError, SizingError
-from sizing.estimate import Interval, check_context, check_length, estimate, resolve_price, running_limit
-from sizing.evidence.intervals import Spread
+from sizing.estimate import check_context, check_length, estimate, resolve_price, running_limit
 from sizing.model.sources import load_model
 from sizing.operations import StepShape
 from sizing.target import resolve_target

@@ -13,26 +13,21 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the ground up, every part of the package: a part may use those on lines before its own; parts of one line know
 # nothing of each other. The package's own __init__ names what is public, wherever it lies, and has no place here.
 LAYERS = (
-    ("answers", "arrays", "errors", "normal", "units"),
-    ("budget", "checked", "dates", "files", "safe_yaml"),
+    ("base",),
     ("hardware", "kernels", "model", "workload"),
-    ("engine", "study"),
-    ("memory_fit",),
-    ("memory_lines", "memory_start"),
-    ("machine", "memory", "money", "operations", "placements"),
-    ("operation_times",),
-    ("step",),
+    ("deploy", "engine", "study"),
+    ("machine", "memory_fit", "memory_lines", "money", "operations", "placements"),
+    ("memory_start", "operation_times"),
+    ("memory", "step"),
     ("serving",),
     ("evidence", "simulate"),
     ("target",),
-    ("memory_hints",),
-    ("estimate", "rank_simulation"),
-    ("result", "survey"),
-    ("capacity", "disaggregate", "plan_money", "replay", "search"),
-    ("compare", "layout_plans", "plan_check", "pool_plan"),
+    ("estimate", "memory_hints", "rank_simulation"),
+    ("replay", "result", "survey"),
+    ("capacity", "disaggregate", "plan_check", "plan_money", "search"),
+    ("compare", "layout_plans", "pool_plan"),
     ("planner",),
-    ("breakeven", "deploy", "materials"),
-    ("deployment",),
+    ("breakeven", "deployment", "materials"),
     ("claims", "report"),
     ("doors", "web"),
     ("cli",),
@@ -41,8 +36,13 @@ LAYERS = (
 # (part, the part above it that it uses). These two read fitted coefficients out of evidence/*.yaml; they go when the
 # coefficients have a package of their own below both.
 # The fit to one's own runs asks for estimates and replays; evidence stands above planning once the coefficients moved.
-KNOWN_UPWARD = {("engine", "evidence"), ("kernels", "evidence")} | {
-    ("evidence", name) for name in ("estimate", "rank_simulation", "replay", "target")
+KNOWN_UPWARD: set[tuple[str, str]] = {
+    ("engine", "evidence"),
+    ("evidence", "estimate"),
+    ("evidence", "rank_simulation"),
+    ("evidence", "replay"),
+    ("evidence", "target"),
+    ("kernels", "evidence"),
 }
 FACES = {"report", "web", "cli"}
 

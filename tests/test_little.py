@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sizing
-from sizing.arrays import scalar
+from sizing.base.arrays import scalar
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.05, 0.001])

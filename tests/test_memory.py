@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sizing.base.errors import PlacementError, SizingError
 from sizing.engine.base import GIB, Device
 from sizing.engine.placement import Placement
 from sizing.engine.registry import engine_names, get_engine
 from sizing.engine.shard import Shards
-from sizing.errors import PlacementError, SizingError
 from sizing.memory import MemoryLedger, memory_ledger, memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config

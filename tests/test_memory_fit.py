@@ -11,12 +11,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import sizing
+from sizing.base.errors import SizingError
 from sizing.deploy import deployment_files
 from sizing.deployment import spec_of
 from sizing.engine.base import GIB, Device
 from sizing.engine.placement import Placement
 from sizing.engine.registry import engine_names, get_engine
-from sizing.errors import SizingError
 from sizing.hardware import load_catalog
 from sizing.memory import MemoryLedger, memory_ledger, memory_terms, resolve_load
 from sizing.memory_fit import shortage

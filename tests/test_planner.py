@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sizing.base.errors import SizingError, UnknownNameError
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError, UnknownNameError
 from sizing.estimate import estimate
 from sizing.planner import pareto_front, plan
 from sizing.report.text import Messages

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import sizing
+from sizing.base.dates import as_of, parse_day, today
+from sizing.base.errors import SizingError
 from sizing.breakeven import break_even
 from sizing.cli import main
-from sizing.dates import as_of, parse_day, today
-from sizing.errors import SizingError
 from sizing.hardware import load_catalog
 from sizing.money.quotes import dated, is_stale, rental_price
 
@@ -72,7 +72,7 @@ def test_the_day(monkeypatch: pytest.MonkeyPatch) -> None:
             assert today() == LATER
     with pytest.raises(SizingError, match="is not a date"):
         parse_day("yesterday")
-    monkeypatch.setattr("sizing.dates._FROZEN", type("Never", (), {"get": staticmethod(lambda: None)}))
+    monkeypatch.setattr("sizing.base.dates._FROZEN", type("Never", (), {"get": staticmethod(lambda: None)}))
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     assert today() == dt.date(1970, 1, 2)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sizing.base.errors import PlacementError, SizingError
 from sizing.engine.placement import Placement
-from sizing.errors import PlacementError, SizingError
 from sizing.estimate import estimate
 from sizing.planner import plan
 from sizing.study import parse_study

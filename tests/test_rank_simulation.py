@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.estimate import batching_of
 from sizing.memory import memory_ledger
 from sizing.operations import StepShape

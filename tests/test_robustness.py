@@ -17,18 +17,18 @@ from typing import Any
 
 import pytest
 
+from sizing.base.errors import SizingError, one_line, printable
+from sizing.base.files import read_text, write_text
+from sizing.base.yaml import parse
 from sizing.cli import main
-from sizing.errors import SizingError, one_line, printable
 from sizing.evidence.benchmark_files import read_benchmark
 from sizing.evidence.calibration import load_calibration
-from sizing.files import read_text, write_text
 from sizing.hardware import check_file, load_catalog
 from sizing.hardware.loader import _catalog
 from sizing.model.config import parse_config
 from sizing.model.safetensors import read_header
 from sizing.model.sources import load_model
 from sizing.planner import plan
-from sizing.safe_yaml import parse
 from sizing.study import load_study, parse_study
 from sizing.workload import read_lengths_csv, read_trace
 
@@ -149,7 +149,7 @@ def test_a_file_without_end_is_cut_off(argv: tuple[str, ...]) -> None:
 
 
 def test_a_table_whose_line_has_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sizing.files.MAX_LINE", 100)
+    monkeypatch.setattr("sizing.base.files.MAX_LINE", 100)
     path = tmp_path / "x.csv"
     path.write_text("input,output\n" + "1" * 500)
     with pytest.raises(SizingError, match="longer than 100"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sizing.arrays import as_float
+from sizing.base.arrays import as_float
 from sizing.engine.placement import Placement
 from sizing.serving import (
     Batching,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sizing.base.errors import SizingError
 from sizing.engine.cache import cache_groups
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.engine.shard import PLAIN_LAYOUT, VLLM_LAYOUT, Layout, Shards, embedding_bytes
 from sizing.engine.sharding import stage_components, stages
-from sizing.errors import SizingError
 from sizing.model.architecture import BF16_BYTES, Architecture
 from sizing.model.kv_formats import KV_FORMATS, kv_format
 from sizing.model.parts import CacheKind, CoreKind

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.study import Study, load_study, parse_study, parse_yaml, quick_study
 
 FULL = """

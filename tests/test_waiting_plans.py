@@ -7,7 +7,7 @@ import random
 import pytest
 
 import sizing
-from sizing.arrays import scalar
+from sizing.base.arrays import scalar
 from sizing.planner import plan
 from sizing.study import parse_study
 

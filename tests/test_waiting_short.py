@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import sizing
-from sizing.arrays import scalar
+from sizing.base.arrays import scalar
 from sizing.hardware import load_catalog
 
 

@@ -14,8 +14,8 @@ import typer.cli
 import typer.main
 
 import sizing
+from sizing.base.errors import SizingError
 from sizing.cli import app
-from sizing.errors import SizingError
 from sizing.hardware import Accelerator, Catalog, load_catalog, servers_for
 from sizing.hardware.models import COMPUTE_DTYPES, Source
 from sizing.money.prices import hourly_price

@@ -44,9 +44,9 @@ def write(tool: str, root: Path) -> None:
 
 def hold(folder: Path) -> bool:
     """Print how the product sizes one checkpoint; whether that is right or said."""
+    from sizing.base.errors import SizingError
     from sizing.engine.placement import Placement
     from sizing.engine.sharding import weight_bytes
-    from sizing.errors import SizingError
     from sizing.model.sources import load_model
     from sizing.target import native_scheme
 

@@ -28,7 +28,7 @@ from reference_variants import EXPERTS, TOP_K, small
 from transformers import CONFIG_MAPPING
 from transformers.models.auto import modeling_auto as auto
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.model.config import parse_config
 from sizing.model.counts import kv_bytes
 from sizing.model.families.registry import BUILDERS, OUTER

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from sizing.base.errors import SizingError
+from sizing.base.ledger import Interval, LedgerLine
+from sizing.base.units import digits
 from sizing.claims.claim import Claim, Finding, Verdict
 from sizing.claims.names import model_named
 from sizing.claims.running import USUAL_ACCELERATOR, Scan, first_fit, number_of
-from sizing.errors import SizingError
-from sizing.estimate import Interval, width
+from sizing.estimate import width
 from sizing.hardware import Accelerator, Catalog
-from sizing.memory_lines import LedgerLine
 from sizing.model.architecture import Architecture
 from sizing.model.sources import load_model
 from sizing.money.ownership import average_watts, ownership_terms
 from sizing.money.tokens import energy_wh_per_million_tokens
-from sizing.units import digits
 
 NEAR = 0.05  # a printed ratio may be off by so much
 

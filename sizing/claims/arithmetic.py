@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sizing.base.errors import SizingError
+from sizing.base.ledger import LedgerLine
+from sizing.base.units import count, digits, gib, usd
 from sizing.breakeven import list_price
 from sizing.capacity import TokenKind
 from sizing.claims.claim import Claim, Finding, Verdict
-from sizing.errors import SizingError
 from sizing.estimate import check_context
 from sizing.hardware import Catalog
 from sizing.hardware.price_models import ApiPrice
-from sizing.memory_lines import LedgerLine
 from sizing.model.architecture import Architecture
 from sizing.model.counts import kv_bytes
 from sizing.model.kv_formats import kv_format
 from sizing.model.sources import load_model
 from sizing.money.prices import hourly_price
 from sizing.money.quotes import api_prices, dated
-from sizing.units import count, digits, gib, usd
 
 #: Half a point: what a percentage printed without digits may be off by.
 ROUNDING = 0.005

@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, cast
 
-from sizing.files import load_yaml
+from sizing.base.files import load_yaml
 
 _MARKS = {"; ": "；", ": ": "："}
 MOST_PATTERNS_DEEP = 3

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from sizing.answers import Answer
+from sizing.base.answers import Answer
+from sizing.base.errors import SizingError
+from sizing.base.ledger import LedgerLine
 from sizing.capacity import TokenKind
 from sizing.claims.chinese import in_chinese
-from sizing.errors import SizingError
-from sizing.memory_lines import LedgerLine
 
 Verdict = Literal["holds", "holds only if", "cannot be judged", "no batch reaches it", "does not hold"]
 #: From the harmless to the worst: a claim of several parts is as good as its worst part.

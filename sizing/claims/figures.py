@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.hardware import load_catalog
 
 SCALES = {

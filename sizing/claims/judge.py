@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from sizing.budget import BudgetError
+from sizing.base.budget import BudgetError
+from sizing.base.errors import SizingError
+from sizing.base.units import usd
 from sizing.claims.against import energy_finding, faster_finding
 from sizing.claims.arithmetic import (
     cache_finding,
@@ -30,11 +32,9 @@ from sizing.claims.running import (
     throughput_finding,
 )
 from sizing.claims.training import is_of_a_run, run_finding
-from sizing.errors import SizingError
 from sizing.hardware import Catalog, load_catalog
 from sizing.model.architecture import Architecture
 from sizing.model.sources import load_model
-from sizing.units import usd
 
 #: What is understood, one example a kind: what a claim of nothing is answered with.
 EXAMPLES = (

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cache
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.hardware import Catalog
 from sizing.model.sources import catalog_models, find_in_catalog
 

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sizing.arrays import scalar
-from sizing.budget import BudgetError
+from sizing.base.arrays import scalar
+from sizing.base.budget import BudgetError
+from sizing.base.errors import SizingError
+from sizing.base.ledger import Interval, LedgerLine
+from sizing.base.units import count, digits, seconds, usd
 from sizing.capacity import Capacity, OperatingPoint, TokenKind, capacity
 from sizing.claims.claim import Claim, Finding, Verdict
-from sizing.errors import SizingError
-from sizing.estimate import Interval, resolve_price, width
+from sizing.estimate import resolve_price, width
 from sizing.hardware import Catalog
 from sizing.hardware.price_models import Price
-from sizing.memory_lines import LedgerLine
 from sizing.model.architecture import Architecture
 from sizing.model.counts import kv_bytes
 from sizing.model.quantization import scheme
@@ -23,7 +24,6 @@ from sizing.money.quotes import dated
 from sizing.operations import StepShape
 from sizing.serving import held_tokens
 from sizing.target import Target, resolve_target, runs
-from sizing.units import count, digits, seconds, usd
 
 INTERACTIVE_TPOT_S = 0.05  # 20 tokens/s: about twice the speed of reading
 SAME_SIZE = 0.01

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 
+from sizing.base.dates import as_of, today
+from sizing.base.ledger import LedgerLine
+from sizing.base.units import count, digits, gib
 from sizing.claims import Claim, Examination, examine, parse_claim
 from sizing.claims.text import is_chinese
-from sizing.dates import as_of, today
 from sizing.hardware import Catalog
-from sizing.memory_lines import LedgerLine
-from sizing.units import count, digits, gib
 
 #: (heading, what is said, the claim as it is checked, fields beyond the text, a remark)
 CASES: tuple[tuple[str, str, dict[str, object], str], ...] = (

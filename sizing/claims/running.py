@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from sizing.arrays import FloatArray, as_float
-from sizing.budget import BudgetError
+from sizing.base.arrays import FloatArray, as_float
+from sizing.base.budget import BudgetError
+from sizing.base.errors import SizingError
+from sizing.base.ledger import Interval, LedgerLine
+from sizing.base.units import count, digits, gib, seconds
 from sizing.capacity import Capacity, capacity
 from sizing.claims.claim import Claim, Finding, Verdict
-from sizing.errors import SizingError
-from sizing.estimate import Interval, width
+from sizing.estimate import width
 from sizing.hardware import Accelerator, Catalog
-from sizing.memory_lines import LedgerLine
 from sizing.model.architecture import Architecture
 from sizing.model.quantization import scheme
 from sizing.target import Target, resolve_target, runs
-from sizing.units import count, digits, gib, seconds
 
 USUAL_ACCELERATOR = "h100-sxm"  # where a claim names none
 FORMATS = {

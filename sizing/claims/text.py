@@ -6,12 +6,12 @@ import re
 from functools import cache
 from typing import Any
 
+from sizing.base.errors import SizingError
 from sizing.claims import readers, readers_zh
 from sizing.claims.claim import Claim
 from sizing.claims.figures import plain
 from sizing.claims.names import accelerator_named, find_names
 from sizing.claims.readers import Facts, Reader
-from sizing.errors import SizingError
 from sizing.hardware import load_catalog
 
 MAX_TEXT = 2000

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sizing.arrays import scalar
+from sizing.base.arrays import scalar
+from sizing.base.errors import SizingError
+from sizing.base.ledger import LedgerLine
+from sizing.base.units import count, digits, usd
 from sizing.claims.arithmetic import BEST_MFU, GOOD_MFU, GOOD_MFU_FORMULA
 from sizing.claims.claim import Claim, Finding, Verdict
 from sizing.engine.placement import Placement
 from sizing.engine.shard import Shards
-from sizing.errors import SizingError
 from sizing.hardware import Accelerator, Catalog
 from sizing.hardware.price_models import Price
-from sizing.memory_lines import LedgerLine
 from sizing.model.architecture import Architecture
 from sizing.model.quantization import scheme
 from sizing.model.sources import load_model
 from sizing.money.prices import hourly_price
 from sizing.money.quotes import dated
 from sizing.operations import StepShape, list_operations
-from sizing.units import count, digits, usd
 
 USUAL_ACCELERATOR = "h100-sxm"  # where a claim names none
 SEQUENCE = 4096  # tokens of a training sequence where nothing is said; an assumption

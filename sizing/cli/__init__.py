@@ -11,8 +11,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import sizing
+from sizing.base.errors import SizingError, one_line
 from sizing.cli import answer, catalog, claim, compare, evidence, prices, replay, report, web
-from sizing.errors import SizingError, one_line
 
 app = typer.Typer(
     name="sizing",

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from sizing.base.errors import SizingError
+from sizing.base.files import read_text, write_text
+from sizing.base.units import digits, gib, seconds, usd, whole_or_digits
 from sizing.cli import options as opt
 from sizing.cli.output import line, message, print_json, table
-from sizing.errors import SizingError
-from sizing.files import read_text, write_text
-from sizing.units import digits, gib, seconds, usd, whole_or_digits
 
 Lengths = Annotated[int | None, typer.Option("--input", help="Mean input tokens of a request.")]
 Outputs = Annotated[int | None, typer.Option("--output", help="Mean output tokens of a request.")]

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from sizing.base.errors import SizingError
+from sizing.base.units import count, digits, gib
 from sizing.cli.output import line, message, print_json, table
-from sizing.errors import SizingError
-from sizing.units import count, digits, gib
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 CatalogDir = Annotated[

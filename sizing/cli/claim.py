@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from sizing.base.errors import SizingError
+from sizing.base.files import write_text
 from sizing.cli import options as opt
 from sizing.cli.output import line, message, print_json, table
-from sizing.errors import SizingError
-from sizing.files import write_text
 
 _SCALES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from sizing.base.units import count, digits, seconds, usd
 from sizing.cli import options as opt
 from sizing.cli.output import line, print_json, table
-from sizing.units import count, digits, seconds, usd
 
 
 def register(app: typer.Typer) -> None:

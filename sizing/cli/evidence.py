@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from sizing.base.errors import SizingError
+from sizing.base.files import write_text
 from sizing.cli import options as opt
 from sizing.cli.output import line, message, print_json, table
-from sizing.errors import SizingError
-from sizing.files import write_text
 
 UNSTATED = "If the files do not state it."
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 
 if TYPE_CHECKING:
     from sizing.engine.placement import Placement

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sizing.errors import printable
+from sizing.base.errors import printable
 
 #: Of all documents of ``--json``: raised when a key is renamed, removed or changes its meaning; new keys don't raise it.
 JSON_VERSION = 1

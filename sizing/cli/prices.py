@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from sizing.base.units import digits
 from sizing.cli import options as opt
 from sizing.cli.output import line, print_json, table
-from sizing.units import digits
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def prices(
     """List prices with their basis, range, date and age; override them with --price or a file of your own."""
     from typing import get_args
 
-    from sizing.errors import SizingError
+    from sizing.base.errors import SizingError
     from sizing.hardware import load_catalog
     from sizing.hardware.price_models import Term
     from sizing.money.listing import accelerator_prices, list_prices

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from sizing.base.errors import SizingError
+from sizing.base.units import seconds
 from sizing.cli import options as opt
 from sizing.cli.output import line, print_json, table
-from sizing.errors import SizingError
-from sizing.units import seconds
 
 
 def register(app: typer.Typer) -> None:

@@ -29,7 +29,7 @@ def report(
     catalog: opt.CatalogDir = None,
 ) -> None:
     """A report of the study's answer: HTML, PDF, XLSX with live formulas, Markdown or JSON."""
-    from sizing.dates import as_of, parse_day
+    from sizing.base.dates import as_of, parse_day
     from sizing.report import kind_of
     from sizing.report import report as write
     from sizing.report.text import language_of

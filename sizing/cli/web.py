@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 
 
 def register(app: typer.Typer) -> None:

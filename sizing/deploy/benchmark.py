@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from sizing.base.errors import SizingError
 from sizing.deploy import flags, yaml_text
 from sizing.deploy.command import ROUTER_PORT, Arguments, header, number
 from sizing.deploy.scripts import grouped
 from sizing.deploy.spec import DeploymentSpec, Workload
 from sizing.deploy.text import Token, Variable, shell_line
-from sizing.errors import SizingError
 
 RESULTS = "results"
 SCHEMA = "sizing/expected/1"

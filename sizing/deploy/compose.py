@@ -6,12 +6,12 @@ import posixpath
 from collections.abc import Sequence
 from typing import Any
 
+from sizing.base.errors import SizingError
 from sizing.deploy import mindie, yaml_text
 from sizing.deploy.command import CONFIG_DIR, Command, header
 from sizing.deploy.scripts import changes, readme
 from sizing.deploy.spec import DeploymentSpec
 from sizing.deploy.text import Token, compose, file_name, substitute
-from sizing.errors import SizingError
 
 MOUNT = "/etc/sizing"
 CACHE = "/root/.cache/huggingface"

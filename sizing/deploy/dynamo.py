@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sizing.base.errors import SizingError
 from sizing.deploy import kubernetes, pods, yaml_text
 from sizing.deploy.command import Command, header
 from sizing.deploy.parsers import REASONING, TOOLS
 from sizing.deploy.pods import Object
 from sizing.deploy.spec import DeploymentSpec
-from sizing.errors import SizingError
 
 VERSION = "1.3.1"
 IMAGES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from sizing.base.errors import SizingError, unknown_name
 from sizing.deploy.benchmark import benchmark_files
 from sizing.deploy.command import Command
 from sizing.deploy.compose import compose_files
@@ -14,7 +15,6 @@ from sizing.deploy.launch import launch_commands
 from sizing.deploy.llmd import llmd_files
 from sizing.deploy.scripts import script_files
 from sizing.deploy.spec import DeploymentSpec
-from sizing.errors import SizingError, unknown_name
 
 Maker = Callable[[DeploymentSpec, Sequence[Command]], dict[str, str]]
 MAKERS: Mapping[str, Maker] = {

@@ -8,9 +8,9 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from sizing.base.errors import SizingError
+from sizing.base.files import load_yaml
 from sizing.deploy.text import Token
-from sizing.errors import SizingError
-from sizing.files import load_yaml
 
 TABLES = {
     "vllm": "flags_vllm.yaml",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sizing.base.errors import SizingError
 from sizing.deploy import pods, yaml_text
 from sizing.deploy.command import Command, header
 from sizing.deploy.kubernetes import STORAGE_NOTE
 from sizing.deploy.pods import Object
 from sizing.deploy.spec import DeploymentSpec, Parallelism
 from sizing.deploy.text import Token, kubernetes, shell_line
-from sizing.errors import SizingError
 
 OWN_FLAGS = {
     "--served-model-name", "--host", "--port", "--tensor-parallel-size", "--pipeline-parallel-size",

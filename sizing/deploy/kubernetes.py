@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sizing.base.errors import SizingError
 from sizing.deploy import pods, yaml_text
 from sizing.deploy.command import Command, header
 from sizing.deploy.pods import Object
 from sizing.deploy.spec import DeploymentSpec
 from sizing.deploy.text import kubernetes
-from sizing.errors import SizingError
 
 STORAGE_NOTE = "the claim's size and class; it must be ReadWriteMany, or hold the weights on each node"
 LWS_NAME = "leaderworkerset.sigs.k8s.io/name"

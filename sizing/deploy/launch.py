@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from sizing.base.errors import SizingError
 from sizing.deploy import mindie, sglang, tensorrt_llm, vllm, vllm_ascend
 from sizing.deploy.command import ROUTER_PORT, Command
 from sizing.deploy.spec import DeploymentSpec
 from sizing.deploy.text import Token, Variable
-from sizing.errors import SizingError
 
 ENGINE_COMMANDS: Mapping[str, Callable[[DeploymentSpec, str], list[Command]]] = {
     "vllm": vllm.commands,

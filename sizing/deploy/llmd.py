@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sizing.base.errors import SizingError
 from sizing.deploy import kubernetes, pods, yaml_text
 from sizing.deploy.command import Command, header
 from sizing.deploy.pods import Object
 from sizing.deploy.spec import DeploymentSpec
-from sizing.errors import SizingError
 
 SIDECAR = "ghcr.io/llm-d/llm-d-routing-sidecar:v0.8.0"
 SIDECAR_PORT = 8000

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sizing.base.errors import PlacementError, SizingError
 from sizing.deploy import flags
 from sizing.deploy.command import NODE, Command, config_path
 from sizing.deploy.rope import PATCH_NAME, patch_script
 from sizing.deploy.spec import DeploymentSpec
 from sizing.deploy.text import Token
 from sizing.deploy.vllm_ascend import generation
-from sizing.errors import PlacementError, SizingError
 
 IMAGE = "swr.cn-south-1.myhuaweicloud.com/ascendhub/mindie:{version}-800I-{generation}-py311-openeuler24.03-lts"
 CONFIG = "mindie-config.json"

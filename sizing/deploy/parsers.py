@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sizing.base.errors import SizingError, unknown_name
 from sizing.deploy import flags
-from sizing.errors import SizingError, unknown_name
 
 # family -> (vLLM, SGLang, TensorRT-LLM); None: the engine has none that is known here.
 REASONING: dict[str, tuple[str | None, str | None, str | None]] = {

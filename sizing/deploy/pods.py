@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sizing.base.errors import SizingError
 from sizing.deploy.command import CONFIG_DIR, Command
 from sizing.deploy.compose import ASCEND_MOUNTS, MOUNT, model_directory
 from sizing.deploy.spec import DeploymentSpec
 from sizing.deploy.text import Token, Variable, kubernetes, substitute
-from sizing.errors import SizingError
 
 Object = dict[str, Any]
 CACHE = "/cache/huggingface"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from sizing.base.errors import PlacementError, SizingError
 from sizing.deploy import flags
 from sizing.deploy.command import HEAD, INTERFACE, Arguments, Command, compact_json, plain
 from sizing.deploy.parsers import parser
 from sizing.deploy.spec import DeploymentSpec
 from sizing.deploy.text import Token, Variable
 from sizing.deploy.vllm import check_fp8_blocks
-from sizing.errors import PlacementError, SizingError
 
 IMAGES = {
     "nvidia": "lmsysorg/sglang:v{version}",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from sizing.base.errors import PlacementError, SizingError
 from sizing.deploy import flags, text
-from sizing.errors import PlacementError, SizingError
 from sizing.model.kv_formats import KV_FORMATS
 
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "vllm-ascend", "mindie")

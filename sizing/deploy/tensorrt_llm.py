@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from sizing.base.errors import PlacementError, SizingError
 from sizing.deploy import flags
 from sizing.deploy.command import Arguments, Command, config_path, header
 from sizing.deploy.parsers import parser
@@ -13,7 +14,6 @@ from sizing.deploy.rope import PATCH_NAME, patch_script
 from sizing.deploy.spec import DeploymentSpec
 from sizing.deploy.text import Token, Variable
 from sizing.deploy.vllm import check_fp8_blocks
-from sizing.errors import PlacementError, SizingError
 
 IMAGE = "nvcr.io/nvidia/tensorrt-llm/release:{version}"
 CONFIG = "trtllm-config.yaml"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from sizing.base.errors import PlacementError, SizingError
 from sizing.deploy import flags
 from sizing.deploy.command import HEAD, INTERFACE, NODE, Arguments, Command, compact_json, plain
 from sizing.deploy.parsers import parser
 from sizing.deploy.spec import DeploymentSpec
 from sizing.deploy.text import Token
-from sizing.errors import PlacementError, SizingError
 
 IMAGES = {"nvidia": "vllm/vllm-openai:v{version}", "amd": "vllm/vllm-openai-rocm:v{version}"}
 # Caches that every version takes, and those that vLLM names from 0.33 on.

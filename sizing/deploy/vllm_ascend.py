@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+from sizing.base.errors import SizingError
 from sizing.deploy import flags, vllm
 from sizing.deploy.command import INTERFACE, NODE, Command, compact_json
 from sizing.deploy.spec import DeploymentSpec
 from sizing.deploy.text import Token
-from sizing.errors import SizingError
 
 IMAGE = "quay.io/ascend/vllm-ascend:v{version}{suffix}"
 MAX_VERIFIED_TOKENS = 16

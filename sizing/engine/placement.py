@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from sizing.checked import Named, shown, whole
-from sizing.errors import PlacementError, SizingError
+from sizing.base.checked import Named, shown, whole
+from sizing.base.errors import PlacementError, SizingError
 from sizing.model.architecture import Architecture
 from sizing.model.parts import Component, CoreKind, Sharding
 from sizing.model.quantization import QuantScheme, WeightFormat

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sizing.base.errors import SizingError, unknown_name
 from sizing.engine import llama_cpp, mindie, sglang, tensorrt_llm, vllm, vllm_ascend
 from sizing.engine.base import Engine, Version, parse_version
-from sizing.errors import SizingError, unknown_name
 
 _MAKERS: dict[str, tuple[Callable[[Version], Engine], Version]] = {
     "vllm": (

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sizing import safe_yaml
-from sizing.errors import SizingError
+from sizing.base import yaml as safe_yaml
+from sizing.base.errors import SizingError
 from sizing.evidence.fields import engine_name, read_text
 from sizing.evidence.measurement import Measurement, load_documents
 

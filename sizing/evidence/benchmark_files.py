@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.evidence.benchmark_beside import with_beside
 from sizing.evidence.benchmark_flat import read_inferencex, read_serving
 from sizing.evidence.benchmark_nested import read_aiperf, read_aiperf_records, read_guidellm, read_llmd

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.evidence.benchmark_flat import quantiles
 from sizing.evidence.fields import engine_name, number
 from sizing.evidence.measurement import LARGEST, Fields, Latency, Measurement

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.evidence.fields import number
 from sizing.evidence.measurement import Fields, Latency, Measurement
 from sizing.evidence.run_labels import labels_of

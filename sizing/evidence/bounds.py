@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sizing.arrays import scalar
+from sizing.base.arrays import scalar
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.evidence.measurement import Measurement
 from sizing.operations import StepShape, list_operations
 from sizing.step import StepModel

@@ -17,11 +17,11 @@ from typing import Any
 
 import yaml
 
-from sizing import safe_yaml
-from sizing.errors import SizingError
-from sizing.evidence.intervals import Spread
+from sizing.base import yaml as safe_yaml
+from sizing.base.errors import SizingError
+from sizing.base.files import read_text, write_text
+from sizing.base.ledger import Spread
 from sizing.evidence.serving_curves import ServingCoefficients
-from sizing.files import read_text, write_text
 
 RUN_SIGMA = 0.08  # log: run-to-run noise and what a setting has of its own
 # The same for a first token: much of it is waiting, which says little of prefill (the fit's own errors are of this size).

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sizing import files
-from sizing.errors import SizingError
+from sizing.base import files
+from sizing.base.errors import SizingError
 
 MAX_BYTES = 64 * 2**20  # of a file, unpacked
 MAX_CELL = 1 << 20  # characters of one cell of a table

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sizing.answers import Answer
-from sizing.checked import one_of, public, required
-from sizing.errors import SizingError
+from sizing.base.answers import Answer
+from sizing.base.checked import one_of, public, required
+from sizing.base.errors import SizingError
 from sizing.estimate import width
 from sizing.evidence.benchmark_files import read_benchmark
 from sizing.evidence.calibration import (

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sizing.arrays import scalar
+from sizing.base.arrays import scalar
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.estimate import Estimate, batching_of, estimate
 from sizing.evidence.bounds import check_physics
 from sizing.evidence.calibration import RUN_SIGMA

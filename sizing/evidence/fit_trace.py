@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.estimate import width
 from sizing.evidence.calibration import Calibration, Shift, prior_sigma
 from sizing.evidence.fields import read_text

@@ -10,7 +10,7 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.evidence.measurement import Latency, Measurement
 
 STATED, LITTLE, CAP = "stated by the tool", "requests/s times end-to-end time", "the client's cap"

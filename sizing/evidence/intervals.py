@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
-from sizing.errors import unknown_name
+from sizing.base.errors import unknown_name
+from sizing.base.ledger import Spread
 from sizing.evidence.serving_curves import regime_name, serving_document, throughput_document
 
 QUANTITIES = ("tpot", "ttft", "throughput", "cost")
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """An 80% interval as factors: p10 = p50 * low, p90 = p50 * high. reasons: why it is as wide as it is."""
-
-    low: float
-    high: float
-    reasons: tuple[str, ...]
 
 
 def _nearest(intervals: Any, quantity: str, engine: str, family: str, kind: str) -> dict[str, float]:

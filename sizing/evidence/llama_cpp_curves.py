@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from sizing.files import load_yaml
+from sizing.base.files import load_yaml
 from sizing.kernels import MachineRates
 from sizing.step import Overheads
 

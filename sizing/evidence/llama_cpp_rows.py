@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.evidence.llama_cpp_curves import BACKENDS, backend_of, machine_for, overheads, spread, stage_overlap
 from sizing.evidence.rows_throughput import ThroughputRow
 from sizing.hardware import Accelerator, default_server, load_accelerator

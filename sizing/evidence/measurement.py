@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
+from sizing.base.files import check_values
 from sizing.evidence.fields import number, read_text, show
-from sizing.files import check_values
 
 MAX_DEPTH = 64  # of nested lists and objects
 MAX_VALUES = 6_000_000  # of a document

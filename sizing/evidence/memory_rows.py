@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sizing.base.errors import SizingError
 from sizing.engine.base import Engine, Version, parse_version
 from sizing.engine.constants import memory_constants
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
-from sizing.errors import SizingError
 from sizing.hardware import resolve_accelerator
 from sizing.model.quantization import INT4_GPTQ, SCHEMES, QuantScheme, scheme
 

@@ -16,11 +16,11 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from sizing.arrays import FloatArray, as_float
+from sizing.base.arrays import FloatArray, as_float
+from sizing.base.errors import SizingError
 from sizing.engine.base import Device, parse_version
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
-from sizing.errors import SizingError
 from sizing.evidence import rows_serving
 from sizing.evidence.intervals import spread
 from sizing.evidence.labels import TOTAL_ONLY, reinterpret

@@ -16,8 +16,8 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from sizing.arrays import FloatArray
-from sizing.errors import SizingError
+from sizing.base.arrays import FloatArray
+from sizing.base.errors import SizingError
 from sizing.evidence.llama_cpp_rows import bench_figures
 from sizing.evidence.rows_throughput import ThroughputRow, read_throughput_rows
 from sizing.evidence.serving_curves import throughput_document

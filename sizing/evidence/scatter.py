@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.evidence.table import Predictions
 
 MAX_NAME = 200  # characters of a name in a hover

@@ -10,9 +10,9 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
+from sizing.base.files import load_yaml
 from sizing.evidence import llama_cpp_curves
-from sizing.files import load_yaml
 from sizing.serving import Batching
 from sizing.step import Overheads
 

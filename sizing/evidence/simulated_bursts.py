@@ -10,9 +10,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from sizing.base.errors import SizingError
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.estimate import batching_of
 from sizing.evidence.rows_throughput import ThroughputRow
 from sizing.evidence.throughput_cases import Candidate, Subject, engine_of

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sizing.base.errors import SizingError
+from sizing.base.files import read_text
 from sizing.engine.base import GIB
-from sizing.errors import SizingError
-from sizing.files import read_text
 from sizing.memory import MemoryLedger
 
 MAX_BYTES = 64 * 2**20

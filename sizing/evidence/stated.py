@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sizing.checked import one_of, real, text, whole
+from sizing.base.checked import one_of, real, text, whole
+from sizing.base.errors import SizingError, nearest
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError, nearest
 from sizing.evidence.measurement import Measurement
 from sizing.model.architecture import Architecture
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sizing.arrays import FloatArray
-from sizing.errors import SizingError
+from sizing.base.arrays import FloatArray
+from sizing.base.errors import SizingError
 
 HEAD = ("group", "rows", "answered", "median error", "mean error", "p90 error", "bias", "coverage")
 

@@ -18,12 +18,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sizing.arrays import FloatArray
+from sizing.base.arrays import FloatArray
+from sizing.base.errors import SizingError
 from sizing.engine.base import Engine
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.engine.shard import Layout
-from sizing.errors import SizingError
 from sizing.evidence.rows_throughput import ThroughputRow
 from sizing.evidence.serving_curves import measured_families
 from sizing.evidence.weight_labels import Weights

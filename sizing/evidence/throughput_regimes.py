@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sizing.arrays import FloatArray
+from sizing.base.arrays import FloatArray
 from sizing.evidence.serving_curves import serving_document
 from sizing.evidence.throughput_cases import BATCHES, TOKENS, Candidate, Tables
 from sizing.serving import held_tokens, prompt_room

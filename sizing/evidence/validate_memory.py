@@ -18,8 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TextIO, TypedDict
 
+from sizing.base.errors import SizingError
 from sizing.engine.base import GIB
-from sizing.errors import SizingError
 from sizing.evidence.memory_rows import (
     MemoryRow,
     base_name,

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sizing.answers import Answer, amount
-from sizing.errors import SizingError
+from sizing.base.answers import Answer, amount
+from sizing.base.errors import SizingError
 from sizing.evidence.scatter import scatter_html
 from sizing.evidence.table import Errors, Predictions, as_markdown, as_text, error_table
 

@@ -8,7 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
-from sizing.errors import SizingError, one_line
+from sizing.base.errors import SizingError, one_line
 from sizing.hardware import yaml_files
 from sizing.hardware.loader import (
     ENTRY_KINDS,

@@ -11,8 +11,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from sizing.checked import one_of, public, required, text
-from sizing.errors import SizingError, unknown_name
+from sizing.base.checked import one_of, public, required, text
+from sizing.base.errors import SizingError, unknown_name
 from sizing.hardware import yaml_files
 from sizing.hardware.models import Accelerator, Entry, Fabric, Family, Server, Slice
 from sizing.hardware.price_models import ApiPrice, Price, PriceAssumptions, PurchaseQuote, RentalQuote, RentMargin

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sizing.errors import SizingError, unknown_name
+from sizing.base.errors import SizingError, unknown_name
 from sizing.hardware.loader import Catalog, load_catalog
 from sizing.hardware.models import Accelerator, IntraNode, Server
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sizing.errors import unknown_name
+from sizing.base.errors import unknown_name
 
 CATALOG_NAMES = (
     "fp32", "bf16", "fp16", "fp8", "int8", "int8_wo", "int4", "w4a8", "nvfp4", "mxfp4", "mxfp8",

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from sizing import safe_yaml
-from sizing.errors import SizingError
-from sizing.files import read_text
+from sizing.base import yaml as safe_yaml
+from sizing.base.errors import SizingError
+from sizing.base.files import read_text
 
 MAX_DEPTH = 12
 MAX_ALIASES = 32

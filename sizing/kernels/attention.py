@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sizing.arrays import as_float
+from sizing.base.arrays import as_float
 from sizing.kernels.curves import AttentionCurve, KernelCurves, MachineRates, Seconds, Values, kernel_curves
 
 QUERY_BLOCK = 128.0  # query rows of one work unit in prefill kernels

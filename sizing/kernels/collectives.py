@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sizing.arrays import as_float
+from sizing.base.arrays import as_float
 from sizing.kernels.curves import CollectiveCurve, KernelCurves, MachineRates, Seconds, Values, kernel_curves
 
 

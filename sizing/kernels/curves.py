@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sizing.files import load_yaml
+from sizing.base.files import load_yaml
 
 __all__ = [
     "FORMATS",

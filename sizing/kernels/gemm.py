@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sizing.arrays import as_float
+from sizing.base.arrays import as_float
 from sizing.kernels.curves import (
     FORMATS,
     KernelCurves,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.model.image_rules import AudioRule, ImageRule
 from sizing.model.parts import CacheKind, Component, CoreKind, FeedForward, Linear, Mixer, Vector
 

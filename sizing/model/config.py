@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sizing.errors import ConfigError, nearest
-from sizing.files import check_values, read_text
+from sizing.base.errors import ConfigError, nearest
+from sizing.base.files import check_values, read_text
 from sizing.model.architecture import Architecture, VisionTower
 from sizing.model.body import Body, group_layers
 from sizing.model.families.images import with_tokens

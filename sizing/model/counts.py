@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.model.architecture import BF16_BYTES, Architecture, LayerGroup
 from sizing.model.kv_formats import KVFormat, kv_format, token_bytes
 from sizing.model.parts import Cache, CacheKind

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model.config import parse_json, read_json
 
 MAX_TABLE_BYTES = 200 * 2**20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 
 MISTRAL = "params.json"
 _KNOWN = frozenset((

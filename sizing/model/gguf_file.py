@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model.architecture import Architecture
 from sizing.model.config import load_config, parse_config
 from sizing.model.gguf_header import GgufTensor, read_gguf

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model.gguf_types import BY_NUMBER
 
 MAX_TENSORS = 1_000_000

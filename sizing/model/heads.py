@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model.keys import describe
 from sizing.model.parts import Component, Linear, Sharding
 

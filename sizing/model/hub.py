@@ -12,7 +12,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from sizing.errors import ConfigError, UnknownNameError
+from sizing.base.errors import ConfigError, UnknownNameError
 from sizing.model import access
 from sizing.model.config import MAX_FILE_BYTES, parse_json
 

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 
 MOST_RATIO = 200.0  # the smart_resize of Qwen-VL refuses pictures that are longer
 

@@ -12,7 +12,7 @@ from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from typing import cast
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 
 LARGEST = 10**9  # no count, width or vocabulary of a real model comes near
 

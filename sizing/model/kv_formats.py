@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sizing.errors import UnknownNameError
+from sizing.base.errors import UnknownNameError
 from sizing.model.parts import Cache, CacheKind
 
 MLA_ROW_ELEMENTS = 576  # 512 latent and 64 rotary elements: the row that packed formats are stated for

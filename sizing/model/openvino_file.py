@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sizing.errors import ConfigError
-from sizing.files import read_text
+from sizing.base.errors import ConfigError
+from sizing.base.files import read_text
 from sizing.model.safetensors import StoredTensor
 
 MODEL = "openvino_model.xml"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import groupby
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model.keys import describe
 from sizing.model.parts import Component
 from sizing.model.quant_methods import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model.keys import describe
 from sizing.model.quant_names import KEY, MAX_PATTERNS
 from sizing.model.quantization import (

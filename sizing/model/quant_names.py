@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model.keys import describe
 from sizing.model.quantization import WeightFormat, mean_format
 

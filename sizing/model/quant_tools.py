@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model.keys import describe
 from sizing.model.quant_methods import FP8_WEIGHT_ONLY, cache_format, listed, whole
 from sizing.model.quant_names import KEY, MAX_PATTERNS

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from sizing.errors import SizingError, unknown_name
+from sizing.base.errors import SizingError, unknown_name
 from sizing.model.parts import Component, Linear
 
 

@@ -14,8 +14,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from sizing.errors import ConfigError
-from sizing.files import check_values
+from sizing.base.errors import ConfigError
+from sizing.base.files import check_values
 from sizing.model.architecture import Architecture
 from sizing.model.config import read_json
 from sizing.model.keys import describe

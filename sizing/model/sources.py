@@ -13,9 +13,9 @@ from importlib import resources
 from pathlib import Path
 from typing import cast
 
-from sizing.checked import one_of, public, required, switch
-from sizing.errors import ConfigError, SizingError, unknown_name
-from sizing.files import load_yaml
+from sizing.base.checked import one_of, public, required, switch
+from sizing.base.errors import ConfigError, SizingError, unknown_name
+from sizing.base.files import load_yaml
 from sizing.model import access, hub
 from sizing.model.architecture import Architecture
 from sizing.model.config import load_config, parse_config, read_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from sizing.dates import today
+from sizing.base.dates import today
 from sizing.hardware.loader import Catalog, load_catalog
 from sizing.hardware.price_models import first_day
 from sizing.money.prices import hourly_price

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.hardware.models import Accelerator, Server
 from sizing.hardware.price_models import Price
 from sizing.hardware.servers import default_server

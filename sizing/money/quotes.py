@@ -9,8 +9,8 @@ from datetime import date, timedelta
 from statistics import median
 from typing import Any
 
-from sizing.dates import today
-from sizing.errors import SizingError
+from sizing.base.dates import today
+from sizing.base.errors import SizingError
 from sizing.hardware.loader import Catalog, load_catalog
 from sizing.hardware.models import Accelerator
 from sizing.hardware.price_models import (

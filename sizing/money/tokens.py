@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sizing.arrays import FloatArray, Num, as_float
+from sizing.base.arrays import FloatArray, Num, as_float
 
 MILLION = 1e6
 

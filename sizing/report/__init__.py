@@ -14,8 +14,8 @@ import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sizing.errors import SizingError
-from sizing.files import write_bytes
+from sizing.base.errors import SizingError
+from sizing.base.files import write_bytes
 
 if TYPE_CHECKING:
     from sizing.hardware import Catalog

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import sizing
-from sizing.dates import as_of, parse_day
+from sizing.base.dates import as_of, parse_day
 from sizing.hardware import Catalog, load_catalog
 from sizing.report.context import Context
 from sizing.report.model import ReportModel

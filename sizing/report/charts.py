@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from sizing.arrays import as_float
+from sizing.base.arrays import as_float
+from sizing.base.units import GIB
 from sizing.breakeven import BreakEven
 from sizing.model.counts import kv_bytes
 from sizing.money.tokens import MILLION, token_cost
 from sizing.report.context import Context, possible_factors
 from sizing.report.model import Chart, Mark, Series
-from sizing.units import GIB
 
 PARTS = ("weights", "activation", "runtime", "graphs", "kv_pool")
 CHARTED_KV = ("bf16", "fp8")

@@ -9,9 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
+from sizing.base.errors import SizingError
 from sizing.breakeven import BreakEven, break_even
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.estimate import Estimate, estimate
 from sizing.hardware import Catalog, load_catalog
 from sizing.materials import BillOfMaterials, bill_of_materials

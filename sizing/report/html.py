@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.report.model import ReportModel
 from sizing.report.svg import chart_svg
 from sizing.report.text import show

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.money.ownership import HOURS_PER_MONTH, HOURS_PER_YEAR, OwnedHour
 from sizing.money.tokens import api_usd_per_request, break_even_requests_per_month
 from sizing.planner import own_hour

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sizing.arrays import scalar
+from sizing.base.arrays import scalar
+from sizing.base.units import GIB
 from sizing.report.blocks import column, facts, table
 from sizing.report.charts import memory_chart, speed_chart
 from sizing.report.context import Context, layout
@@ -10,7 +11,6 @@ from sizing.report.model import Block, Cell, Figure, Figures, Items, Section, Ta
 from sizing.report.sections_notes import risks
 from sizing.report.text import show
 from sizing.result import Plan
-from sizing.units import GIB
 
 Row = tuple[Cell, ...]
 LOAD_ROWS = 9

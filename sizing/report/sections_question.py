@@ -6,13 +6,13 @@ from typing import cast
 
 import numpy as np
 
+from sizing.base.units import GIB, count
 from sizing.model.counts import kv_bytes
 from sizing.model.quantization import QuantScheme
 from sizing.report.blocks import column, facts, table
 from sizing.report.charts import CHARTED_KV, kv_chart
 from sizing.report.context import Context
 from sizing.report.model import Block, Cell, Section, Table, Text
-from sizing.units import GIB, count
 from sizing.workload import BatchArrival, ConcurrencyArrival, RateArrival, UsersArrival
 from sizing.workload.workload import ImageTokens
 

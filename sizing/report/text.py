@@ -7,10 +7,10 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, cast
 
-from sizing.errors import unknown_name
-from sizing.files import load_yaml
+from sizing.base.errors import unknown_name
+from sizing.base.files import load_yaml
+from sizing.base.units import digits
 from sizing.report.model import Language
-from sizing.units import digits
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 SPELLINGS = {"english": "en", "chinese": "zh", "zh-cn": "zh", "zh_cn": "zh", "zh-hans": "zh", "cn": "zh", "en-us": "en"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sizing.arrays import FloatArray, as_float
+from sizing.base.arrays import FloatArray, as_float
 
 
 def batch_grid(limit: Any, points: int, least: float = 0.25) -> FloatArray:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sizing.arrays import FloatArray, Num, as_float
+from sizing.base.arrays import FloatArray, Num, as_float
 from sizing.engine.placement import Placement
 from sizing.serving.closed_loop import (
     Interleaved,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sizing.arrays import FloatArray, Num, as_float
+from sizing.base.arrays import FloatArray, Num, as_float
 from sizing.serving.closed_loop import Interleaved
 from sizing.serving.terms import INSTANT, Load, StepTimes
 

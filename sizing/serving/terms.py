@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sizing.arrays import FloatArray, Num, as_float
+from sizing.base.arrays import FloatArray, Num, as_float
 from sizing.engine.placement import Placement
 from sizing.operations import StepShape
 from sizing.step import StepModel

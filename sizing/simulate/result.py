@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sizing.answers import Answer, amount
+from sizing.base.answers import Answer, amount
 
 Array = npt.NDArray[np.float64]
 Metric = Literal["ttft_s", "tpot_s", "e2e_s", "queue_s"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.simulate.config import ClusterConfig, SchedulerConfig
 from sizing.simulate.replica import Feed, ReplicaStats, RequestTable, Stopped, run_replica
 from sizing.simulate.result import SimulationResult

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 
 
 @runtime_checkable

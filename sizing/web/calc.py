@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from sizing.arrays import FloatArray
+from sizing.base.arrays import FloatArray
+from sizing.base.budget import spend
+from sizing.base.errors import SizingError
 from sizing.breakeven import BreakEven, break_even
-from sizing.budget import spend
 from sizing.claims import Examination, examine, parse_claim
 from sizing.compare import Comparison, compare
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.estimate import Estimate, batching_of, estimate, running_limit
 from sizing.hardware import Catalog
 from sizing.memory import MemoryLedger, memory_ledger

@@ -17,8 +17,8 @@ from typing import Literal, TypeVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from sizing.budget import Budget, BudgetError
-from sizing.errors import SizingError
+from sizing.base.budget import Budget, BudgetError
+from sizing.base.errors import SizingError
 from sizing.web.messages import t
 
 #: Settings of the operator in the environment, with what holds where there is none.

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import streamlit as st
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.model import access
 from sizing.study import Study
 from sizing.web import collect, inputs, limits, state

@@ -7,7 +7,7 @@ from importlib import resources
 
 import streamlit as st
 
-from sizing.files import load_yaml
+from sizing.base.files import load_yaml
 
 LANGUAGES = {"en": "English", "zh": "简体中文"}
 

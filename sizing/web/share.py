@@ -7,7 +7,7 @@ import binascii
 import json
 import zlib
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.study import Study, parse_study
 from sizing.web.document import json_of, once
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from sizing.estimate import Interval
+from sizing.base.ledger import Interval, LedgerLine
+from sizing.base.units import digits, gib, seconds, usd
 from sizing.hardware.price_models import Price
-from sizing.memory_lines import LedgerLine
 from sizing.money.quotes import AnyPrice, is_stale
 from sizing.result import Plan, Result
-from sizing.units import digits, gib, seconds, usd
 from sizing.web import fields, state
 from sizing.web.messages import known, plain, t
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from sizing.errors import SizingError, unknown_name
+from sizing.base.errors import SizingError, unknown_name
 from sizing.model import hub
 from sizing.model.sources import catalog_models
 from sizing.study import Study, parse_study

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from sizing.arrays import FloatArray
+from sizing.base.arrays import FloatArray
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 RED, SKY, GREY, OLIVE = "#D55E00", "#56B4E9", "#8C8C8C", "#B8A800"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.model.config import MAX_FILE_BYTES, parse_config, parse_json
 from sizing.study import MAX_STUDY_BYTES, Study, parse_study, parse_yaml
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sizing.checked import Checked, public
-from sizing.errors import SizingError
-from sizing.files import bounded_lines
-from sizing.normal import normal_quantile
+from sizing.base.checked import Checked, public
+from sizing.base.errors import SizingError
+from sizing.base.files import bounded_lines
+from sizing.base.normal import normal_quantile
 from sizing.workload.lognormal import inside, parameters, truncated_quantile
 
 IntArray = npt.NDArray[np.int64]

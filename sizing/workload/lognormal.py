@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from sizing.normal import normal_cdf, normal_quantile
+from sizing.base.normal import normal_cdf, normal_quantile
 
 FloatArray = npt.NDArray[np.float64]
 Figure = Callable[[npt.ArrayLike, npt.ArrayLike, float, float], FloatArray]

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from sizing.errors import SizingError
-from sizing.files import bounded_lines
+from sizing.base.errors import SizingError
+from sizing.base.files import bounded_lines
 from sizing.workload.traces import MOONCAKE_BLOCK, Trace, read_csv, read_mooncake
 
 #: Quantity -> {column: factor to seconds}.

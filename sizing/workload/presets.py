@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sizing.checked import public, required, text
-from sizing.errors import unknown_name
+from sizing.base.checked import public, required, text
+from sizing.base.errors import unknown_name
 from sizing.workload.lengths import LengthDistribution
 from sizing.workload.workload import BatchArrival, Images, RateArrival, Targets, Workload
 

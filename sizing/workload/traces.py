@@ -19,8 +19,8 @@ from typing import IO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sizing.errors import SizingError
-from sizing.files import bounded_lines
+from sizing.base.errors import SizingError
+from sizing.base.files import bounded_lines
 from sizing.workload.lengths import MAX_TOKENS, JointLengths, LengthDistribution
 from sizing.workload.requests import Requests
 from sizing.workload.workload import BatchArrival, RateArrival, Workload

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sizing.checked import Checked
-from sizing.errors import SizingError
+from sizing.base.checked import Checked
+from sizing.base.errors import SizingError
 from sizing.workload.lengths import IntArray, JointLengths, LengthDistribution
 from sizing.workload.requests import MAX_REQUESTS, Requests
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sizing.base.errors import PlacementError, SizingError, UnknownNameError
 from sizing.deploy import (
     DeploymentSpec,
     Disaggregated,
@@ -24,7 +25,6 @@ from sizing.deploy import (
     deployment_files,
     launch_commands,
 )
-from sizing.errors import PlacementError, SizingError, UnknownNameError
 
 from .cases import (
     DEEPSEEK_POOLS_SGLANG,

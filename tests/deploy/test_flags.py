@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sizing.base.errors import SizingError
 from sizing.deploy import DeploymentSpec, Parallelism, Speculative, flags, launch_commands
 from sizing.deploy.benchmark import benchmark_files
-from sizing.errors import SizingError
 
 from .cases import (
     CASES,

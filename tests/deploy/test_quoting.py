@@ -16,9 +16,9 @@ import yaml
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
+from sizing.base.errors import SizingError
 from sizing.deploy import DeploymentSpec, deployment_files, launch_commands
 from sizing.deploy.text import Variable, compose, dns_label, file_name, kubernetes, shell
-from sizing.errors import SizingError
 
 from .cases import CASES, QWEN3_32B_128K, QWEN3_235B_8, QWEN3_235B_POOLS
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sizing.base.errors import SizingError
 from sizing.engine.cache import (
     CacheGroup,
     block_plan,
@@ -16,7 +17,6 @@ from sizing.engine.cache import (
 )
 from sizing.engine.placement import Placement
 from sizing.engine.sharding import stages
-from sizing.errors import SizingError
 from sizing.model.architecture import Architecture
 from sizing.model.counts import kv_bytes, kv_report
 from sizing.model.kv_formats import KV_ALIASES, KV_FORMATS, kv_format

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from sizing.base.errors import SizingError
 from sizing.engine.base import GIB, Device, parse_version
 from sizing.engine.placement import Placement
 from sizing.engine.registry import engine_names, get_engine
-from sizing.errors import SizingError
 from sizing.hardware import load_accelerator
 from sizing.model.architecture import Architecture
 from sizing.model.quantization import QuantScheme

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
-from sizing.errors import SizingError
 from sizing.hardware import load_accelerator
 from sizing.memory import memory_ledger
 from sizing.target import resolve_target, usual_engine

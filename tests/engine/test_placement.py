@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sizing.base.errors import PlacementError
 from sizing.engine.placement import Placement, check, problems
 from sizing.engine.registry import get_engine
-from sizing.errors import PlacementError
 from sizing.model.architecture import Architecture
 from sizing.model.quantization import scheme
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shared_files import shared
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.evidence.benchmark_files import detect, read_benchmark
 from sizing.evidence.benchmark_flat import quantiles
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
-from sizing.errors import SizingError
 from sizing.estimate import estimate
 from sizing.evidence.predict_serving import predict_rows
 from sizing.evidence.rows_serving import read_serving_rows

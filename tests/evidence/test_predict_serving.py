@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from shared_files import shared
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.evidence.intervals import spread
 from sizing.evidence.predict_serving import COLUMNS, predict_rows, write_predictions
 from sizing.evidence.rows_serving import parse_serving_row, read_serving_rows

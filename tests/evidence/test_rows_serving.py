@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shared_files import shared
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.evidence.labels import RULES, reinterpret, server_accelerators
 from sizing.evidence.rows_serving import Placement, parse_serving_row, read_serving_rows
 from sizing.evidence.weight_labels import Weights, from_dtype, from_modes

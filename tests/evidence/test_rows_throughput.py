@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shared_files import shared
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.evidence.fields import number, size, token_count, whole
 from sizing.evidence.rows_throughput import KINDS, parse_throughput_row, read_throughput_rows
 from sizing.evidence.throughput_notes import read_notes

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sizing.base.errors import SizingError
 from sizing.cli import main
 from sizing.engine.placement import Placement
-from sizing.errors import SizingError
 from sizing.evidence.startup_log import compare_with, parse_startup_log
 from sizing.memory import memory_ledger
 from sizing.target import resolve_target

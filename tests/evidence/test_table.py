@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.evidence.scatter import scatter_html
 from sizing.evidence.table import Predictions, as_markdown, as_text, error_table, errors
 

@@ -49,7 +49,7 @@ money: {mode: own, own: {years: 3, pue: 1.2}}
 
 @cache
 def _study_keys() -> tuple[str, ...]:
-    from sizing.checked import all_keys
+    from sizing.base.checked import all_keys
     from sizing.study import Study
 
     return tuple(all_keys(Study))

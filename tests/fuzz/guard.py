@@ -140,7 +140,7 @@ def watched(
     ``run`` returns complaints about its own result; a SizingError is the right end of a bad input, anything else that
     is raised is a finding. ``alarm``: interrupt by signals (not where a fuzzing engine has its own).
     """
-    from sizing.errors import SizingError
+    from sizing.base.errors import SizingError
 
     global _watch
     _install()

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from tests.fuzz import commands, guard
 from tests.fuzz.documents import html_trouble, markdown_trouble, xlsx_trouble
 from tests.fuzz.guard import NEVER_NEGATIVE, Finding, finite_trouble, watched

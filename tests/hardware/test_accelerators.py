@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from sizing.errors import UnknownNameError
+from sizing.base.errors import UnknownNameError
 from sizing.hardware import load_accelerator
 from sizing.hardware.loader import Catalog, catalog_dir
 

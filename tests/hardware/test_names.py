@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sizing.errors import SizingError, UnknownNameError
+from sizing.base.errors import SizingError, UnknownNameError
 from sizing.hardware import load_accelerator, resolve_accelerator
 from sizing.hardware.loader import Catalog, normalize
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.hardware import check_file, load_accelerator, load_catalog, read_catalog
 from sizing.hardware.loader import catalog_dir
 

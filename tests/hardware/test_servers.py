@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.hardware import default_server, load_accelerator, servers_for
 from sizing.hardware.loader import Catalog
 

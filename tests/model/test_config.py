@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model.config import load_config, parse_config, parse_json
 from sizing.model.counts import kv_report
 from sizing.model.parts import Component, Sharding

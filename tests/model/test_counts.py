@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from sizing.errors import SizingError, UnknownNameError
+from sizing.base.errors import SizingError, UnknownNameError
 from sizing.model.counts import kv_bytes, kv_report, params_report
 from sizing.model.sources import load_model
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model.quantization import QuantScheme
 from sizing.model.sources import load_model
 from sizing.target import native_scheme

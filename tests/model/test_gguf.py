@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model.config import parse_config
 from sizing.model.gguf_file import load_gguf
 from sizing.model.quantization import QuantScheme

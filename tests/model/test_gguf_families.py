@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from sizing.base.errors import ConfigError
 from sizing.engine.placement import Placement
 from sizing.engine.sharding import weight_bytes
-from sizing.errors import ConfigError
 from sizing.model import sources
 from sizing.model.architecture import Architecture
 from sizing.model.gguf_file import FAMILIES, load_gguf

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model.config import parse_config
 from sizing.model.counts import params_report
 from tests.model.test_config import LLAMA

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.model import access, hub
 from sizing.model.quantization import QuantScheme
 from sizing.model.sources import load_model

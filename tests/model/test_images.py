@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sizing.errors import ConfigError, SizingError
+from sizing.base.errors import ConfigError, SizingError
 from sizing.model import image_rules as rules
 from sizing.model.config import parse_config
 from sizing.model.sources import load_directory, load_model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.model.sources import load_model
 from sizing.target import native_scheme
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model import sources
 from sizing.model.architecture import Architecture
 from sizing.model.config import load_config, parse_config

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model import quant_names
 from sizing.model.parts import Component, Linear
 from sizing.model.quantization import QuantScheme, from_quantization_config

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
 from sizing.engine.sharding import weight_bytes
-from sizing.errors import SizingError
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.quantization import QuantScheme

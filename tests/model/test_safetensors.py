@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sizing.errors import ConfigError
+from sizing.base.errors import ConfigError
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.safetensors import INDEX, check_against, read_header, safetensors_headers

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sizing.errors import ConfigError, SizingError, UnknownNameError
+from sizing.base.errors import ConfigError, SizingError, UnknownNameError
 from sizing.model.quantization import QuantScheme
 from sizing.model.sources import catalog_models, load_model
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from sizing.base.errors import PlacementError, SizingError
 from sizing.engine.placement import Placement
-from sizing.errors import PlacementError, SizingError
 from sizing.estimate import estimate
 from sizing.hardware import load_catalog
 from sizing.materials import bill_of_materials

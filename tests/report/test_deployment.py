@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 import sizing
+from sizing.base.errors import SizingError
 from sizing.cli import main
 from sizing.deploy import deployment_files
 from sizing.deployment import spec_of
-from sizing.errors import SizingError
 from tests.report.conftest import DATE, STUDY
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.report import build, render, report, report_bytes
 from sizing.report.xlsx import guarded
 from tests.report.conftest import DATE, with_text

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sizing.errors import SizingError, UnknownNameError
+from sizing.base.errors import SizingError, UnknownNameError
 from sizing.model.counts import kv_bytes
 from sizing.model.sources import load_model
 from sizing.planner import plan

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from sizing.base.errors import SizingError
 from sizing.claims import Claim, examine
-from sizing.errors import SizingError
 from sizing.model import access, hub
 from sizing.model.sources import catalog_models, load_model
 from sizing.planner import study_model

@@ -25,9 +25,9 @@ if not CHROMIUM:
     pytest.skip("BROWSER TESTS SKIPPED: no chromium (apt-get install chromium)", allow_module_level=True)
 pytest.importorskip("streamlit", reason="the web calculator needs the extra 'web'")
 
+from sizing.base.units import usd  # noqa: E402
 from sizing.planner import plan  # noqa: E402
 from sizing.study import load_study, parse_study  # noqa: E402
-from sizing.units import usd  # noqa: E402
 from sizing.web import share  # noqa: E402
 from sizing.web.document import json_of  # noqa: E402
 from sizing.web.launch import arguments  # noqa: E402

@@ -13,8 +13,8 @@ pytest.importorskip("streamlit", reason="the web calculator needs the extra 'web
 
 from streamlit.runtime.scriptrunner_utils.exceptions import StopException
 
-from sizing.budget import BudgetError, spend
-from sizing.errors import SizingError
+from sizing.base.budget import BudgetError, spend
+from sizing.base.errors import SizingError
 from sizing.model.sources import _catalog_file, catalog_models
 from sizing.study import parse_study
 from sizing.web import calc, document, limits, share, sharing

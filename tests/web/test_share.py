@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("streamlit", reason="the web calculator needs the extra 'web'")
 
 from sizing import planner
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.study import Study, load_study, parse_study, parse_yaml
 from sizing.web import share, uploads
 from sizing.web.document import json_of, yaml_of

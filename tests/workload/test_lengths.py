@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sizing.errors import SizingError
-from sizing.normal import normal_cdf, normal_quantile
+from sizing.base.errors import SizingError
+from sizing.base.normal import normal_cdf, normal_quantile
 from sizing.workload import JointLengths, LengthDistribution, read_lengths_csv
 
 SHAPES = [

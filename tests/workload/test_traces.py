@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 from sizing.workload import BatchArrival, read_csv, read_mooncake, read_trace
 
 AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens
@@ -119,7 +119,7 @@ def test_mooncake_errors(line, message):
 
 
 def test_long_lines_and_limits(monkeypatch):
-    monkeypatch.setattr("sizing.files.MAX_LINE", 50)
+    monkeypatch.setattr("sizing.base.files.MAX_LINE", 50)
     with pytest.raises(SizingError, match="line 1: is longer than 50"):
         read_mooncake(mooncake(FIRST))
     with pytest.raises(SizingError, match="at least 0"):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sizing.errors import SizingError, UnknownNameError
+from sizing.base.errors import SizingError, UnknownNameError
 from sizing.workload import (
     PRESETS,
     BatchArrival,

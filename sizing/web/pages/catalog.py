@@ -7,12 +7,12 @@ from typing import Any
 import streamlit as st
 import yaml
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
+from sizing.base.units import count
 from sizing.hardware import Accelerator
 from sizing.model.sources import catalog_models
 from sizing.money.prices import hourly_price
 from sizing.study import Study
-from sizing.units import count
 from sizing.web import inputs, own
 from sizing.web import show as ui
 from sizing.web.messages import plain, t

@@ -6,9 +6,9 @@ from typing import Any
 
 import streamlit as st
 
+from sizing.base.errors import SizingError
 from sizing.claims import Examination
 from sizing.claims.chinese import in_chinese
-from sizing.errors import SizingError
 from sizing.money.quotes import api_prices
 from sizing.study import Study
 from sizing.web import calc, fields, inputs, limits, own

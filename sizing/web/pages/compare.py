@@ -5,9 +5,9 @@ from __future__ import annotations
 import plotly.graph_objects as go
 import streamlit as st
 
+from sizing.base.units import count
 from sizing.compare import ComparisonRow
 from sizing.study import Study
-from sizing.units import count
 from sizing.web import calc, fields, inputs, state, style
 from sizing.web import show as ui
 from sizing.web.messages import t

@@ -6,12 +6,12 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
+from sizing.base.errors import SizingError
+from sizing.base.units import count, digits
 from sizing.breakeven import BreakEven
-from sizing.errors import SizingError
 from sizing.money.tokens import token_cost
 from sizing.result import Plan
 from sizing.study import Study
-from sizing.units import count, digits
 from sizing.web import calc, style
 from sizing.web import show as ui
 from sizing.web.messages import plain, t

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.subplots import make_subplots
 
-from sizing.estimate import Interval
+from sizing.base.ledger import Interval
 from sizing.web import style
 from sizing.web.messages import language, t
 

@@ -6,10 +6,10 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
+from sizing.base.units import gib
 from sizing.memory import MemoryLedger
 from sizing.result import Plan, Result
 from sizing.study import Study
-from sizing.units import gib
 from sizing.web import calc, style
 from sizing.web import show as ui
 from sizing.web.messages import plain, t

@@ -5,12 +5,12 @@ from __future__ import annotations
 import plotly.graph_objects as go
 import streamlit as st
 
-from sizing.arrays import scalar
-from sizing.memory_lines import LedgerLine
+from sizing.base.arrays import scalar
+from sizing.base.ledger import LedgerLine
+from sizing.base.units import count, digits, seconds
 from sizing.planner import study_model
 from sizing.result import Plan, Result
 from sizing.study import Study
-from sizing.units import count, digits, seconds
 from sizing.web import calc, sharing, style
 from sizing.web import show as ui
 from sizing.web.messages import known, plain, t

@@ -5,11 +5,11 @@ from __future__ import annotations
 import plotly.graph_objects as go
 import streamlit as st
 
-from sizing.budget import BudgetError
-from sizing.errors import SizingError
+from sizing.base.budget import BudgetError
+from sizing.base.errors import SizingError
+from sizing.base.units import digits
 from sizing.result import Plan
 from sizing.study import Study
-from sizing.units import digits
 from sizing.web import calc, limits, style
 from sizing.web import show as ui
 from sizing.web.messages import plain, t

@@ -8,12 +8,12 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from sizing.arrays import scalar
+from sizing.base.arrays import scalar
+from sizing.base.units import digits, seconds
 from sizing.estimate import Estimate, width
 from sizing.result import Plan
 from sizing.step import TimedOperation
 from sizing.study import Study
-from sizing.units import digits, seconds
 from sizing.web import calc, style
 from sizing.web import show as ui
 from sizing.web.messages import known, plain, t

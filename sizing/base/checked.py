@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from sizing.errors import SizingError, nearest
+from sizing.base.errors import SizingError, nearest
 
 if TYPE_CHECKING:  # pydantic keeps the metaclass to itself; at run time it is asked for
     from pydantic._internal._model_construction import ModelMetaclass as _ModelMeta

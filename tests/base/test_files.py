@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sizing.errors import SizingError
-from sizing.files import write_bytes, write_text
+from sizing.base.errors import SizingError
+from sizing.base.files import write_bytes, write_text
 
 
 def test_written_as_it_is(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sizing.units import count, digits, gib, seconds, usd, whole_or_digits
+from sizing.base.units import count, digits, gib, seconds, usd, whole_or_digits
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Literal, Self
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 
 Exceeded = Literal["candidates", "seconds", "cancelled"]
 SMALLER = "offer fewer accelerators, engines or formats, lower constraints.max_nodes, or fix the parallel sizes"

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sizing.budget import Budget, BudgetError, spend
+from sizing.base.budget import Budget, BudgetError, spend
+from sizing.base.errors import SizingError
 from sizing.capacity import capacity
 from sizing.claims import examine, parse_claim
 from sizing.compare import compare
-from sizing.errors import SizingError
 from sizing.model.config import parse_config
 from sizing.planner import plan
 from sizing.study import Study, parse_study

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 
 _FROZEN: ContextVar[dt.date | None] = ContextVar("sizing_today", default=None)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import sizing
-from sizing.answers import MOST_LINES, WIDE, Answer, flat
+from sizing.base.answers import MOST_LINES, WIDE, Answer, flat
 
 SCALAR = (str, int, float, bool, type(None))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40

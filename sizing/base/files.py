@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from sizing.errors import SizingError
+from sizing.base.errors import SizingError
 
 MAX_LINE = 4_000_000  # characters of one line of a table
 

@@ -1,0 +1,1 @@
+"""What every part stands on: errors, units, arrays, dates, files, and the forms of figures with working."""
