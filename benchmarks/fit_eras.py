@@ -1,6 +1,6 @@
 """Fits what engines of an older era add to a step, on whole servers of that era, and judges it on sizes left out.
 
-``python benchmarks/fit_eras.py``: prints the ``values`` of vLLM before 0.8 in sizing/evidence/serving.yaml, from
+``python benchmarks/fit_eras.py``: prints the ``values`` of vLLM before 0.8 in sizing/coefficients/serving.yaml, from
 serving/open_loop_vllm_0.6.csv; the measurements are found as by fit_serving.py. Three coefficients: what joins of ranks
 cost, host time of a step, host time of a first token; the rest is the era's regime in throughput.yaml.
 """

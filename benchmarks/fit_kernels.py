@@ -1,6 +1,6 @@
-"""Refit the kernel coefficients from published measurements and write sizing/evidence/kernels.yaml.
+"""Refit the kernel coefficients from published measurements and write sizing/coefficients/kernels.yaml.
 
-    python benchmarks/fit_kernels.py [--shared ../shared] [--out sizing/evidence/kernels.yaml] [--quick]
+    python benchmarks/fit_kernels.py [--shared ../shared] [--out sizing/coefficients/kernels.yaml] [--quick]
 
 The measurements (``measurements/kernels``) are not part of this repository; SIZING_SHARED names their
 directory too. Prints residuals by operation, system and dtype, and the errors on systems and engines that a
@@ -22,7 +22,7 @@ import pandas as pd
 import yaml
 from scipy.optimize import least_squares
 
-from sizing.kernels import KernelCurves
+from sizing.coefficients.kernels import KernelCurves
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a script
 
@@ -158,7 +158,7 @@ HEADER = """\
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("SIZING_SHARED", "../shared")))
-    parser.add_argument("--out", type=Path, default=Path("sizing/evidence/kernels.yaml"))
+    parser.add_argument("--out", type=Path, default=Path("sizing/coefficients/kernels.yaml"))
     parser.add_argument("--quick", action="store_true", help="skip the leave-one-out fits")
     parser.add_argument("--only", default="", help="fit one operation and print, without writing")
     arguments = parser.parse_args()

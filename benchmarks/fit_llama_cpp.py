@@ -1,4 +1,4 @@
-"""Fit llama.cpp's coefficients on its published benchmark tables and write ``sizing/evidence/llama_cpp.yaml``.
+"""Fit llama.cpp's coefficients on its published benchmark tables and write ``sizing/coefficients/llama_cpp.yaml``.
 
     python benchmarks/fit_llama_cpp.py [ROWS]
 
@@ -20,12 +20,13 @@ import numpy as np
 import yaml
 from scipy.optimize import least_squares
 
-from sizing.evidence import llama_cpp_curves, llama_cpp_rows
-from sizing.evidence.llama_cpp_curves import BACKENDS, overheads_from
+from sizing.coefficients import llama_cpp as llama_cpp_curves
+from sizing.coefficients.llama_cpp import BACKENDS, overheads_from
+from sizing.evidence import llama_cpp_rows
 from sizing.evidence.rows_throughput import parse_throughput_row
 from sizing.step import Parts
 
-OUT = Path(__file__).parents[1] / "sizing" / "evidence" / "llama_cpp.yaml"
+OUT = Path(__file__).parents[1] / "sizing" / "coefficients" / "llama_cpp.yaml"
 # GB/s that one core unpacks: of 20, 30, 50 and none the best; cards with much bandwidth a core decode the slower.
 CORE_GB_S = {"cuda": 30.0}
 START = {

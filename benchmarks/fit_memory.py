@@ -4,7 +4,7 @@
 
 Fits on start-up logs of vLLM (activation peak, graphs, runtime) and SGLang on Ascend (load overhead), by
 least squares and medians; prints each constant beside the one in use, and leave-one-model-out errors.
-``--write`` stores them in ``sizing/evidence/memory.yaml``, whose other entries (derived or recalled ones)
+``--write`` stores them in ``sizing/coefficients/memory.yaml``, whose other entries (derived or recalled ones)
 stay as they are.
 """
 
@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-import sizing.evidence
+import sizing.coefficients
 from sizing.base.errors import SizingError
+from sizing.coefficients.memory import constant, memory_constants
 from sizing.engine.base import GIB, Device, Engine, Load, expert_copies, step_buffers
-from sizing.engine.constants import constant, memory_constants
 from sizing.engine.placement import Placement
 from sizing.evidence.memory_rows import MemoryRow, engine_of, placement_of, read_rows, scheme_of
 from sizing.evidence.validate_memory import catalog_loader, find_architecture, predict_row
@@ -237,7 +237,7 @@ def main(arguments: Sequence[str]) -> int:
     errors = leave_one_model_out(cases, "vllm_activation", fit_activation, "kv_cache_tokens")
     print(f"  left out: kv_cache_tokens median {statistics.median(errors):.2%}, worst {max(errors):.2%}")
     if "--write" in arguments:
-        path = Path(sizing.evidence.__path__[0]) / "memory.yaml"
+        path = Path(sizing.coefficients.__path__[0]) / "memory.yaml"
         head = "".join(line for line in path.read_text(encoding="utf-8").splitlines(True) if line.startswith("#"))
         path.write_text(head + yaml.safe_dump(document, sort_keys=False, width=110), encoding="utf-8")
     return 0

@@ -1,4 +1,4 @@
-"""Fits sizing/evidence/serving.yaml on the aggregated rows of serving.csv.gz and judges the fit on left-out groups.
+"""Fits sizing/coefficients/serving.yaml on the aggregated rows of serving.csv.gz and judges the fit on left-out groups.
 
 ``python benchmarks/fit_serving.py [--write]``; the measurements are found through SIZING_SHARED, else ../shared.
 Robust least squares on the logarithms of TPOT and TTFT; each (model, system, engine) group weighs the same up to the
@@ -15,13 +15,13 @@ import numpy as np
 import yaml
 from scipy.optimize import least_squares
 
+from sizing.coefficients.batching import Batching
+from sizing.coefficients.overheads import Overheads
 from sizing.evidence.predict_serving import Features, Pools, committed_coefficients, evaluate, features
 from sizing.evidence.rows_serving import read_serving_rows
-from sizing.serving import Batching
-from sizing.step import Overheads
 
 ROOT = Path(__file__).resolve().parents[1]
-YAML = ROOT / "sizing" / "evidence" / "serving.yaml"
+YAML = ROOT / "sizing" / "coefficients" / "serving.yaml"
 ENGINES = ("tensorrt-llm", "vllm", "sglang")
 # name: prior, width of the prior in log units
 SHARED = {

@@ -1,4 +1,4 @@
-"""Fits the coefficients of sizing/evidence/throughput.yaml and prints how far predictions are from measurements.
+"""Fits the coefficients of sizing/coefficients/throughput.yaml and prints how far predictions are from measurements.
 
     python benchmarks/fit_throughput.py [--rows FILE] [--write] [--no-left-out]
 
@@ -26,7 +26,7 @@ from sizing.evidence.throughput_cases import engine_of, regime_of
 from sizing.evidence.throughput_regimes import KIND_CODES, NAMES, Regime
 
 ROOT = Path(__file__).resolve().parents[1]
-TARGET = ROOT / "sizing" / "evidence" / "throughput.yaml"
+TARGET = ROOT / "sizing" / "coefficients" / "throughput.yaml"
 FOLDS = 4
 SCALE = 0.1  # of log residuals: beyond it they count linearly
 # How far (in log) the data may pull a coefficient from its start: kernels were measured, host times were not.

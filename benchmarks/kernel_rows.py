@@ -8,10 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sizing.kernels import (
-    KernelCurves,
-    MachineRates,
-)
+from sizing.coefficients.kernels import KernelCurves, MachineRates
 
 T = 1e12
 MACHINES = {

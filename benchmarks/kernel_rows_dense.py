@@ -10,12 +10,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.kernel_rows import Frame, Problem, blocks, families_of, resident
+from sizing.coefficients.kernels import AttentionCurve, GemmCurve, KernelCurves, LinearAttentionCurve, MachineRates
 from sizing.kernels import (
-    AttentionCurve,
-    GemmCurve,
-    KernelCurves,
-    LinearAttentionCurve,
-    MachineRates,
     attention_decode_seconds,
     attention_prefill_seconds,
     encoder_attention_seconds,

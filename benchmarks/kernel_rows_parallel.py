@@ -11,12 +11,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.kernel_rows import MACHINES, Frame, Problem, blocks, families_of, resident
+from sizing.coefficients.kernels import CollectiveCurve, DispatchCurve, KernelCurves, MachineRates, MoeCurve
 from sizing.kernels import (
-    CollectiveCurve,
-    DispatchCurve,
-    KernelCurves,
-    MachineRates,
-    MoeCurve,
     all_gather_seconds,
     all_reduce_seconds,
     all_to_all_seconds,

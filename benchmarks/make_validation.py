@@ -38,7 +38,7 @@ def main() -> None:
         throughput_section(tables, predict(tables)),
         "## Memory: what engines printed at start-up",
         f"{memory.answered} of {memory.total} rows predicted. Constants by engine and version are in "
-        "`sizing/evidence/memory.yaml`, with the rows that they were fitted on.",
+        "`sizing/coefficients/memory.yaml`, with the rows that they were fitted on.",
         memory.markdown(),
     ]
     text = "\n\n".join(part.strip() for part in parts) + "\n"

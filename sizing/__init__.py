@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from sizing.base.errors import SizingError
     from sizing.base.ledger import Interval
     from sizing.claims import Examination
+    from sizing.coefficients.calibration import Calibration, load_calibration
     from sizing.compare import Comparison, compare
     from sizing.doors import claim, deploy, replay, simulate, validate
     from sizing.engine.placement import Placement
     from sizing.estimate import Estimate, Latency, Throughput, estimate
-    from sizing.evidence.calibration import Calibration, load_calibration
     from sizing.evidence.fit import Fitted, calibrate
     from sizing.evidence.validation import Validation
     from sizing.hardware import load_accelerator, load_catalog
@@ -44,7 +44,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Architecture": "sizing.model.architecture",
-    "Calibration": "sizing.evidence.calibration",
+    "Calibration": "sizing.coefficients.calibration",
     "Comparison": "sizing.compare",
     "Estimate": "sizing.estimate",
     "Examination": "sizing.claims",
@@ -71,7 +71,7 @@ _WHERE = {
     "deploy": "sizing.doors",
     "estimate": "sizing.estimate",
     "load_accelerator": "sizing.hardware",
-    "load_calibration": "sizing.evidence.calibration",
+    "load_calibration": "sizing.coefficients.calibration",
     "load_catalog": "sizing.hardware",
     "load_model": "sizing.model.sources",
     "load_study": "sizing.study",

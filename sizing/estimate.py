@@ -14,10 +14,11 @@ from sizing.base.arrays import FloatArray, Num, as_float, scalar
 from sizing.base.checked import flag, one_of, public, real, required, switch, text, whole
 from sizing.base.errors import SizingError
 from sizing.base.ledger import Interval, Spread
+from sizing.coefficients.batching import Batching
+from sizing.coefficients.calibration import Calibration
+from sizing.coefficients.intervals import spread
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
-from sizing.evidence.calibration import Calibration
-from sizing.evidence.intervals import spread
 from sizing.hardware import Accelerator, Catalog
 from sizing.hardware.price_models import Price
 from sizing.memory import MemoryLedger, memory_ledger, memory_terms
@@ -26,7 +27,7 @@ from sizing.money.prices import hourly_price
 from sizing.money.quotes import dated, is_stale
 from sizing.money.tokens import TokenCost, token_cost
 from sizing.operations import StepShape
-from sizing.serving import MOST_IN_FLIGHT, Batching, Load, SteadyState, held_tokens, open_state, steady_state
+from sizing.serving import MOST_IN_FLIGHT, Load, SteadyState, held_tokens, open_state, steady_state
 from sizing.step import TimedOperation
 from sizing.target import Target, check_alone, resolve_target
 

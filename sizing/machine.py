@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sizing.base.errors import SizingError
+from sizing.coefficients.kernels import MachineRates
 from sizing.engine.base import Device
 from sizing.hardware import Accelerator, Server
-from sizing.kernels import MachineRates
 
 #: Assumed where the catalog names no network card for a server: one 400 Gb/s port per accelerator.
 DEFAULT_NETWORK_BANDWIDTH = 50e9

@@ -16,9 +16,9 @@ from sizing.base.answers import Answer
 from sizing.base.checked import amount, flag, one_of, public, real, required, switch, text, whole
 from sizing.base.errors import SizingError
 from sizing.base.ledger import LedgerLine
+from sizing.coefficients.memory import constant
 from sizing.engine.base import GIB, Device, Engine, Load
 from sizing.engine.cache import BlockPlan, cache_groups
-from sizing.engine.constants import constant
 from sizing.engine.loading import load_extras
 from sizing.engine.placement import Placement, check
 from sizing.engine.sharding import (

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from sizing.coefficients.memory import constant
 from sizing.engine.base import GIB, Device, Engine
-from sizing.engine.constants import constant
 
 PLACES = 1000  # a fraction found is rounded down to three places, as launch files write it
 ROUNDING = 1.0  # bytes by which floating-point sums may differ

@@ -13,7 +13,7 @@ import numpy as np
 
 from sizing import kernels
 from sizing.base.arrays import FloatArray, as_float, scalar
-from sizing.kernels import KernelCurves, MachineRates
+from sizing.coefficients.kernels import KernelCurves, MachineRates
 from sizing.model.parts import CoreKind
 from sizing.model.quantization import WeightFormat
 from sizing.operations import Operation

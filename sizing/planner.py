@@ -14,9 +14,9 @@ from typing import Any, Protocol, TypeVar
 from sizing.base.budget import BudgetError, spend
 from sizing.base.checked import one_of, public, required, shown
 from sizing.base.errors import PlacementError, SizingError, UnknownNameError
+from sizing.coefficients.calibration import Calibration
 from sizing.engine.placement import Placement
 from sizing.estimate import check_context, resolve_price
-from sizing.evidence.calibration import Calibration
 from sizing.hardware import Catalog, load_catalog
 from sizing.hardware.servers import named_server
 from sizing.layout_plans import PricedTarget, plans_of, target_label

@@ -14,10 +14,10 @@ import numpy as np
 
 from sizing.base.arrays import as_float
 from sizing.base.errors import SizingError
+from sizing.coefficients.batching import Batching
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
 from sizing.operations import StepShape
-from sizing.serving import Batching
 from sizing.simulate import ClusterConfig, SchedulerConfig, SimulationResult, simulate
 from sizing.simulate.run import Progress, ShouldStop
 from sizing.step import StepModel

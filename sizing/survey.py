@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sizing.base.arrays import FloatArray, as_float
+from sizing.coefficients.batching import Batching
 from sizing.engine.base import GIB
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
@@ -16,7 +17,7 @@ from sizing.estimate import batching_of
 from sizing.memory import MemoryTerms, memory_terms, resolve_load
 from sizing.memory_fit import found_fraction
 from sizing.placements import Space, as_arrays, legal_placements
-from sizing.serving import RANDOM, Batching, Lengths, Load, LoadCurve, held_tokens, lengths_of, varied_held_tokens
+from sizing.serving import RANDOM, Lengths, Load, LoadCurve, held_tokens, lengths_of, varied_held_tokens
 from sizing.study import EngineChoice, Study
 from sizing.target import Target
 from sizing.workload import BatchArrival, ConcurrencyArrival, UsersArrival, Workload

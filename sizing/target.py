@@ -10,15 +10,15 @@ from functools import cached_property
 from pathlib import Path
 
 from sizing.base.errors import PlacementError, SizingError
+from sizing.coefficients.calibration import Calibration
+from sizing.coefficients.kernels import MachineRates, kernel_curves
+from sizing.coefficients.llama_cpp import backend_of, machine_for
+from sizing.coefficients.serving import ServingCoefficients, serving_coefficients
 from sizing.engine.base import Device, Engine
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
-from sizing.evidence.calibration import Calibration
-from sizing.evidence.llama_cpp_curves import backend_of, machine_for
-from sizing.evidence.serving_curves import ServingCoefficients, serving_coefficients
 from sizing.hardware import Accelerator, Catalog, Server, default_server, load_catalog
 from sizing.hardware.servers import named_server
-from sizing.kernels import MachineRates, kernel_curves
 from sizing.machine import device_of, is_ascend, machine_rates
 from sizing.model.architecture import Architecture
 from sizing.model.gguf_mix import mix_scheme, stated_bits

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from sizing.kernels import MachineRates
+from sizing.coefficients.kernels import MachineRates
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 

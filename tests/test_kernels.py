@@ -8,21 +8,18 @@ import itertools
 import numpy as np
 import pytest
 
+from sizing.coefficients.kernels import FORMATS, MachineRates, effective_format, kernel_curves
 from sizing.kernels import (
-    FORMATS,
-    MachineRates,
     all_gather_seconds,
     all_reduce_seconds,
     all_to_all_seconds,
     attended_pairs,
     attention_decode_seconds,
     attention_prefill_seconds,
-    effective_format,
     encoder_attention_seconds,
     expert_exchange_seconds,
     experts_touched,
     gemm_seconds,
-    kernel_curves,
     linear_context_seconds,
     linear_generation_seconds,
     mla_decode_seconds,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sizing.coefficients.batching import Batching
 from sizing.engine.placement import Placement
 from sizing.estimate import batching_of
-from sizing.serving import Batching, Load, batch_grid, curve_of, load_curve, steady_state
+from sizing.serving import Load, batch_grid, curve_of, load_curve, steady_state
 from sizing.serving.closed_loop import interleave
 from sizing.serving.tails import full_batch, lengths_of
 from sizing.serving.terms import PrefillTimes, StepTimes, varied_held_tokens

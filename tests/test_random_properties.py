@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sizing.coefficients.kernels import MachineRates, kernel_curves
 from sizing.engine.base import Device
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.engine.sharding import stage_components, stages
 from sizing.estimate import estimate
-from sizing.kernels import MachineRates, kernel_curves
 from sizing.memory import memory_ledger, memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config

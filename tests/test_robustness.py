@@ -21,8 +21,8 @@ from sizing.base.errors import SizingError, one_line, printable
 from sizing.base.files import read_text, write_text
 from sizing.base.yaml import parse
 from sizing.cli import main
+from sizing.coefficients.calibration import load_calibration
 from sizing.evidence.benchmark_files import read_benchmark
-from sizing.evidence.calibration import load_calibration
 from sizing.hardware import check_file, load_catalog
 from sizing.hardware.loader import _catalog
 from sizing.model.config import parse_config

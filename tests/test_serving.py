@@ -6,17 +6,9 @@ import numpy as np
 import pytest
 
 from sizing.base.arrays import as_float
+from sizing.coefficients.batching import Batching
 from sizing.engine.placement import Placement
-from sizing.serving import (
-    Batching,
-    Load,
-    PrefillTimes,
-    StepTimes,
-    chunk_shape,
-    closed_response,
-    settle,
-    steady_state,
-)
+from sizing.serving import Load, PrefillTimes, StepTimes, chunk_shape, closed_response, settle, steady_state
 from tests.test_step import step_model
 
 ONE = Placement()

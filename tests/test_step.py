@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sizing.coefficients.kernels import kernel_curves
+from sizing.coefficients.serving import serving_coefficients
 from sizing.engine.placement import Placement
 from sizing.engine.shard import Shards
-from sizing.evidence.serving_curves import serving_coefficients
 from sizing.hardware import load_catalog
-from sizing.kernels import kernel_curves
 from sizing.machine import machine_rates
 from sizing.model.quantization import scheme
 from sizing.model.sources import load_model

@@ -27,7 +27,7 @@ def test_the_catalogs_are_inside(built: tuple[Path, Path]) -> None:
     models = {Path(name).name for name in names if name.startswith("sizing/model/catalog/")}
     assert models >= {path.name for path in (ROOT / "sizing/model/catalog").glob("*.json")}
     assert zipfile.ZipFile(built[1]).read("sizing/evidence/validation.md") == (ROOT / "docs/validation.md").read_bytes()
-    assert "sizing/evidence/serving.yaml" in names and "sizing/py.typed" in names
+    assert "sizing/coefficients/serving.yaml" in names and "sizing/py.typed" in names
     assert not [name for name in names if name.startswith(("tests/", "docs/", "tools/"))]
 
 

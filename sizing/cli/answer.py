@@ -255,7 +255,7 @@ def _calibrated(calibration: Path | None) -> dict[str, Any]:
     """The keyword for a calibration file, where one is given."""
     if calibration is None:
         return {}
-    from sizing.evidence.calibration import load_calibration
+    from sizing.coefficients.calibration import load_calibration
 
     return {"calibration": load_calibration(calibration)}
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from sizing.coefficients.memory import constant
 from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
-from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
 from sizing.engine.shard import PLAIN_LAYOUT, Layout
 from sizing.model.architecture import Architecture

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from sizing.coefficients.memory import constant
 from sizing.engine.base import GIB, Device, Engine
-from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
 from sizing.engine.shard import Layout
 from sizing.model.architecture import Architecture

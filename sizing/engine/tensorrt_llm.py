@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from sizing.coefficients.memory import constant
 from sizing.engine.base import GIB, Device, Engine, Load
 from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
-from sizing.engine.constants import constant
 from sizing.engine.placement import Placement
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sizing.coefficients.memory import constant, memory_constants
 from sizing.engine.base import (
     GIB,
     Device,
@@ -18,7 +19,6 @@ from sizing.engine.base import (
 )
 from sizing.engine.cache import BlockPlan, CacheGroup, block_plan
 from sizing.engine.compressed import compressed_plan
-from sizing.engine.constants import constant, memory_constants
 from sizing.engine.placement import Placement
 from sizing.engine.shard import VLLM_LAYOUT, Layout
 from sizing.model.architecture import Architecture

@@ -16,19 +16,12 @@ from typing import Any
 from sizing.base.answers import Answer
 from sizing.base.checked import one_of, public, required
 from sizing.base.errors import SizingError
+from sizing.coefficients.calibration import FIRST_TOKEN_SIGMA, RUN_SIGMA, Calibration, Shift, write_calibration
 from sizing.estimate import width
 from sizing.evidence.benchmark_files import read_benchmark
-from sizing.evidence.calibration import (
-    FIRST_TOKEN_SIGMA,
-    RUN_SIGMA,
-    Calibration,
-    Shift,
-    posterior,
-    prior_sigma,
-    write_calibration,
-)
 from sizing.evidence.fit_runs import Compared, compare_run
 from sizing.evidence.fit_trace import compare_trace, is_trace
+from sizing.evidence.shifts import posterior, prior_sigma
 from sizing.evidence.stated import Stated
 from sizing.hardware import Accelerator, Catalog, load_catalog
 from sizing.target import Target

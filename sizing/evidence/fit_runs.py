@@ -10,10 +10,10 @@ import numpy as np
 
 from sizing.base.arrays import scalar
 from sizing.base.errors import SizingError
+from sizing.coefficients.calibration import RUN_SIGMA
 from sizing.engine.placement import Placement
 from sizing.estimate import Estimate, batching_of, estimate
 from sizing.evidence.bounds import check_physics
-from sizing.evidence.calibration import RUN_SIGMA
 from sizing.evidence.in_flight import at_once, check_run, held_back, in_flight
 from sizing.evidence.measurement import Measurement
 from sizing.evidence.stated import SIZES, Stated, chosen

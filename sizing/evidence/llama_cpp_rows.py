@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sizing.base.errors import SizingError
+from sizing.coefficients.kernels import MachineRates, kernel_curves
+from sizing.coefficients.llama_cpp import BACKENDS, backend_of, machine_for, overheads, spread, stage_overlap
+from sizing.coefficients.overheads import Overheads
 from sizing.engine.placement import Placement
-from sizing.evidence.llama_cpp_curves import BACKENDS, backend_of, machine_for, overheads, spread, stage_overlap
 from sizing.evidence.rows_throughput import ThroughputRow
 from sizing.hardware import Accelerator, default_server, load_accelerator
-from sizing.kernels import MachineRates, kernel_curves
 from sizing.machine import machine_rates
 from sizing.model.architecture import Architecture
 from sizing.model.gguf_mix import BASE, mix_scheme, stated_bits
@@ -24,7 +25,7 @@ from sizing.model.name_formats import without_mix
 from sizing.model.quantization import GGUF_MIXES, QuantScheme, WeightFormat, scheme
 from sizing.model.sources import load_model
 from sizing.operations import StepShape
-from sizing.step import Overheads, Parts, StepModel
+from sizing.step import Parts, StepModel
 
 MICRO_BATCH = 512.0  # tokens: llama.cpp's own default of --ubatch-size
 ASSUMED_CONTEXT = 512.0  # tokens in the cache of a decode whose lengths nobody states

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sizing.base.errors import SizingError
+from sizing.coefficients.memory import memory_constants
 from sizing.engine.base import Engine, Version, parse_version
-from sizing.engine.constants import memory_constants
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.hardware import resolve_accelerator

@@ -18,17 +18,19 @@ import numpy as np
 
 from sizing.base.arrays import FloatArray, as_float
 from sizing.base.errors import SizingError
+from sizing.coefficients.batching import Batching
+from sizing.coefficients.intervals import spread
+from sizing.coefficients.kernels import MachineRates, kernel_curves
+from sizing.coefficients.overheads import Overheads
+from sizing.coefficients.serving import mixes_prefill, serving_coefficients, serving_document
 from sizing.engine.base import Device, parse_version
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.evidence import rows_serving
-from sizing.evidence.intervals import spread
 from sizing.evidence.labels import TOTAL_ONLY, reinterpret
 from sizing.evidence.rows_serving import ServingRow
-from sizing.evidence.serving_curves import mixes_prefill, serving_coefficients, serving_document
 from sizing.evidence.weight_labels import Weights
 from sizing.hardware import load_catalog
-from sizing.kernels import MachineRates, kernel_curves
 from sizing.machine import device_of, machine_rates
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
@@ -36,18 +38,8 @@ from sizing.model.kv_formats import kv_format
 from sizing.model.quantization import QuantScheme
 from sizing.model.quantization import scheme as scheme_named
 from sizing.operations import StepShape
-from sizing.serving import (
-    Batching,
-    Chunks,
-    Load,
-    StepTimes,
-    chunk_shape,
-    closed_response,
-    held_tokens,
-    mixed_prefill,
-    settle,
-)
-from sizing.step import Overheads, Parts, StepModel
+from sizing.serving import Chunks, Load, StepTimes, chunk_shape, closed_response, held_tokens, mixed_prefill, settle
+from sizing.step import Parts, StepModel
 
 COLUMNS = (
     "row",

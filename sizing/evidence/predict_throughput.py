@@ -18,9 +18,9 @@ import numpy as np
 
 from sizing.base.arrays import FloatArray
 from sizing.base.errors import SizingError
+from sizing.coefficients.serving import throughput_document
 from sizing.evidence.llama_cpp_rows import bench_figures
 from sizing.evidence.rows_throughput import ThroughputRow, read_throughput_rows
-from sizing.evidence.serving_curves import throughput_document
 from sizing.evidence.simulated_bursts import NOTE, burst_of
 from sizing.evidence.throughput_cases import Case, CaseBook, Tables, build_tables, engine_of, host_kind
 from sizing.evidence.throughput_regimes import KIND_CODES, NAMES, Answers, Questions, Regime, answer

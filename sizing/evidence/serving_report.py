@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sizing.coefficients.serving import serving_document
 from sizing.evidence.predict_serving import (
     DECODE_SHARE,
     DECODE_WORKERS,
@@ -18,7 +19,6 @@ from sizing.evidence.predict_serving import (
     validate_serving,
 )
 from sizing.evidence.rows_serving import ServingRow
-from sizing.evidence.serving_curves import serving_document
 from sizing.evidence.table import Predictions, as_markdown, error_table
 
 TARGETS = {"tpot": (0.08, 0.25), "ttft": (0.20, None)}

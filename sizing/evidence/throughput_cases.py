@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 
 from sizing.base.arrays import FloatArray
 from sizing.base.errors import SizingError
+from sizing.coefficients.kernels import MachineRates, kernel_curves
+from sizing.coefficients.overheads import Overheads
+from sizing.coefficients.serving import measured_families
 from sizing.engine.base import Engine
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.engine.shard import Layout
 from sizing.evidence.rows_throughput import ThroughputRow
-from sizing.evidence.serving_curves import measured_families
 from sizing.evidence.weight_labels import Weights
 from sizing.hardware import Accelerator, default_server, load_accelerator
-from sizing.kernels import MachineRates, kernel_curves
 from sizing.machine import device_of, machine_rates
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
@@ -37,7 +38,7 @@ from sizing.model.quantization import QuantScheme, scheme
 from sizing.model.sources import load_model
 from sizing.operations import StepShape
 from sizing.serving import prompt_room, split_prompt
-from sizing.step import Overheads, Parts, StepModel
+from sizing.step import Parts, StepModel
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 ATTENTION = ("attention", "prefill_attention")

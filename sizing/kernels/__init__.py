@@ -1,7 +1,7 @@
 """Kernel times: closed forms with a few fitted coefficients, seconds out, arrays in.
 
 Every function broadcasts over its numeric arguments and takes the machine's rates and, optionally, its
-coefficients (by default those of the machine's family in ``sizing/evidence/kernels.yaml``).
+coefficients (by default those of the machine's family in ``sizing/coefficients/kernels.yaml``).
 """
 
 from sizing.kernels.attention import (
@@ -20,48 +20,22 @@ from sizing.kernels.collectives import (
     point_to_point_seconds,
     reduce_scatter_seconds,
 )
-from sizing.kernels.curves import (
-    FORMATS,
-    AttentionCurve,
-    CollectiveCurve,
-    DispatchCurve,
-    FormatTraits,
-    GemmCurve,
-    KernelCurves,
-    LinearAttentionCurve,
-    MachineRates,
-    MoeCurve,
-    effective_format,
-    kernel_curves,
-)
 from sizing.kernels.gemm import gemm_seconds, quantisation_seconds
 from sizing.kernels.linear import linear_context_seconds, linear_generation_seconds
 from sizing.kernels.moe import experts_touched, grouped_gemm_seconds, moe_seconds, rank_imbalance
 
 __all__ = [
-    "FORMATS",
-    "AttentionCurve",
-    "CollectiveCurve",
-    "DispatchCurve",
-    "FormatTraits",
-    "GemmCurve",
-    "KernelCurves",
-    "LinearAttentionCurve",
-    "MachineRates",
-    "MoeCurve",
     "all_gather_seconds",
     "all_reduce_seconds",
     "all_to_all_seconds",
     "attended_pairs",
     "attention_decode_seconds",
     "attention_prefill_seconds",
-    "effective_format",
     "encoder_attention_seconds",
     "expert_exchange_seconds",
     "experts_touched",
     "gemm_seconds",
     "grouped_gemm_seconds",
-    "kernel_curves",
     "linear_context_seconds",
     "linear_generation_seconds",
     "mla_decode_seconds",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sizing.base.arrays import as_float
-from sizing.kernels.curves import AttentionCurve, KernelCurves, MachineRates, Seconds, Values, kernel_curves
+from sizing.coefficients.kernels import AttentionCurve, KernelCurves, MachineRates, Seconds, Values, kernel_curves
 
 QUERY_BLOCK = 128.0  # query rows of one work unit in prefill kernels
 MIN_QUERY_ROWS = 64.0  # rows that a unit computes even for fewer queries

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from sizing.base.arrays import as_float
-from sizing.kernels.curves import CollectiveCurve, KernelCurves, MachineRates, Seconds, Values, kernel_curves
+from sizing.coefficients.kernels import CollectiveCurve, KernelCurves, MachineRates, Seconds, Values, kernel_curves
 
 
 def _split(ranks: Seconds, machine: MachineRates) -> tuple[Seconds, Seconds]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sizing.base.arrays import as_float
-from sizing.kernels.curves import (
+from sizing.coefficients.kernels import (
     FORMATS,
     KernelCurves,
     MachineRates,

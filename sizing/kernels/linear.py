@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sizing.base.arrays import as_float
-from sizing.kernels.curves import KernelCurves, MachineRates, Seconds, Values, kernel_curves
+from sizing.coefficients.kernels import KernelCurves, MachineRates, Seconds, Values, kernel_curves
 
 CHUNK = 64.0  # tokens of one chunk of the parallel form
 

@@ -18,7 +18,6 @@ from sizing.serving.open_loop import (
 from sizing.serving.tails import EXPONENTIAL_95, Z95, Lengths, lengths_of
 from sizing.serving.terms import (
     MIN_CHUNK,
-    Batching,
     Chunks,
     Load,
     PrefillTimes,
@@ -38,7 +37,6 @@ __all__ = [
     "MOST_IN_FLIGHT",
     "RANDOM",
     "Z95",
-    "Batching",
     "Chunks",
     "FineGrid",
     "Lengths",

@@ -26,11 +26,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sizing.base.arrays import FloatArray, Num, as_float
+from sizing.coefficients.batching import Batching
 from sizing.engine.placement import Placement
 from sizing.operations import StepShape
 from sizing.serving.terms import (
     INSTANT,
-    Batching,
     Load,
     PrefillTimes,
     StepTimes,

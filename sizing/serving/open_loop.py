@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sizing.base.arrays import FloatArray, Num, as_float
+from sizing.coefficients.batching import Batching
 from sizing.engine.placement import Placement
 from sizing.serving.closed_loop import (
     Interleaved,
@@ -33,7 +34,7 @@ from sizing.serving.closed_loop import (
 from sizing.serving.closed_loop import in_flight as in_flight_of
 from sizing.serving.grids import FineGrid
 from sizing.serving.tails import Lengths, first_token_tail, full_batch, token_tail
-from sizing.serving.terms import INSTANT, Batching, Load, PrefillTimes, StepTimes, decode_steps, prefill_times
+from sizing.serving.terms import INSTANT, Load, PrefillTimes, StepTimes, decode_steps, prefill_times
 from sizing.step import StepModel
 
 RANDOM = np.inf  # seconds of thinking between requests that come at random

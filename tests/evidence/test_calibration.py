@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from sizing.cli import app
-from sizing.evidence.calibration import DECODE_FIELDS, FIRST_TOKEN_SIGMA, PREFILL_FIELDS, posterior
-from sizing.step import Overheads
+from sizing.coefficients.calibration import DECODE_FIELDS, FIRST_TOKEN_SIGMA, PREFILL_FIELDS
+from sizing.coefficients.overheads import Overheads
+from sizing.evidence.shifts import posterior
 
 OWN_FACTORS = {"experts_mxfp4", "experts_fp8", "prefill_gemm16"}  # on top of others that shift
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import sizing
-from sizing.evidence.calibration import load_calibration
+from sizing.coefficients.calibration import load_calibration
 from sizing.evidence.in_flight import CAP, LITTLE, STATED
 
 IN, OUT = 1000, 200
@@ -158,6 +158,6 @@ def test_a_measured_trace_is_met_after_calibration(tmp_path: Path) -> None:
 
 
 def sizing_shift(factor: float) -> Any:
-    from sizing.evidence.calibration import Shift
+    from sizing.coefficients.calibration import Shift
 
     return Shift(factor, 0.05, 1)

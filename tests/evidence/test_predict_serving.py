@@ -9,10 +9,10 @@ import pytest
 from shared_files import shared
 
 from sizing.base.errors import SizingError
-from sizing.evidence.intervals import spread
+from sizing.coefficients.intervals import spread
+from sizing.coefficients.serving import mixes_prefill, serving_coefficients, serving_document
 from sizing.evidence.predict_serving import COLUMNS, predict_rows, write_predictions
 from sizing.evidence.rows_serving import parse_serving_row, read_serving_rows
-from sizing.evidence.serving_curves import mixes_prefill, serving_coefficients, serving_document
 from sizing.evidence.table import Predictions, errors
 
 CELLS = {

@@ -181,7 +181,7 @@ def _bench(data: bytes, folder: Path) -> list[str]:
 
 def _calibrate(data: bytes, folder: Path) -> list[str]:
     """``sizing calibrate`` on a file, and the file that it writes read back."""
-    from sizing.evidence.calibration import load_calibration
+    from sizing.coefficients.calibration import load_calibration
     from tests.fuzz.commands import call
 
     path, out = folder / "result.json", folder / "cal.yaml"
@@ -204,7 +204,7 @@ def _calibration_seeds() -> list[bytes]:
 
 
 def _calibration(data: bytes, folder: Path) -> list[str]:
-    from sizing.evidence.calibration import load_calibration
+    from sizing.coefficients.calibration import load_calibration
 
     path = folder / "cal.yaml"
     path.write_bytes(data)

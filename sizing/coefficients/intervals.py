@@ -7,7 +7,7 @@ from typing import Any
 
 from sizing.base.errors import unknown_name
 from sizing.base.ledger import Spread
-from sizing.evidence.serving_curves import regime_name, serving_document, throughput_document
+from sizing.coefficients.serving import regime_name, serving_document, throughput_document
 
 QUANTITIES = ("tpot", "ttft", "throughput", "cost")
 

@@ -2,7 +2,7 @@
 
 ``MachineRates`` holds data-sheet figures. ``KernelCurves`` holds the coefficients of one accelerator family,
 fitted on published kernel measurements by ``benchmarks/fit_kernels.py`` and kept in
-``sizing/evidence/kernels.yaml`` with their origin and their residuals. Coefficients are physical: a launch
+``sizing/coefficients/kernels.yaml`` with their origin and their residuals. Coefficients are physical: a launch
 time, fractions of peak, a tail of some waves.
 """
 
@@ -368,7 +368,7 @@ def _median(curves: list[Any]) -> Any:
 
 @lru_cache(maxsize=1)
 def _load() -> tuple[str, dict[str, dict[str, dict[str, Any]]]]:
-    text = resources.files("sizing.evidence").joinpath("kernels.yaml").read_text(encoding="utf-8")
+    text = resources.files("sizing.coefficients").joinpath("kernels.yaml").read_text(encoding="utf-8")
     document = load_yaml(text)
     return str(document["version"]), parse_curves(document)
 
@@ -388,6 +388,6 @@ def parse_curves(document: Mapping[str, Any]) -> dict[str, dict[str, dict[str, A
 
 @lru_cache(maxsize=64)
 def kernel_curves(family: str) -> KernelCurves:
-    """The coefficients of a family from ``sizing/evidence/kernels.yaml`` (read once, lazily)."""
+    """The coefficients of a family from ``sizing/coefficients/kernels.yaml`` (read once, lazily)."""
     version, table = _load()
     return KernelCurves(family.lower(), version, table)

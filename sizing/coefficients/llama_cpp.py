@@ -11,8 +11,8 @@ from importlib import resources
 from typing import Any
 
 from sizing.base.files import load_yaml
-from sizing.kernels import MachineRates
-from sizing.step import Overheads
+from sizing.coefficients.kernels import MachineRates
+from sizing.coefficients.overheads import Overheads
 
 BACKENDS = ("cuda", "metal", "rocm", "vulkan", "mlx")
 #: Coefficient in the file -> its factor to the unit of the field of ``Overheads`` of the same name.
@@ -25,7 +25,7 @@ _BACKEND_OF = {"apple": "metal", "apple-m5": "metal", "rdna3.5": "rocm"}
 @lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
     """The whole of llama_cpp.yaml."""
-    text = resources.files("sizing.evidence").joinpath("llama_cpp.yaml").read_text(encoding="utf-8")
+    text = resources.files("sizing.coefficients").joinpath("llama_cpp.yaml").read_text(encoding="utf-8")
     found: dict[str, Any] = load_yaml(text)
     return found
 

@@ -10,7 +10,6 @@ sent all its prompts at once is waiting and teaches nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,11 @@ from sizing.base import yaml as safe_yaml
 from sizing.base.errors import SizingError
 from sizing.base.files import read_text, write_text
 from sizing.base.ledger import Spread
-from sizing.evidence.serving_curves import ServingCoefficients
+from sizing.coefficients.serving import ServingCoefficients
 
 RUN_SIGMA = 0.08  # log: run-to-run noise and what a setting has of its own
 # The same for a first token: much of it is waiting, which says little of prefill (the fit's own errors are of this size).
 FIRST_TOKEN_SIGMA = 0.35
-FLOOR_SIGMA = 0.04
 Z90 = 1.2816  # 90th percentile of a standard normal
 VERSION = 1
 DECODE_FIELDS = (
@@ -102,21 +100,6 @@ class Calibration:
         noise = FIRST_TOKEN_SIGMA if quantity == "ttft" else RUN_SIGMA
         reach = math.exp(Z90 * math.hypot(shift.sigma, noise))
         return Spread(1 / reach, reach, (self.describe(),))
-
-
-def posterior(log_ratios: Sequence[float], prior_sigma: float, run_sigma: float = RUN_SIGMA) -> Shift:
-    """The shift after runs whose logarithms of measured over predicted are ``log_ratios``, each ``run_sigma`` sure."""
-    if not log_ratios:
-        return Shift(1.0, prior_sigma, 0)
-    precision = 1 / prior_sigma**2 + len(log_ratios) / run_sigma**2
-    mean = sum(log_ratios) / run_sigma**2 / precision
-    sigma = max(math.sqrt(1 / precision), FLOOR_SIGMA)
-    return Shift(math.exp(mean), sigma, len(log_ratios))
-
-
-def prior_sigma(width: Spread) -> float:
-    """The standard deviation of the logarithm behind an 80% interval."""
-    return max((math.log(width.high) - math.log(width.low)) / (2 * Z90), 1e-3)
 
 
 def write_calibration(found: Calibration, path: Path) -> None:

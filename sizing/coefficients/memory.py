@@ -1,4 +1,4 @@
-"""The fitted constants of the memory model, read once from ``sizing/evidence/memory.yaml``."""
+"""The fitted constants of the memory model, read once from ``sizing/coefficients/memory.yaml``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 @lru_cache(maxsize=1)
 def memory_constants() -> dict[str, Any]:
     """The whole calibration document: constants with their units, origin and residuals."""
-    text = resources.files("sizing.evidence").joinpath("memory.yaml").read_text(encoding="utf-8")
+    text = resources.files("sizing.coefficients").joinpath("memory.yaml").read_text(encoding="utf-8")
     document: dict[str, Any] = yaml.safe_load(text)
     return document
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from sizing.base.errors import SizingError
 from sizing.base.files import load_yaml
-from sizing.evidence import llama_cpp_curves
-from sizing.serving import Batching
-from sizing.step import Overheads
+from sizing.coefficients import llama_cpp as llama_cpp_curves
+from sizing.coefficients.batching import Batching
+from sizing.coefficients.overheads import Overheads
 
 LLAMA_CPP = "llama.cpp"
 #: Coefficient in the file -> field of Overheads, factor to its unit.
@@ -77,7 +77,7 @@ REGIME_HAS_NO = ("moe_layer_us", "moe_sync_us", "sync_us", "prefill_step_ms", "m
 
 
 def _read(name: str) -> dict[str, Any]:
-    text = resources.files("sizing.evidence").joinpath(name).read_text(encoding="utf-8")
+    text = resources.files("sizing.coefficients").joinpath(name).read_text(encoding="utf-8")
     document = load_yaml(text)
     if not isinstance(document, dict):
         raise SizingError(f"{name} is not a mapping", key=name)

@@ -1,0 +1,1 @@
+"""Fitted numbers and their typed readers: each file says what it was fitted on. Fits are in evidence."""
