@@ -29,7 +29,7 @@ from sizing.evidence.memory_rows import MemoryRow, engine_of, placement_of, read
 from sizing.evidence.validate_memory import catalog_loader, find_architecture, predict_row
 from sizing.memory import resolve_load
 from sizing.model.architecture import Architecture
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 
 Fitted = dict[str, float]
 

@@ -17,7 +17,7 @@ from sizing.engine.placement import Placement
 from sizing.hardware import Catalog, load_catalog
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
-from sizing.model.quantization import SCHEMES, QuantScheme
+from sizing.model.quantization.schemes import SCHEMES, QuantScheme
 from sizing.planner import study_model
 from sizing.result import Plan, Result
 from sizing.survey import Demand

@@ -31,7 +31,7 @@ from sizing.memory_lines import ledger_lines
 from sizing.memory_start import Refusal, fewer_requests, refusal_code, too_many_requests
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat, kv_format
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 
 MAX_COUNT = 100_000_000  # tokens or sequences beyond this are a mistake
 FALLBACK_CONTEXT = 4096  # tokens, for a config that states none
@@ -405,7 +405,7 @@ def _memory_of(value: Any, key: str) -> Any:
     arch=required(one_of(Architecture, what="sizing.load_model(NAME)")),
     placement=required(one_of(Placement)),
     engine=required(one_of(Engine, what="sizing.engine.registry.get_engine(NAME)")),
-    scheme=required(one_of(QuantScheme, what="sizing.model.quantization.scheme(NAME)")),
+    scheme=required(one_of(QuantScheme, what="sizing.model.quantization.schemes.scheme(NAME)")),
     kv_dtype=required(one_of(str, KVFormat)),
     context=whole,
     max_num_seqs=whole,

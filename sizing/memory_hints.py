@@ -13,7 +13,7 @@ from typing import Any
 from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
 from sizing.memory import MemoryLedger, memory_ledger
-from sizing.model.quantization import SCHEMES
+from sizing.model.quantization.schemes import SCHEMES
 from sizing.target import Target, runs
 
 FEWER_SEQS = (512, 256, 128, 64, 32, 16, 8, 4, 1)

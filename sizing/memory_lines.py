@@ -15,7 +15,7 @@ from sizing.engine.placement import Placement
 from sizing.engine.sharding import Stage, WeightLine, weight_bytes
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 
 
 @lru_cache(maxsize=1024)

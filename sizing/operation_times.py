@@ -15,7 +15,7 @@ from sizing import kernels
 from sizing.base.arrays import FloatArray, as_float, scalar
 from sizing.coefficients.kernels import KernelCurves, MachineRates
 from sizing.model.parts import CoreKind
-from sizing.model.quantization import WeightFormat
+from sizing.model.quantization.schemes import WeightFormat
 from sizing.operations import Operation
 
 #: Standard deviation of the logarithm of an expert's popularity (``kernels.experts_touched``): one value for all models,

@@ -12,7 +12,7 @@ from sizing.base.errors import PlacementError
 from sizing.engine.base import Engine
 from sizing.engine.placement import Placement, problems
 from sizing.model.architecture import Architecture
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 
 POWERS = tuple(2**power for power in range(11))
 MOST_STAGES = 16  # longer pipelines are tried in powers of two only

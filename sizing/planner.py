@@ -23,7 +23,7 @@ from sizing.layout_plans import PricedTarget, plans_of, target_label
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.counts import params_report
-from sizing.model.quantization import scheme
+from sizing.model.quantization.schemes import scheme
 from sizing.money.ownership import OwnedHour, average_watts, owned_hour, ownership_terms
 from sizing.money.prices import own_price
 from sizing.plan_check import judged
@@ -472,7 +472,7 @@ def _explained(study: Study, winner: Plan, catalog: Catalog, arch: Architecture)
 
 
 def _known_schemes() -> set[str]:
-    from sizing.model.quantization import SCHEMES
+    from sizing.model.quantization.schemes import SCHEMES
 
     return set(SCHEMES)
 

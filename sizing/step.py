@@ -24,7 +24,7 @@ from sizing.engine.shard import PLAIN_LAYOUT, Layout, Shards
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.parts import CacheKind, Component
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 from sizing.operation_times import kernel_seconds, unfused_seconds
 from sizing.operations import Operation, StepShape, list_operations
 

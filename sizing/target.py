@@ -21,10 +21,10 @@ from sizing.hardware import Accelerator, Catalog, Server, default_server, load_c
 from sizing.hardware.servers import named_server
 from sizing.machine import device_of, is_ascend, machine_rates
 from sizing.model.architecture import Architecture
-from sizing.model.gguf_mix import mix_scheme, stated_bits
 from sizing.model.habits import as_published
 from sizing.model.kv_formats import KVFormat, kv_format
-from sizing.model.quantization import QuantScheme, scheme
+from sizing.model.quantization.gguf_mix import mix_scheme, stated_bits
+from sizing.model.quantization.schemes import QuantScheme, scheme
 from sizing.model.sources import load_model
 from sizing.step import StepModel
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from sizing.hardware.loader import Catalog, load_catalog
-from sizing.model import access
+from sizing.model.checkpoints import access
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 # A busy machine may take its time over an answer of the page; a test of the bound sets its own.

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import sizing
 from sizing.engine.registry import get_engine
 from sizing.hardware import Catalog, load_catalog, read_catalog
-from sizing.model.quantization import scheme
+from sizing.model.quantization.schemes import scheme
 
 MODEL = "Qwen/Qwen3-0.6B"
 ARCH = sizing.load_model(MODEL)

@@ -17,7 +17,7 @@ from sizing.engine.shard import Shards
 from sizing.memory import MemoryLedger, memory_ledger, memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
-from sizing.model.quantization import scheme
+from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import load_model
 from sizing.operations import StepShape, list_operations
 

@@ -20,7 +20,7 @@ from sizing.engine.registry import engine_names, get_engine
 from sizing.hardware import load_catalog
 from sizing.memory import MemoryLedger, memory_ledger, memory_terms, resolve_load
 from sizing.memory_fit import shortage
-from sizing.model.quantization import scheme
+from sizing.model.quantization.schemes import scheme
 from sizing.report.text import Messages
 from sizing.target import resolve_target
 

@@ -9,7 +9,7 @@ from sizing.engine.placement import Placement
 from sizing.engine.shard import Shards
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import kv_format
-from sizing.model.quantization import scheme
+from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import load_model
 from sizing.operations import Operation, StepShape, list_operations
 

@@ -5,7 +5,7 @@ import pytest
 
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
-from sizing.model.quantization import scheme
+from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import load_model
 from sizing.placements import Space, as_arrays, enumerate_placements, legal_placements
 

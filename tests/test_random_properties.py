@@ -21,7 +21,7 @@ from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.counts import kv_bytes, kv_report
 from sizing.model.parts import Sharding
-from sizing.model.quantization import scheme
+from sizing.model.quantization.schemes import scheme
 from sizing.operations import StepShape
 from sizing.step import StepModel
 from tests.strategies import architectures, configs, machines

@@ -25,8 +25,8 @@ from sizing.coefficients.calibration import load_calibration
 from sizing.evidence.benchmark_files import read_benchmark
 from sizing.hardware import check_file, load_catalog
 from sizing.hardware.loader import _catalog
+from sizing.model.checkpoints.safetensors import read_header
 from sizing.model.config import parse_config
-from sizing.model.safetensors import read_header
 from sizing.model.sources import load_model
 from sizing.planner import plan
 from sizing.study import load_study, parse_study
@@ -199,7 +199,7 @@ def test_json_of_very_many_values_is_refused_before_it_is_parsed(
     header = b'{"a": {"dtype": "U8", "shape": [0,0,0,0], "data_offsets": [0,0]}}'
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     assert len(read_header(path)) == 1
-    monkeypatch.setattr("sizing.model.safetensors.MAX_VALUES", 5)
+    monkeypatch.setattr("sizing.model.checkpoints.safetensors.MAX_VALUES", 5)
     with pytest.raises(SizingError, match="more than 5 values"):
         read_header(path)
 

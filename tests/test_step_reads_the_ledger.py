@@ -14,7 +14,7 @@ from sizing.engine.sharding import stage_components, stages
 from sizing.model.architecture import BF16_BYTES, Architecture
 from sizing.model.kv_formats import KV_FORMATS, kv_format
 from sizing.model.parts import CacheKind, CoreKind
-from sizing.model.quantization import scheme
+from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import catalog_models, load_model
 from sizing.operations import StepShape, list_operations
 

@@ -66,8 +66,8 @@ def hold(folder: Path) -> bool:
 
 def record(folders: list[Path]) -> dict[str, object]:
     """What the tools wrote, without the weights: config keys and headers, one layer for all that are alike."""
+    from sizing.model.checkpoints.safetensors import read_header
     from sizing.model.foreign import quantization_beside
-    from sizing.model.safetensors import read_header
 
     found: dict[str, object] = {}
     for folder in folders:

@@ -18,7 +18,7 @@ from sizing.hardware import Catalog
 from sizing.hardware.price_models import Price
 from sizing.model.architecture import Architecture
 from sizing.model.counts import kv_bytes
-from sizing.model.quantization import scheme
+from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import catalog_models, load_model
 from sizing.money.quotes import dated
 from sizing.operations import StepShape

@@ -20,7 +20,7 @@ from sizing.claims.claim import Claim, Finding, Verdict
 from sizing.estimate import width
 from sizing.hardware import Accelerator, Catalog
 from sizing.model.architecture import Architecture
-from sizing.model.quantization import scheme
+from sizing.model.quantization.schemes import scheme
 from sizing.target import Target, resolve_target, runs
 
 USUAL_ACCELERATOR = "h100-sxm"  # where a claim names none

@@ -15,7 +15,7 @@ from sizing.engine.shard import Shards
 from sizing.hardware import Accelerator, Catalog
 from sizing.hardware.price_models import Price
 from sizing.model.architecture import Architecture
-from sizing.model.quantization import scheme
+from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import load_model
 from sizing.money.prices import hourly_price
 from sizing.money.quotes import dated

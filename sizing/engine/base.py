@@ -19,7 +19,7 @@ from sizing.engine.shard import PLAIN_LAYOUT, Layout
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat
 from sizing.model.parts import Component
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 
 GIB = 2**30
 _ASCEND_NAME = re.compile(r"(?<![a-z0-9])(ascend(?![a-z])|910([a-d]\d?|_\d+)?(?![a-z0-9]))")

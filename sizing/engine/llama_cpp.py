@@ -18,7 +18,7 @@ from sizing.engine.placement import Placement
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat
 from sizing.model.parts import CacheKind
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 
 LATEST = (0, 0, 9193)  # builds are numbered: b9193
 CELLS = 256  # a cache has a multiple of so many cells

@@ -11,7 +11,7 @@ from sizing.engine.shard import PLAIN_LAYOUT, Layout, Shards, expert_format, exp
 from sizing.engine.sharding import Stage
 from sizing.model.architecture import BF16_BYTES, Architecture, LayerGroup
 from sizing.model.parts import CoreKind
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 
 MIB = 2**20
 

@@ -12,7 +12,7 @@ from sizing.engine.base import GIB, Device, Engine
 from sizing.engine.placement import Placement
 from sizing.engine.shard import Layout
 from sizing.model.architecture import Architecture
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 
 LATEST = (2, 3, 0)
 MTP_WEIGHTS = ("int8", "w4a8")

@@ -19,7 +19,7 @@ from sizing.base.checked import Named, shown, whole
 from sizing.base.errors import PlacementError, SizingError
 from sizing.model.architecture import Architecture
 from sizing.model.parts import Component, CoreKind, Sharding
-from sizing.model.quantization import QuantScheme, WeightFormat
+from sizing.model.quantization.schemes import QuantScheme, WeightFormat
 
 # Marlin kernels (GPTQ, AWQ) work on tiles of so many rows of a partition.
 MARLIN_ROWS = 64

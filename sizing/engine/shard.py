@@ -24,7 +24,7 @@ from sizing.model import kv_formats
 from sizing.model.architecture import BF16_BYTES, Architecture
 from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.parts import Cache, CacheKind, Component, CoreKind, Experts, Linear, Mixer, Sharding
-from sizing.model.quantization import QuantScheme, WeightFormat
+from sizing.model.quantization.schemes import QuantScheme, WeightFormat
 
 VOCAB_PADDING = 64
 # MXFP4 expert kernels keep the values (not the scales) of 256-wide tiles.
@@ -83,7 +83,7 @@ class Share:
 def stored_bytes(fmt: WeightFormat, out_features: Any, in_features: Any) -> Any:
     """Bytes of a matrix in a format, scales and zeros included; broadcasts over the shape [bytes].
 
-    >>> from sizing.model.quantization import INT4_AWQ
+    >>> from sizing.model.quantization.schemes import INT4_AWQ
     >>> float(stored_bytes(INT4_AWQ, 4096, 4096)) / (4096 * 4096 / 2)  # 2 + 1/2 bytes for 128 values of 4 bits
     1.0390625
     """
@@ -199,7 +199,7 @@ def local_experts(bank: Experts, placement: Placement) -> Any:
 def expert_width(bank: Experts, fmt: WeightFormat, placement: Placement, layout: Layout = PLAIN_LAYOUT) -> Any:
     """Columns of one expert on one rank as its kernels hold them, tiles filled up.
 
-    >>> from sizing.model.quantization import MXFP4
+    >>> from sizing.model.quantization.schemes import MXFP4
     >>> gpt_oss = Experts(num_experts=128, num_experts_per_tok=4, hidden_size=2880, intermediate_size=2880)
     >>> float(expert_width(gpt_oss, MXFP4, Placement(tp=2), VLLM_LAYOUT))  # 1,440 in tiles of 256
     1536.0

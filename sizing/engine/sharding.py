@@ -26,7 +26,7 @@ from sizing.engine.shard import (
 )
 from sizing.model.architecture import BF16_BYTES, Architecture, LayerGroup
 from sizing.model.parts import Component
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from sizing.engine.shard import VLLM_LAYOUT, Layout
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat
 from sizing.model.parts import CacheKind
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 
 LATEST = (0, 33, 0)
 V1_DEFAULT = (0, 8, 0)  # the V1 engine is the default from here on

@@ -14,7 +14,7 @@ from sizing.engine.placement import Placement
 from sizing.engine.shard import Layout
 from sizing.engine.vllm import Vllm
 from sizing.model.kv_formats import KVFormat
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 
 LATEST = (0, 23, 0)
 MAX_VERIFIED_TOKENS = 16

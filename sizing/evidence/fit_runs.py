@@ -18,7 +18,7 @@ from sizing.evidence.in_flight import at_once, check_run, held_back, in_flight
 from sizing.evidence.measurement import Measurement
 from sizing.evidence.stated import SIZES, Stated, chosen
 from sizing.hardware import Accelerator, Catalog
-from sizing.model.quantization import scheme
+from sizing.model.quantization.schemes import scheme
 from sizing.rank_simulation import serve
 from sizing.target import Target, resolve_target
 from sizing.workload.requests import Requests

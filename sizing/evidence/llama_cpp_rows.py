@@ -20,9 +20,9 @@ from sizing.evidence.rows_throughput import ThroughputRow
 from sizing.hardware import Accelerator, default_server, load_accelerator
 from sizing.machine import machine_rates
 from sizing.model.architecture import Architecture
-from sizing.model.gguf_mix import BASE, mix_scheme, stated_bits
 from sizing.model.name_formats import without_mix
-from sizing.model.quantization import GGUF_MIXES, QuantScheme, WeightFormat, scheme
+from sizing.model.quantization.gguf_mix import BASE, mix_scheme, stated_bits
+from sizing.model.quantization.schemes import GGUF_MIXES, QuantScheme, WeightFormat, scheme
 from sizing.model.sources import load_model
 from sizing.operations import StepShape
 from sizing.step import Parts, StepModel

@@ -21,7 +21,7 @@ from sizing.engine.base import Engine, Version, parse_version
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.hardware import resolve_accelerator
-from sizing.model.quantization import INT4_GPTQ, SCHEMES, QuantScheme, scheme
+from sizing.model.quantization.schemes import INT4_GPTQ, SCHEMES, QuantScheme, scheme
 
 # vLLM's releases by month (approximate; only for rows that give a date and no version).
 VLLM_RELEASES: tuple[tuple[str, Version], ...] = (

@@ -35,8 +35,8 @@ from sizing.machine import device_of, machine_rates
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import kv_format
-from sizing.model.quantization import QuantScheme
-from sizing.model.quantization import scheme as scheme_named
+from sizing.model.quantization.schemes import QuantScheme
+from sizing.model.quantization.schemes import scheme as scheme_named
 from sizing.operations import StepShape
 from sizing.serving import Chunks, Load, StepTimes, chunk_shape, closed_response, held_tokens, mixed_prefill, settle
 from sizing.step import Parts, StepModel

@@ -34,7 +34,7 @@ from sizing.machine import device_of, machine_rates
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import kv_format
-from sizing.model.quantization import QuantScheme, scheme
+from sizing.model.quantization.schemes import QuantScheme, scheme
 from sizing.model.sources import load_model
 from sizing.operations import StepShape
 from sizing.serving import prompt_room, split_prompt

@@ -1,4 +1,4 @@
-"""From the labels that measurements print for weight formats to the names in ``model/quantization.py``."""
+"""From the labels that measurements print for weight formats to the names in ``model/quantization/schemes.py``."""
 
 from __future__ import annotations
 

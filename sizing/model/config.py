@@ -18,7 +18,7 @@ from sizing.model.foreign_configs import as_hugging_face
 from sizing.model.heads import read_head
 from sizing.model.image_limits import PROCESSOR, VIDEO
 from sizing.model.keys import Keys, describe
-from sizing.model.quantization import BF16, QuantScheme, from_quantization_config
+from sizing.model.quantization.schemes import BF16, QuantScheme, from_quantization_config
 
 PLAIN_DTYPES = {
     "bfloat16": "bfloat16", "float16": "float16", "half": "float16", "float32": "float32", "float": "float32",

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from sizing.model.architecture import Architecture
 from sizing.model.parts import Component, CoreKind, Linear
-from sizing.model.quantization import QuantScheme, WeightFormat
+from sizing.model.quantization.schemes import QuantScheme, WeightFormat
 
 GIB = 2**30
 _SHORT = 8  # bits from which on a format is a quantised one

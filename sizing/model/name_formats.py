@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sizing.model.quantization import GGUF_MIXES, GROUPED_BITS, SCHEMES
+from sizing.model.quantization.schemes import GGUF_MIXES, GROUPED_BITS, SCHEMES
 
 # Words that state a whole format by themselves.
 _FORMATS = {

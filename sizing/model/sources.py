@@ -16,18 +16,18 @@ from typing import cast
 from sizing.base.checked import one_of, public, required, switch
 from sizing.base.errors import ConfigError, SizingError, unknown_name
 from sizing.base.files import load_yaml
-from sizing.model import access, hub
 from sizing.model.architecture import Architecture
+from sizing.model.checkpoints import access, hub
+from sizing.model.checkpoints.gguf_file import load_gguf, single_file
+from sizing.model.checkpoints.gguf_header import begins_as_gguf
+from sizing.model.checkpoints.openvino_file import MODEL, openvino_constants
+from sizing.model.checkpoints.safetensors import INDEX, check_against, describe_difference, safetensors_headers
 from sizing.model.config import load_config, parse_config, read_json
 from sizing.model.foreign import ollama_file, quantization_beside, why_no_config
 from sizing.model.foreign_configs import MISTRAL
-from sizing.model.gguf_file import load_gguf, single_file
-from sizing.model.gguf_header import begins_as_gguf
-from sizing.model.gguf_mix import mix_scheme
 from sizing.model.name_formats import Stated, is_word, stated_format, without_mix
-from sizing.model.openvino_file import MODEL, openvino_constants
-from sizing.model.quantization import QuantScheme, scheme
-from sizing.model.safetensors import INDEX, check_against, describe_difference, safetensors_headers
+from sizing.model.quantization.gguf_mix import mix_scheme
+from sizing.model.quantization.schemes import QuantScheme, scheme
 from sizing.model.stored import by_the_bytes
 
 CATALOG = "catalog"
@@ -117,7 +117,7 @@ def load_model(name_or_path: str | Path, *, allow_hub: bool = True, allow_paths:
     ``-W8A8`` ...) and ``-Instruct`` resolve to the entry of the same build. The Hub is asked only for
     ``org/name`` that is not in the catalog, needs the optional ``huggingface_hub``, and honours HF_ENDPOINT
     and HF_HUB_OFFLINE. ``allow_paths``: whether the name may be a path at all; None: what the process may
-    open (``sizing.model.access``), which for a page is no path.
+    open (``sizing.model.checkpoints.access``), which for a page is no path.
 
     Raises ConfigError for a bad file and UnknownNameError, with the nearest names, otherwise.
     """

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from sizing.model.architecture import BF16_BYTES, Architecture
+from sizing.model.checkpoints.safetensors import StoredTensor
 from sizing.model.parts import Component
-from sizing.model.quantization import BF16, QuantScheme, WeightFormat
-from sizing.model.safetensors import StoredTensor
+from sizing.model.quantization.schemes import BF16, QuantScheme, WeightFormat
 
 APART = 0.02  # the share from which the files and the config are said to differ
 _WIDE = ("F32", "F64")

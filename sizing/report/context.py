@@ -16,7 +16,7 @@ from sizing.estimate import Estimate, estimate
 from sizing.hardware import Catalog, load_catalog
 from sizing.materials import BillOfMaterials, bill_of_materials
 from sizing.model.architecture import Architecture
-from sizing.model.quantization import SCHEMES
+from sizing.model.quantization.schemes import SCHEMES
 from sizing.money.ownership import OwnershipTerms, ownership_terms
 from sizing.money.quotes import AnyPrice, is_stale
 from sizing.planner import study_model

@@ -8,7 +8,7 @@ import numpy as np
 
 from sizing.base.units import GIB, count
 from sizing.model.counts import kv_bytes
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 from sizing.report.blocks import column, facts, table
 from sizing.report.charts import CHARTED_KV, kv_chart
 from sizing.report.context import Context

@@ -21,7 +21,7 @@ from sizing.estimate import Estimate, batching_of, estimate, running_limit
 from sizing.hardware import Catalog
 from sizing.memory import MemoryLedger, memory_ledger
 from sizing.model.counts import kv_bytes
-from sizing.model.quantization import SCHEMES
+from sizing.model.quantization.schemes import SCHEMES
 from sizing.planner import plan, study_model
 from sizing.rank_simulation import simulate_rank
 from sizing.result import Plan, Result

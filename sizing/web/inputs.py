@@ -11,7 +11,7 @@ from sizing.base.errors import SizingError
 from sizing.base.units import count
 from sizing.hardware.price_models import Price
 from sizing.model.kv_formats import KV_FORMATS
-from sizing.model.quantization import SCHEMES
+from sizing.model.quantization.schemes import SCHEMES
 from sizing.model.sources import CatalogModel, catalog_models, load_model
 from sizing.money.prices import hourly_price
 from sizing.money.quotes import is_stale

@@ -9,7 +9,7 @@ from types import ModuleType
 import streamlit as st
 
 from sizing.base.errors import SizingError
-from sizing.model import access
+from sizing.model.checkpoints import access
 from sizing.study import Study
 from sizing.web import collect, inputs, limits, state
 from sizing.web.messages import plain, t

@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 
 from sizing.base.errors import SizingError, unknown_name
-from sizing.model import hub
+from sizing.model.checkpoints import hub
 from sizing.model.sources import catalog_models
 from sizing.study import Study, parse_study
 from sizing.web import collect, share, uploads
@@ -69,7 +69,8 @@ def write_link(study: Study) -> None:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is neither of the catalog nor a Hub id; no path is ever looked at (``sizing.model.access``)."""
+    """Refuse a name that is neither of the catalog nor a Hub id; no path is ever looked at
+    (``sizing.model.checkpoints.access``)."""
     from sizing.model.sources import find_in_catalog
 
     if find_in_catalog(name) is not None:

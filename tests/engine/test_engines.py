@@ -12,7 +12,7 @@ from sizing.engine.placement import Placement
 from sizing.engine.registry import engine_names, get_engine
 from sizing.hardware import load_accelerator
 from sizing.model.architecture import Architecture
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 from sizing.model.sources import load_model
 from sizing.target import runs
 

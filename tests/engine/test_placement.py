@@ -8,7 +8,7 @@ from sizing.base.errors import PlacementError
 from sizing.engine.placement import Placement, check, problems
 from sizing.engine.registry import get_engine
 from sizing.model.architecture import Architecture
-from sizing.model.quantization import scheme
+from sizing.model.quantization.schemes import scheme
 
 
 def rules(arch: Architecture, placement: Placement, weights: str = "bf16", version: str | None = None) -> list[str]:

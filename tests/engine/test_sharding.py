@@ -19,7 +19,7 @@ from sizing.engine.sharding import (
 )
 from sizing.model.architecture import Architecture
 from sizing.model.parts import Sharding
-from sizing.model.quantization import scheme
+from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import load_model
 
 BF16 = scheme("bf16")

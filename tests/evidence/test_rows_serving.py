@@ -110,7 +110,7 @@ def test_weights():
 
 def test_every_scheme_named_here_exists():
     from sizing.evidence import weight_labels
-    from sizing.model.quantization import SCHEMES
+    from sizing.model.quantization.schemes import SCHEMES
 
     names = set(weight_labels._MODES.values()) | set(weight_labels._PRECISIONS.values())
     for weights in weight_labels._DTYPES.values():

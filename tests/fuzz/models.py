@@ -96,7 +96,7 @@ def mutate_safetensors(rng: random.Random, data: bytes) -> bytes:
 
 
 def safetensors(data: bytes, folder: Path) -> list[str]:
-    from sizing.model.safetensors import read_header, safetensors_headers
+    from sizing.model.checkpoints.safetensors import read_header, safetensors_headers
 
     path = folder / "model.safetensors"
     path.write_bytes(data)
@@ -124,7 +124,7 @@ def index_seeds() -> list[bytes]:
 def gguf_seeds() -> list[bytes]:
     """Small GGUF files of several families, as the gguf package writes them."""
 
-    from tests.model.test_gguf import EXTRA, write
+    from tests.model.checkpoints.test_gguf import EXTRA, write
 
     found = []
     with tempfile.TemporaryDirectory() as name:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sizing.base.errors import ConfigError
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 from sizing.model.sources import load_model
 from sizing.target import native_scheme
 from tests.model.test_gguf_families import header

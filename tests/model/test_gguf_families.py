@@ -15,9 +15,9 @@ from sizing.engine.placement import Placement
 from sizing.engine.sharding import weight_bytes
 from sizing.model import sources
 from sizing.model.architecture import Architecture
-from sizing.model.gguf_file import FAMILIES, load_gguf
-from sizing.model.gguf_header import read_gguf
-from sizing.model.gguf_types import TYPES
+from sizing.model.checkpoints.gguf_file import FAMILIES, load_gguf
+from sizing.model.checkpoints.gguf_header import read_gguf
+from sizing.model.checkpoints.gguf_types import TYPES
 from sizing.model.sources import catalog_models, load_model
 from sizing.target import native_scheme
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from sizing.model.gguf_mix import mix_scheme, stated_bits
-from sizing.model.quantization import GGUF_MIXES, scheme
+from sizing.model.quantization.gguf_mix import mix_scheme, stated_bits
+from sizing.model.quantization.schemes import GGUF_MIXES, scheme
 from sizing.model.sources import load_model
 from sizing.target import resolve_target
 

@@ -15,7 +15,7 @@ from sizing.model.architecture import Architecture
 from sizing.model.config import load_config, parse_config
 from sizing.model.counts import kv_report
 from sizing.model.parts import CacheKind
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 from sizing.model.sources import load_model
 from tests.model.oracle import COMPONENTS, DIFFERENT, REFUSED, rows, shared
 

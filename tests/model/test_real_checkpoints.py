@@ -17,9 +17,9 @@ from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
 from sizing.engine.sharding import weight_bytes
 from sizing.model.architecture import Architecture
+from sizing.model.checkpoints.safetensors import _BITS
 from sizing.model.config import parse_config
-from sizing.model.quantization import QuantScheme
-from sizing.model.safetensors import _BITS
+from sizing.model.quantization.schemes import QuantScheme
 from sizing.model.sources import load_model
 from sizing.target import native_scheme
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sizing.base.errors import ConfigError, SizingError, UnknownNameError
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 from sizing.model.sources import catalog_models, load_model
 
 CATALOG = Path(__file__).parents[2] / "sizing" / "model" / "catalog"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sizing.model.architecture import Architecture
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 from sizing.model.sources import load_model
 from sizing.target import native_scheme
 

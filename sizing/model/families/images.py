@@ -7,10 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from sizing.model import image_limits as limits
-from sizing.model import named_towers, siglip_towers, towers, vision
 from sizing.model.architecture import VisionTower
 from sizing.model.image_rules import AudioRule
 from sizing.model.keys import Keys
+from sizing.model.towers import described as towers
+from sizing.model.towers import named as named_towers
+from sizing.model.towers import siglip as siglip_towers
+from sizing.model.towers import vision
 
 RULES: dict[Callable[..., Any], limits.Reader] = {
     vision.qwen2_vl: limits.qwen2,

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
-from sizing.model import named_towers, siglip_towers, towers, vision
 from sizing.model.architecture import VisionTower
 from sizing.model.body import Body
 from sizing.model.families import (
@@ -31,6 +30,10 @@ from sizing.model.families import (
 from sizing.model.families.dialects import DIALECTS
 from sizing.model.families.newer import NEWER
 from sizing.model.keys import Keys
+from sizing.model.towers import described as towers
+from sizing.model.towers import named as named_towers
+from sizing.model.towers import siglip as siglip_towers
+from sizing.model.towers import vision
 
 Builder = Callable[[Keys], Body]
 TowerBuilder = Callable[[Keys, int, Keys], VisionTower]

@@ -14,7 +14,7 @@ from sizing.engine.placement import Placement
 from sizing.engine.sharding import stage_components, stages
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
-from sizing.model.quantization import ALIASES, SCHEMES, QuantScheme, scheme
+from sizing.model.quantization.schemes import ALIASES, SCHEMES, QuantScheme, scheme
 from sizing.model.sources import catalog_models, load_directory, load_model
 from sizing.target import native_scheme, resolve_target
 

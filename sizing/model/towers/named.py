@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sizing.model.architecture import VisionTower
 from sizing.model.keys import Keys, describe
-from sizing.model.vision import layer_norm, linear, plain_block, siglip_tower
+from sizing.model.towers.vision import layer_norm, linear, plain_block, siglip_tower
 
 CLIP_336 = "clip-vit-large-patch14-336"
 

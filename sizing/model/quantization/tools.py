@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from sizing.base.errors import ConfigError
 from sizing.model.keys import describe
-from sizing.model.quant_methods import FP8_WEIGHT_ONLY, cache_format, listed, whole
-from sizing.model.quant_names import KEY, MAX_PATTERNS
-from sizing.model.quantization import (
+from sizing.model.quantization.methods import FP8_WEIGHT_ONLY, cache_format, listed, whole
+from sizing.model.quantization.names import KEY, MAX_PATTERNS
+from sizing.model.quantization.schemes import (
     BF16,
     FP8_CHANNEL,
     FP8_TENSOR,

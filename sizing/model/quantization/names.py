@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from sizing.base.errors import ConfigError
 from sizing.model.keys import describe
-from sizing.model.quantization import WeightFormat, mean_format
+from sizing.model.quantization.schemes import WeightFormat, mean_format
 
 KEY = "quantization_config"
 MAX_PATTERNS = 100_000

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sizing.base.errors import ConfigError
-from sizing.model.gguf_types import BY_NUMBER
+from sizing.model.checkpoints.gguf_types import BY_NUMBER
 
 MAX_TENSORS = 1_000_000
 MAX_FIELDS = 100_000

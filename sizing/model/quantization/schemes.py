@@ -276,6 +276,6 @@ def from_quantization_config(
     layers: which layers hold a matrix of a name, so that exclusions by layer number are weighed exactly.
     Raises ConfigError for a method that is not known.
     """
-    from sizing.model.quant_config import read_quantization
+    from sizing.model.quantization.config import read_quantization
 
     return read_quantization(config, hf_quant_config, layers=layers or {}, expert_dtype=expert_dtype)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from sizing.base.errors import ConfigError
-from sizing.model import quant_names
 from sizing.model.parts import Component, Linear
-from sizing.model.quantization import QuantScheme, from_quantization_config
+from sizing.model.quantization import names as quant_names
+from sizing.model.quantization.schemes import QuantScheme, from_quantization_config
 from sizing.model.sources import load_model
 
 GATE = Linear("gate_proj", 8, 8, Component.DENSE_MLP)

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from sizing.base.errors import ConfigError
 from sizing.model.architecture import Architecture
+from sizing.model.checkpoints.gguf_header import GgufTensor, read_gguf
 from sizing.model.config import load_config, parse_config
-from sizing.model.gguf_header import GgufTensor, read_gguf
 from sizing.model.keys import describe
 from sizing.model.parts import Component
-from sizing.model.quantization import BF16, QuantScheme, WeightFormat
+from sizing.model.quantization.schemes import BF16, QuantScheme, WeightFormat
 
 # What stands in the file but is no weight of the reference code.
 NOT_WEIGHTS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from sizing.base.errors import ConfigError
 from sizing.model.architecture import Architecture
+from sizing.model.checkpoints.safetensors import INDEX, check_against, read_header, safetensors_headers
 from sizing.model.config import parse_config
-from sizing.model.safetensors import INDEX, check_against, read_header, safetensors_headers
 from sizing.model.sources import load_model
 from tests.model.test_config import LLAMA
 

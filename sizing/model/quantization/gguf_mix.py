@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from sizing.model.architecture import Architecture, LayerGroup
-from sizing.model.gguf_types import TYPES, fitting
+from sizing.model.checkpoints.gguf_types import TYPES, fitting
 from sizing.model.parts import Component, CoreKind, Linear
-from sizing.model.quantization import BF16, FP32, QuantScheme, WeightFormat
+from sizing.model.quantization.schemes import BF16, FP32, QuantScheme, WeightFormat
 
 # The type that most matrices of a mix have.
 BASE = {

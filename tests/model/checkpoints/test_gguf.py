@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sizing.base.errors import ConfigError
+from sizing.model.checkpoints.gguf_file import load_gguf
 from sizing.model.config import parse_config
-from sizing.model.gguf_file import load_gguf
-from sizing.model.quantization import QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 from sizing.model.sources import load_model
 
 gguf = pytest.importorskip("gguf")

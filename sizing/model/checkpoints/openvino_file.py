@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sizing.base.errors import ConfigError
 from sizing.base.files import read_text
-from sizing.model.safetensors import StoredTensor
+from sizing.model.checkpoints.safetensors import StoredTensor
 
 MODEL = "openvino_model.xml"
 MAX_XML_BYTES = 200 * 2**20

@@ -13,7 +13,7 @@ from itertools import groupby
 from sizing.base.errors import ConfigError
 from sizing.model.keys import describe
 from sizing.model.parts import Component
-from sizing.model.quant_methods import (
+from sizing.model.quantization.methods import (
     NVFP4_WEIGHT_ONLY,
     cache_format,
     group_format,
@@ -23,9 +23,8 @@ from sizing.model.quant_methods import (
     pair,
     whole,
 )
-from sizing.model.quant_names import EMBEDDING, HEAD, KEY, MAX_EXPRESSIONS, MODULES, Named, formats_of
-from sizing.model.quant_tools import OTHER_METHODS, OtherMethod
-from sizing.model.quantization import (
+from sizing.model.quantization.names import EMBEDDING, HEAD, KEY, MAX_EXPRESSIONS, MODULES, Named, formats_of
+from sizing.model.quantization.schemes import (
     BF16,
     BNB_FP4,
     BNB_FP4_DOUBLE,
@@ -46,6 +45,7 @@ from sizing.model.quantization import (
     QuantScheme,
     WeightFormat,
 )
+from sizing.model.quantization.tools import OTHER_METHODS, OtherMethod
 
 
 def read_quantization(

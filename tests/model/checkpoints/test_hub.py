@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from sizing.base.errors import SizingError
-from sizing.model import access, hub
-from sizing.model.quantization import QuantScheme
+from sizing.model.checkpoints import access, hub
+from sizing.model.quantization.schemes import QuantScheme
 from sizing.model.sources import load_model
 
 pytest.importorskip("huggingface_hub")
-CATALOG = Path(__file__).parents[2] / "sizing" / "model" / "catalog"
+CATALOG = Path(__file__).parents[3] / "sizing" / "model" / "catalog"
 CONFIG = (CATALOG / "nvidia__Qwen3-32B-NVFP4.json").read_bytes()
 QUANT = (CATALOG / "quant" / "nvidia__Qwen3-32B-NVFP4.json").read_bytes()
 BODIES = {

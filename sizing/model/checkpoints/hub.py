@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from sizing.base.errors import ConfigError, UnknownNameError
-from sizing.model import access
+from sizing.model.checkpoints import access
 from sizing.model.config import MAX_FILE_BYTES, parse_json
 
 WAIT_S = 5.0  # for an answer, and between its parts

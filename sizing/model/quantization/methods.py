@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from sizing.base.errors import ConfigError
 from sizing.model.keys import describe
-from sizing.model.quant_names import KEY, MAX_PATTERNS
-from sizing.model.quantization import (
+from sizing.model.quantization.names import KEY, MAX_PATTERNS
+from sizing.model.quantization.schemes import (
     FP8_BLOCK,
     FP8_CHANNEL,
     FP8_TENSOR,

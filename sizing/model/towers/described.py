@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sizing.model.architecture import VisionTower
 from sizing.model.keys import Keys
-from sizing.model.vision import check_width, layer_norm, linear, plain_block, qwen_grid, siglip_tower
+from sizing.model.towers.vision import check_width, layer_norm, linear, plain_block, qwen_grid, siglip_tower
 
 MOBILENET_V5_300M = 294_126_912  # parameters of the image encoder that Gemma 3n names
 

@@ -1,0 +1,1 @@
+"""How weights are stored: formats, schemes, and the rules of a checkpoint's own quantisation."""

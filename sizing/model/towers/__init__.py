@@ -1,0 +1,1 @@
+"""Encoders of pictures and sound beside a language model, and their projectors."""
