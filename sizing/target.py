@@ -15,11 +15,12 @@ from sizing.coefficients.kernels import MachineRates, kernel_curves
 from sizing.coefficients.llama_cpp import backend_of, machine_for
 from sizing.coefficients.serving import ServingCoefficients, serving_coefficients
 from sizing.engine.base import Device, Engine
+from sizing.engine.devices import device_of
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.hardware import Accelerator, Catalog, Server, default_server, load_catalog
+from sizing.hardware.machine import is_ascend, machine_rates
 from sizing.hardware.servers import named_server
-from sizing.machine import device_of, is_ascend, machine_rates
 from sizing.model.architecture import Architecture
 from sizing.model.habits import as_published
 from sizing.model.kv_formats import KVFormat, kv_format

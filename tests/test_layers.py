@@ -14,9 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # nothing of each other. The package's own __init__ names what is public, wherever it lies, and has no place here.
 LAYERS = (
     ("base",),
-    ("coefficients", "hardware", "model", "workload"),
-    ("deploy", "engine", "kernels", "study"),
-    ("machine", "memory_fit", "memory_lines", "money", "operations", "placements"),
+    ("coefficients", "model", "workload"),
+    ("deploy", "hardware", "kernels", "study"),
+    ("engine", "money"),
+    ("memory_fit", "memory_lines", "operations", "placements"),
     ("memory_start", "operation_times"),
     ("memory", "step"),
     ("serving", "target"),

@@ -12,7 +12,7 @@ from sizing.coefficients.serving import serving_coefficients
 from sizing.engine.placement import Placement
 from sizing.engine.shard import Shards
 from sizing.hardware import load_catalog
-from sizing.machine import machine_rates
+from sizing.hardware.machine import machine_rates
 from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import load_model
 from sizing.operations import StepShape, list_operations

@@ -18,7 +18,7 @@ from sizing.coefficients.overheads import Overheads
 from sizing.engine.placement import Placement
 from sizing.evidence.rows_throughput import ThroughputRow
 from sizing.hardware import Accelerator, default_server, load_accelerator
-from sizing.machine import machine_rates
+from sizing.hardware.machine import machine_rates
 from sizing.model.architecture import Architecture
 from sizing.model.name_formats import without_mix
 from sizing.model.quantization.gguf_mix import BASE, mix_scheme, stated_bits

@@ -24,6 +24,7 @@ from sizing.coefficients.kernels import MachineRates, kernel_curves
 from sizing.coefficients.overheads import Overheads
 from sizing.coefficients.serving import mixes_prefill, serving_coefficients, serving_document
 from sizing.engine.base import Device, parse_version
+from sizing.engine.devices import device_of
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.evidence import rows_serving
@@ -31,7 +32,7 @@ from sizing.evidence.labels import TOTAL_ONLY, reinterpret
 from sizing.evidence.rows_serving import ServingRow
 from sizing.evidence.weight_labels import Weights
 from sizing.hardware import load_catalog
-from sizing.machine import device_of, machine_rates
+from sizing.hardware.machine import machine_rates
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import kv_format

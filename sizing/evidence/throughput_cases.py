@@ -24,13 +24,14 @@ from sizing.coefficients.kernels import MachineRates, kernel_curves
 from sizing.coefficients.overheads import Overheads
 from sizing.coefficients.serving import measured_families
 from sizing.engine.base import Engine
+from sizing.engine.devices import device_of
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.engine.shard import Layout
 from sizing.evidence.rows_throughput import ThroughputRow
 from sizing.evidence.weight_labels import Weights
 from sizing.hardware import Accelerator, default_server, load_accelerator
-from sizing.machine import device_of, machine_rates
+from sizing.hardware.machine import machine_rates
 from sizing.memory import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import kv_format

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from sizing.engine.base import GIB, Device
+from sizing.engine.devices import device_of
 from sizing.engine.registry import get_engine
 from sizing.hardware import load_accelerator, load_catalog
-from sizing.machine import device_of
 from sizing.target import resolve_target
 
 OWN = """

@@ -4,7 +4,7 @@ import pytest
 
 from sizing.base.errors import SizingError
 from sizing.hardware import default_server, load_accelerator, load_catalog
-from sizing.machine import DEFAULT_NETWORK_BANDWIDTH, machine_rates
+from sizing.hardware.machine import DEFAULT_NETWORK_BANDWIDTH, machine_rates
 
 
 def test_an_h100_in_its_server() -> None:

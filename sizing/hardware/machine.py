@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sizing.base.errors import SizingError
 from sizing.coefficients.kernels import MachineRates
-from sizing.engine.base import Device
 from sizing.hardware import Accelerator, Server
 
 #: Assumed where the catalog names no network card for a server: one 400 Gb/s port per accelerator.
@@ -57,11 +56,6 @@ def _cores(accelerator: Accelerator) -> int:
         if value:
             return int(value)
     return TYPICAL_CORES
-
-
-def device_of(accelerator: Accelerator) -> Device:
-    """An accelerator as engines see it: its bytes, what its driver calls it, whether it is an Ascend."""
-    return Device(accelerator.usable_bytes, accelerator.driver_name or "", is_ascend(accelerator))
 
 
 def is_ascend(accelerator: Accelerator) -> bool:
