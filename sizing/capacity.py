@@ -14,8 +14,8 @@ import numpy as np
 from sizing.base.arrays import FloatArray, as_float
 from sizing.base.budget import spend
 from sizing.base.errors import SizingError
+from sizing.engine.layouts import Space
 from sizing.engine.placement import Placement
-from sizing.placements import Space
 from sizing.serving import LoadCurve, batch_grid, load_curve
 from sizing.study import EngineChoice
 from sizing.survey import Demand, Ground, survey

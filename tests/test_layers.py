@@ -17,7 +17,7 @@ LAYERS = (
     ("coefficients", "model", "workload"),
     ("deploy", "hardware", "kernels", "study"),
     ("engine", "money"),
-    ("memory_fit", "memory_lines", "operations", "placements"),
+    ("memory_fit", "memory_lines", "operations"),
     ("memory_start", "operation_times"),
     ("memory", "step"),
     ("serving", "target"),

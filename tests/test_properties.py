@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sizing.engine.base import Device
+from sizing.engine.layouts import Space, as_arrays, legal_placements
 from sizing.engine.placement import Placement
 from sizing.memory import memory_ledger, memory_terms, resolve_load
 from sizing.model.counts import kv_bytes, params_report
 from sizing.model.sources import load_model
 from sizing.operations import StepShape
-from sizing.placements import Space, as_arrays, legal_placements
 from sizing.target import resolve_target
 
 MODELS = ["Qwen/Qwen3-32B", "Qwen/Qwen3-235B-A22B", "deepseek-ai/DeepSeek-V3", "google/gemma-3-27b-it",

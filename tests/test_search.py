@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sizing import search
-from sizing.placements import Space, enumerate_placements
+from sizing.engine.layouts import Space, enumerate_placements
 from sizing.planner import plan
 from sizing.serving import batch_grid, load_curve, tabulated_curve
 from sizing.study import EngineChoice, parse_study

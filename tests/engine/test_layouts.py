@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sizing.engine.layouts import Space, as_arrays, enumerate_placements, legal_placements
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import load_model
-from sizing.placements import Space, as_arrays, enumerate_placements, legal_placements
 
 DENSE, MOE, MLA = "Qwen/Qwen3-32B", "Qwen/Qwen3-235B-A22B", "deepseek-ai/DeepSeek-V3"
 
