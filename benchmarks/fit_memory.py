@@ -27,7 +27,7 @@ from sizing.engine.base import GIB, Device, Engine, Load, expert_copies, step_bu
 from sizing.engine.placement import Placement
 from sizing.evidence.memory_rows import MemoryRow, engine_of, placement_of, read_rows, scheme_of
 from sizing.evidence.validate_memory import catalog_loader, find_architecture, predict_row
-from sizing.memory import resolve_load
+from sizing.memory.terms import resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.quantization.schemes import QuantScheme
 

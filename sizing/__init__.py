@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sizing.evidence.fit import Fitted, calibrate
     from sizing.evidence.validation import Validation
     from sizing.hardware import load_accelerator, load_catalog
-    from sizing.memory import MemoryLedger, memory_ledger
+    from sizing.memory.ledger import MemoryLedger, memory_ledger
     from sizing.model.architecture import Architecture
     from sizing.model.sources import load_model
     from sizing.planner import plan
@@ -52,7 +52,7 @@ _WHERE = {
     "Interval": "sizing.base.ledger",
     "Latency": "sizing.estimate",
     "LengthDistribution": "sizing.workload",
-    "MemoryLedger": "sizing.memory",
+    "MemoryLedger": "sizing.memory.ledger",
     "Placement": "sizing.engine.placement",
     "Plan": "sizing.result",
     "Rejection": "sizing.result",
@@ -75,7 +75,7 @@ _WHERE = {
     "load_catalog": "sizing.hardware",
     "load_model": "sizing.model.sources",
     "load_study": "sizing.study",
-    "memory_ledger": "sizing.memory",
+    "memory_ledger": "sizing.memory.ledger",
     "plan": "sizing.planner",
     "preset": "sizing.workload",
     "quick_study": "sizing.study",

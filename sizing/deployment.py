@@ -15,7 +15,7 @@ from sizing.deploy.spec import Interval as ExpectedInterval
 from sizing.engine.base import Engine, Load
 from sizing.engine.placement import Placement
 from sizing.hardware import Catalog, load_catalog
-from sizing.memory import memory_terms, resolve_load
+from sizing.memory.terms import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.quantization.schemes import SCHEMES, QuantScheme
 from sizing.planner import study_model

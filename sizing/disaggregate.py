@@ -22,7 +22,7 @@ from sizing.base.arrays import FloatArray, as_float
 from sizing.base.budget import spend
 from sizing.engine.layouts import Space
 from sizing.engine.placement import Placement
-from sizing.memory import why_not
+from sizing.memory.ledger import why_not
 from sizing.model.counts import kv_bytes
 from sizing.operations import StepShape
 from sizing.serving import EXPONENTIAL_95, Z95, FineGrid, batch_grid, prompt_room, split_prompt

@@ -21,7 +21,8 @@ from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
 from sizing.hardware import Accelerator, Catalog
 from sizing.hardware.price_models import Price
-from sizing.memory import MemoryLedger, memory_ledger, memory_terms
+from sizing.memory.ledger import MemoryLedger, memory_ledger
+from sizing.memory.terms import memory_terms
 from sizing.model.architecture import Architecture
 from sizing.money.prices import hourly_price
 from sizing.money.quotes import dated, is_stale

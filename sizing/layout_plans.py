@@ -12,8 +12,8 @@ from sizing.base.ledger import Interval
 from sizing.engine.layouts import as_arrays
 from sizing.estimate import NO_DECODE, bottlenecks, sent_spread, width
 from sizing.hardware.price_models import Price
-from sizing.memory import why_not
-from sizing.memory_start import fewer_requests
+from sizing.memory.ledger import why_not
+from sizing.memory.start import fewer_requests
 from sizing.money.bought import bought
 from sizing.operations import StepShape
 from sizing.plan_money import plan_money

@@ -10,7 +10,7 @@ from sizing.base.arrays import scalar
 from sizing.engine.placement import Placement
 from sizing.hardware import Catalog, Server, load_catalog
 from sizing.hardware.servers import box_of
-from sizing.memory import memory_terms, resolve_load
+from sizing.memory.terms import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.money.ownership import ownership_terms, server_kilowatts
 from sizing.result import Plan

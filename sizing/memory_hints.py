@@ -12,7 +12,7 @@ from typing import Any
 
 from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.memory import MemoryLedger, memory_ledger
+from sizing.memory.ledger import MemoryLedger, memory_ledger
 from sizing.model.quantization.schemes import SCHEMES
 from sizing.target import Target, runs
 

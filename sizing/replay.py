@@ -14,7 +14,7 @@ from sizing.base.answers import Answer, amount
 from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
 from sizing.estimate import batching_of, does_not_fit
-from sizing.memory import memory_ledger
+from sizing.memory.ledger import memory_ledger
 from sizing.rank_simulation import serve
 from sizing.simulate import SimulationResult
 from sizing.target import Target

@@ -20,7 +20,7 @@ from sizing.coefficients.batching import Batching
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.layouts import legal_placements
 from sizing.engine.placement import Placement
-from sizing.memory import MemoryTerms
+from sizing.memory.terms import MemoryTerms
 from sizing.serving import MOST_IN_FLIGHT, FineGrid, Load, LoadCurve, batch_grid, load_curve, tabulated_curve
 from sizing.study import Study
 from sizing.survey import Demand, Ground, acceptance_length, space_of, survey

@@ -15,8 +15,8 @@ from sizing.engine.base import Load as EngineLoad
 from sizing.engine.layouts import Space, as_arrays, legal_placements
 from sizing.engine.placement import Placement
 from sizing.estimate import batching_of
-from sizing.memory import MemoryTerms, memory_terms, resolve_load
-from sizing.memory_fit import found_fraction
+from sizing.memory.fit import found_fraction
+from sizing.memory.terms import MemoryTerms, memory_terms, resolve_load
 from sizing.serving import RANDOM, Lengths, Load, LoadCurve, held_tokens, lengths_of, varied_held_tokens
 from sizing.study import EngineChoice, Study
 from sizing.target import Target

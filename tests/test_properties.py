@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sizing.engine.base import Device
 from sizing.engine.layouts import Space, as_arrays, legal_placements
 from sizing.engine.placement import Placement
-from sizing.memory import memory_ledger, memory_terms, resolve_load
+from sizing.memory.ledger import memory_ledger
+from sizing.memory.terms import memory_terms, resolve_load
 from sizing.model.counts import kv_bytes, params_report
 from sizing.model.sources import load_model
 from sizing.operations import StepShape

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sizing.engine.placement import Placement
-from sizing.memory import MemoryLedger, memory_ledger
+from sizing.memory.ledger import MemoryLedger, memory_ledger
 from sizing.target import resolve_target
 
 

@@ -16,7 +16,8 @@ from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.engine.sharding import stage_components, stages
 from sizing.estimate import estimate
-from sizing.memory import memory_ledger, memory_terms, resolve_load
+from sizing.memory.ledger import memory_ledger
+from sizing.memory.terms import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.counts import kv_bytes, kv_report

@@ -10,7 +10,7 @@ import pytest
 from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
 from sizing.estimate import batching_of
-from sizing.memory import memory_ledger
+from sizing.memory.ledger import memory_ledger
 from sizing.operations import StepShape
 from sizing.planner import plan, study_model
 from sizing.rank_simulation import ModelStepTimes, simulate_rank

@@ -52,7 +52,7 @@ def memory(
     from sizing.estimate import check_context, check_drafts
     from sizing.evidence.startup_log import compare_with, read_startup_log
     from sizing.hardware import load_catalog
-    from sizing.memory import memory_ledger
+    from sizing.memory.ledger import memory_ledger
     from sizing.memory_hints import Asked, hints, tried_sizes
     from sizing.model.counts import stored_report
     from sizing.target import check_alone, resolve_target

@@ -69,7 +69,8 @@ class Load:
     """The flags that memory depends on, defaults filled in.
 
     utilization: the engine's memory fraction, a number or one for each placement. automatic: nobody gave it, so that
-    where the engine's default cannot work another one is looked for (``sizing.memory.memory_terms``). automatic_seqs: the
+    where the engine's default cannot work another one is looked for (``sizing.memory.terms.memory_terms``).
+    automatic_seqs: the
     same of max_num_seqs.
     """
 

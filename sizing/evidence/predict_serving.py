@@ -33,7 +33,7 @@ from sizing.evidence.rows_serving import ServingRow
 from sizing.evidence.weight_labels import Weights
 from sizing.hardware import load_catalog
 from sizing.hardware.machine import machine_rates
-from sizing.memory import memory_terms, resolve_load
+from sizing.memory.terms import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import kv_format
 from sizing.model.quantization.schemes import QuantScheme

@@ -14,7 +14,7 @@ from typing import Any
 from sizing.base.errors import SizingError
 from sizing.base.files import read_text
 from sizing.engine.base import GIB
-from sizing.memory import MemoryLedger
+from sizing.memory.ledger import MemoryLedger
 
 MAX_BYTES = 64 * 2**20
 _SIZE = r"(-?[\d.]+) ?Gi?B"

@@ -32,7 +32,7 @@ from sizing.evidence.rows_throughput import ThroughputRow
 from sizing.evidence.weight_labels import Weights
 from sizing.hardware import Accelerator, default_server, load_accelerator
 from sizing.hardware.machine import machine_rates
-from sizing.memory import memory_terms, resolve_load
+from sizing.memory.terms import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import kv_format
 from sizing.model.quantization.schemes import QuantScheme, scheme

@@ -30,7 +30,7 @@ from sizing.evidence.memory_rows import (
     scheme_of,
     total_gib_of,
 )
-from sizing.memory import MemoryLedger, memory_ledger
+from sizing.memory.ledger import MemoryLedger, memory_ledger
 from sizing.model.architecture import Architecture
 from sizing.model.habits import as_published
 

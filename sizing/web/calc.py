@@ -19,7 +19,7 @@ from sizing.compare import Comparison, compare
 from sizing.engine.placement import Placement
 from sizing.estimate import Estimate, batching_of, estimate, running_limit
 from sizing.hardware import Catalog
-from sizing.memory import MemoryLedger, memory_ledger
+from sizing.memory.ledger import MemoryLedger, memory_ledger
 from sizing.model.counts import kv_bytes
 from sizing.model.quantization.schemes import SCHEMES
 from sizing.planner import plan, study_model

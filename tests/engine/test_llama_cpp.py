@@ -10,7 +10,7 @@ from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.hardware import load_accelerator
-from sizing.memory import memory_ledger
+from sizing.memory.ledger import memory_ledger
 from sizing.target import resolve_target, usual_engine
 
 MIB = 2**20

@@ -11,7 +11,7 @@ from sizing.base.errors import SizingError
 from sizing.cli import main
 from sizing.engine.placement import Placement
 from sizing.evidence.startup_log import compare_with, parse_startup_log
-from sizing.memory import memory_ledger
+from sizing.memory.ledger import memory_ledger
 from sizing.target import resolve_target
 
 VLLM_19 = """

@@ -54,7 +54,7 @@ def served(data: bytes, folder: Path) -> list[str]:
     """A config that is accepted must be servable, or be refused: the ledger and an estimate of it."""
     from sizing.engine.placement import Placement
     from sizing.estimate import estimate
-    from sizing.memory import memory_ledger
+    from sizing.memory.ledger import memory_ledger
     from sizing.target import resolve_target
 
     path = folder / "config.json"

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from sizing.base.units import gib
-from sizing.memory import MemoryLedger
+from sizing.memory.ledger import MemoryLedger
 from sizing.result import Plan, Result
 from sizing.study import Study
 from sizing.web import calc, style

@@ -14,7 +14,8 @@ from sizing.engine.base import GIB, Device
 from sizing.engine.placement import Placement
 from sizing.engine.registry import engine_names, get_engine
 from sizing.engine.shard import Shards
-from sizing.memory import MemoryLedger, memory_ledger, memory_terms, resolve_load
+from sizing.memory.ledger import MemoryLedger, memory_ledger
+from sizing.memory.terms import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.quantization.schemes import scheme

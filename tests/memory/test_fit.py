@@ -18,8 +18,9 @@ from sizing.engine.base import GIB, Device
 from sizing.engine.placement import Placement
 from sizing.engine.registry import engine_names, get_engine
 from sizing.hardware import load_catalog
-from sizing.memory import MemoryLedger, memory_ledger, memory_terms, resolve_load
-from sizing.memory_fit import shortage
+from sizing.memory.fit import shortage
+from sizing.memory.ledger import MemoryLedger, memory_ledger
+from sizing.memory.terms import memory_terms, resolve_load
 from sizing.model.quantization.schemes import scheme
 from sizing.report.text import Messages
 from sizing.target import resolve_target

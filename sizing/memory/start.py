@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sizing.engine.base import Device, Engine
-from sizing.memory_fit import ROUNDING
+from sizing.memory.fit import ROUNDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Refusal:
 
 
 def refusal_code(terms: Any, device: Device) -> str:
-    """The kind of refusal of terms that do not fit (``sizing.memory.MemoryTerms``, scalars).
+    """The kind of refusal of terms that do not fit (``sizing.memory.terms.MemoryTerms``, scalars).
 
     "weights": weights and what runs beside them are more than the memory. "over_memory": the cache pool does not go in.
     "no_cache": nothing is left for the cache. "one_request": the pool holds less than one request of the full context.

@@ -1,0 +1,1 @@
+"""MEMORY: what one accelerator holds, line by line, and whether it fits."""
