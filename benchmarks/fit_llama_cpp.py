@@ -24,7 +24,7 @@ from sizing.coefficients import llama_cpp as llama_cpp_curves
 from sizing.coefficients.llama_cpp import BACKENDS, overheads_from
 from sizing.evidence import llama_cpp_rows
 from sizing.evidence.rows_throughput import parse_throughput_row
-from sizing.step import Parts
+from sizing.step.model import Parts
 
 OUT = Path(__file__).parents[1] / "sizing" / "coefficients" / "llama_cpp.yaml"
 # GB/s that one core unpacks: of 20, 30, 50 and none the best; cards with much bandwidth a core decode the slower.

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks.kernel_rows import Frame, Problem, blocks, families_of, resident
 from sizing.coefficients.kernels import AttentionCurve, GemmCurve, KernelCurves, LinearAttentionCurve, MachineRates
-from sizing.kernels import (
+from sizing.step.kernels import (
     attention_decode_seconds,
     attention_prefill_seconds,
     encoder_attention_seconds,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchmarks.kernel_rows import MACHINES, Frame, Problem, blocks, families_of, resident
 from sizing.coefficients.kernels import CollectiveCurve, DispatchCurve, KernelCurves, MachineRates, MoeCurve
-from sizing.kernels import (
+from sizing.step.kernels import (
     all_gather_seconds,
     all_reduce_seconds,
     all_to_all_seconds,

@@ -24,8 +24,8 @@ from sizing.engine.layouts import Space
 from sizing.engine.placement import Placement
 from sizing.memory.ledger import why_not
 from sizing.model.counts import kv_bytes
-from sizing.operations import StepShape
 from sizing.serving import EXPONENTIAL_95, Z95, FineGrid, batch_grid, prompt_room, split_prompt
+from sizing.step.operations import StepShape
 from sizing.study import EngineChoice
 from sizing.survey import Demand, Ground, survey
 from sizing.target import Target

@@ -27,9 +27,9 @@ from sizing.model.architecture import Architecture
 from sizing.money.prices import hourly_price
 from sizing.money.quotes import dated, is_stale
 from sizing.money.tokens import TokenCost, token_cost
-from sizing.operations import StepShape
 from sizing.serving import MOST_IN_FLIGHT, Load, SteadyState, held_tokens, open_state, steady_state
-from sizing.step import TimedOperation
+from sizing.step.model import TimedOperation
+from sizing.step.operations import StepShape
 from sizing.target import Target, check_alone, resolve_target
 
 MAX_TOKENS = 100_000_000  # lengths beyond this are a mistake

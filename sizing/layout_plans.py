@@ -15,10 +15,10 @@ from sizing.hardware.price_models import Price
 from sizing.memory.ledger import why_not
 from sizing.memory.start import fewer_requests
 from sizing.money.bought import bought
-from sizing.operations import StepShape
 from sizing.plan_money import plan_money
 from sizing.result import Plan, Rejection
 from sizing.search import Candidates
+from sizing.step.operations import StepShape
 from sizing.study import Offer, Study
 from sizing.survey import fraction_notes, memory_gib
 from sizing.target import Target, least_bits, quality_note

@@ -12,10 +12,10 @@ from sizing.engine.placement import Placement
 from sizing.estimate import width
 from sizing.hardware.price_models import Price
 from sizing.money.bought import bought
-from sizing.operations import StepShape
 from sizing.plan_money import plan_money
 from sizing.result import Plan, PoolPlan, Rejection
-from sizing.step import time_by_kind
+from sizing.step.model import time_by_kind
+from sizing.step.operations import StepShape
 from sizing.study import Study
 from sizing.survey import Demand, Ground, fraction_notes, memory_gib, space_of
 from sizing.target import Target, least_bits, quality_note

@@ -17,10 +17,10 @@ from sizing.base.errors import SizingError
 from sizing.coefficients.batching import Batching
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
-from sizing.operations import StepShape
 from sizing.simulate import ClusterConfig, SchedulerConfig, SimulationResult, simulate
 from sizing.simulate.run import Progress, ShouldStop
-from sizing.step import StepModel
+from sizing.step.model import StepModel
+from sizing.step.operations import StepShape
 from sizing.target import Target
 from sizing.workload import RateArrival, Workload
 from sizing.workload.requests import Requests

@@ -27,7 +27,7 @@ from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.quantization.gguf_mix import mix_scheme, stated_bits
 from sizing.model.quantization.schemes import QuantScheme, scheme
 from sizing.model.sources import load_model
-from sizing.step import StepModel
+from sizing.step.model import StepModel
 
 ASCEND_ENGINE = "vllm-ascend"
 LLAMA_CPP = "llama.cpp"

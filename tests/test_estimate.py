@@ -10,7 +10,7 @@ from sizing.base.ledger import Interval, Spread
 from sizing.engine.placement import Placement
 from sizing.estimate import check_context, check_length, estimate, resolve_price, running_limit
 from sizing.model.sources import load_model
-from sizing.operations import StepShape
+from sizing.step.operations import StepShape
 from sizing.target import resolve_target
 
 LENGTHS = {"input_tokens": 2000, "output_tokens": 500}

@@ -15,11 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("base",),
     ("coefficients", "model", "workload"),
-    ("deploy", "hardware", "kernels", "study"),
+    ("deploy", "hardware", "study"),
     ("engine", "money"),
-    ("memory", "operations"),
-    ("operation_times",),
-    ("step",),
+    ("memory", "step"),
     ("serving", "target"),
     ("estimate", "memory_hints", "simulate"),
     ("rank_simulation", "result", "survey"),

@@ -23,8 +23,8 @@ from sizing.model.config import parse_config
 from sizing.model.counts import kv_bytes, kv_report
 from sizing.model.parts import Sharding
 from sizing.model.quantization.schemes import scheme
-from sizing.operations import StepShape
-from sizing.step import StepModel
+from sizing.step.model import StepModel
+from sizing.step.operations import StepShape
 from tests.strategies import architectures, configs, machines
 
 BF16 = scheme("bf16")

@@ -11,9 +11,9 @@ from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
 from sizing.estimate import batching_of
 from sizing.memory.ledger import memory_ledger
-from sizing.operations import StepShape
 from sizing.planner import plan, study_model
 from sizing.rank_simulation import ModelStepTimes, simulate_rank
+from sizing.step.operations import StepShape
 from sizing.study import parse_study
 from sizing.target import resolve_target
 

@@ -9,7 +9,7 @@ from sizing.base.arrays import as_float
 from sizing.coefficients.batching import Batching
 from sizing.engine.placement import Placement
 from sizing.serving import Load, PrefillTimes, StepTimes, chunk_shape, closed_response, settle, steady_state
-from tests.test_step import step_model
+from tests.step.test_model import step_model
 
 ONE = Placement()
 

@@ -21,8 +21,8 @@ from sizing.model.counts import kv_bytes
 from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import catalog_models, load_model
 from sizing.money.quotes import dated
-from sizing.operations import StepShape
 from sizing.serving import held_tokens
+from sizing.step.operations import StepShape
 from sizing.target import Target, resolve_target, runs
 
 INTERACTIVE_TPOT_S = 0.05  # 20 tokens/s: about twice the speed of reading

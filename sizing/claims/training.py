@@ -19,7 +19,7 @@ from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import load_model
 from sizing.money.prices import hourly_price
 from sizing.money.quotes import dated
-from sizing.operations import StepShape, list_operations
+from sizing.step.operations import StepShape, list_operations
 
 USUAL_ACCELERATOR = "h100-sxm"  # where a claim names none
 SEQUENCE = 4096  # tokens of a training sequence where nothing is said; an assumption

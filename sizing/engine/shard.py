@@ -2,7 +2,7 @@
 
 A rank's share of a matrix, of a bank of experts and of a layer's cache follows from the parts of the model, the sizes
 of the parallel groups and the engine's ``Layout``. ``engine.sharding`` and ``engine.cache`` add these shares up to a
-ledger; ``sizing.operations`` reads the same shares in every step, so that a step reads what the ledger holds. All
+ledger; ``sizing.step.operations`` reads the same shares in every step, so that a step reads what the ledger holds. All
 formulas broadcast over whole numbers or NumPy arrays of group sizes.
 
 Rules (vLLM and SGLang model code): vocabularies are padded to a multiple of 64 and split; KV projections are split by

@@ -6,8 +6,8 @@ from sizing.base.arrays import scalar
 from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
 from sizing.evidence.measurement import Measurement
-from sizing.operations import StepShape, list_operations
-from sizing.step import StepModel
+from sizing.step.model import StepModel
+from sizing.step.operations import StepShape, list_operations
 
 TOLERANCE = 0.95  # of the bound: clocks and bandwidths are nominal
 

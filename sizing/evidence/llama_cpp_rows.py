@@ -24,8 +24,8 @@ from sizing.model.name_formats import without_mix
 from sizing.model.quantization.gguf_mix import BASE, mix_scheme, stated_bits
 from sizing.model.quantization.schemes import GGUF_MIXES, QuantScheme, WeightFormat, scheme
 from sizing.model.sources import load_model
-from sizing.operations import StepShape
-from sizing.step import Parts, StepModel
+from sizing.step.model import Parts, StepModel
+from sizing.step.operations import StepShape
 
 MICRO_BATCH = 512.0  # tokens: llama.cpp's own default of --ubatch-size
 ASSUMED_CONTEXT = 512.0  # tokens in the cache of a decode whose lengths nobody states

@@ -38,9 +38,9 @@ from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import kv_format
 from sizing.model.quantization.schemes import QuantScheme
 from sizing.model.quantization.schemes import scheme as scheme_named
-from sizing.operations import StepShape
 from sizing.serving import Chunks, Load, StepTimes, chunk_shape, closed_response, held_tokens, mixed_prefill, settle
-from sizing.step import Parts, StepModel
+from sizing.step.model import Parts, StepModel
+from sizing.step.operations import StepShape
 
 COLUMNS = (
     "row",

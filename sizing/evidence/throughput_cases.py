@@ -37,9 +37,9 @@ from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import kv_format
 from sizing.model.quantization.schemes import QuantScheme, scheme
 from sizing.model.sources import load_model
-from sizing.operations import StepShape
 from sizing.serving import prompt_room, split_prompt
-from sizing.step import Parts, StepModel
+from sizing.step.model import Parts, StepModel
+from sizing.step.operations import StepShape
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 ATTENTION = ("attention", "prefill_attention")

@@ -24,7 +24,7 @@ from sizing.coefficients.overheads import Overheads
 from sizing.coefficients.serving import serving_document
 from sizing.evidence.throughput_cases import BATCHES, TOKENS, Candidate, Tables
 from sizing.serving import held_tokens, prompt_room
-from sizing.step import total
+from sizing.step.model import total
 
 KIND_CODES = {"offline": 0, "closed": 1, "single": 2, "static": 3, "open": 4}
 _TAIL_BATCH = 0.25  # mean batch of the tail, as a share of the full one

@@ -28,7 +28,6 @@ import numpy as np
 from sizing.base.arrays import FloatArray, Num, as_float
 from sizing.coefficients.batching import Batching
 from sizing.engine.placement import Placement
-from sizing.operations import StepShape
 from sizing.serving.terms import (
     INSTANT,
     Load,
@@ -40,7 +39,8 @@ from sizing.serving.terms import (
     prefill_times,
     prompt_room,
 )
-from sizing.step import StepModel
+from sizing.step.model import StepModel
+from sizing.step.operations import StepShape
 
 DecodeTable = Callable[[FloatArray, FloatArray], FloatArray]
 SHORT_OUTPUT = 64.0  # tokens; below, prompts enter steps in groups

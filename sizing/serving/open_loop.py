@@ -35,7 +35,7 @@ from sizing.serving.closed_loop import in_flight as in_flight_of
 from sizing.serving.grids import FineGrid
 from sizing.serving.tails import Lengths, first_token_tail, full_batch, token_tail
 from sizing.serving.terms import INSTANT, Load, PrefillTimes, StepTimes, decode_steps, prefill_times
-from sizing.step import StepModel
+from sizing.step.model import StepModel
 
 RANDOM = np.inf  # seconds of thinking between requests that come at random
 MOST_IN_FLIGHT = 0.97  # of the requests that the batch has room for, where they come at random

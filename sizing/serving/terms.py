@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sizing.base.arrays import FloatArray, Num, as_float
 from sizing.coefficients.batching import Batching
 from sizing.engine.placement import Placement
-from sizing.operations import StepShape
-from sizing.step import StepModel
+from sizing.step.model import StepModel
+from sizing.step.operations import StepShape
 
 MIN_CHUNK = 256.0  # tokens that a prompt chunk has at least, however many sequences decode
 INSTANT = 1e-12  # seconds; keeps divisions defined

@@ -20,7 +20,7 @@ from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import load_model
-from sizing.operations import StepShape, list_operations
+from sizing.step.operations import StepShape, list_operations
 
 H100 = 79.19 * GIB
 QWEN = parse_config(

@@ -12,7 +12,7 @@ from sizing.base.arrays import scalar
 from sizing.base.units import digits, seconds
 from sizing.estimate import Estimate, width
 from sizing.result import Plan
-from sizing.step import TimedOperation
+from sizing.step.model import TimedOperation
 from sizing.study import Study
 from sizing.web import calc, style
 from sizing.web import show as ui

@@ -15,8 +15,8 @@ from sizing.hardware import load_catalog
 from sizing.hardware.machine import machine_rates
 from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import load_model
-from sizing.operations import StepShape, list_operations
-from sizing.step import StepModel
+from sizing.step.model import StepModel
+from sizing.step.operations import StepShape, list_operations
 
 
 def step_model(name: str = "Qwen/Qwen3-32B", weights: str = "bf16", engine: str = "vllm") -> StepModel:

@@ -16,7 +16,7 @@ from sizing.model.kv_formats import KV_FORMATS, kv_format
 from sizing.model.parts import CacheKind, CoreKind
 from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import catalog_models, load_model
-from sizing.operations import StepShape, list_operations
+from sizing.step.operations import StepShape, list_operations
 
 
 def loads(name: str) -> bool:

@@ -1,7 +1,8 @@
 """The time of one call of each kind of operation on a machine: from what an operation holds to what its kernel takes.
 
-One small function a kind reads ``Operation.args`` and asks the closed forms of ``sizing.kernels``; engines' overheads and
-multipliers are no concern of theirs (``sizing.step``).
+One small function a kind reads ``Operation.args`` and asks the closed forms of ``sizing.step.kernels``; engines'
+overheads and
+multipliers are no concern of theirs (``sizing.step.model``).
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sizing import kernels
 from sizing.base.arrays import FloatArray, as_float, scalar
 from sizing.coefficients.kernels import KernelCurves, MachineRates
 from sizing.model.parts import CoreKind
 from sizing.model.quantization.schemes import WeightFormat
-from sizing.operations import Operation
+from sizing.step import kernels
+from sizing.step.operations import Operation
 
 #: Standard deviation of the logarithm of an expert's popularity (``kernels.experts_touched``): one value for all models,
 #: set and not fitted. The ``experts`` multipliers of serving.yaml were fitted with it in place, so the two change together.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sizing.coefficients.kernels import FORMATS, MachineRates, effective_format, kernel_curves
-from sizing.kernels import (
+from sizing.step.kernels import (
     all_gather_seconds,
     all_reduce_seconds,
     all_to_all_seconds,

@@ -4,7 +4,7 @@ Every function broadcasts over its numeric arguments and takes the machine's rat
 coefficients (by default those of the machine's family in ``sizing/coefficients/kernels.yaml``).
 """
 
-from sizing.kernels.attention import (
+from sizing.step.kernels.attention import (
     attended_pairs,
     attention_decode_seconds,
     attention_prefill_seconds,
@@ -12,7 +12,7 @@ from sizing.kernels.attention import (
     mla_decode_seconds,
     mla_prefill_seconds,
 )
-from sizing.kernels.collectives import (
+from sizing.step.kernels.collectives import (
     all_gather_seconds,
     all_reduce_seconds,
     all_to_all_seconds,
@@ -20,9 +20,9 @@ from sizing.kernels.collectives import (
     point_to_point_seconds,
     reduce_scatter_seconds,
 )
-from sizing.kernels.gemm import gemm_seconds, quantisation_seconds
-from sizing.kernels.linear import linear_context_seconds, linear_generation_seconds
-from sizing.kernels.moe import experts_touched, grouped_gemm_seconds, moe_seconds, rank_imbalance
+from sizing.step.kernels.gemm import gemm_seconds, quantisation_seconds
+from sizing.step.kernels.linear import linear_context_seconds, linear_generation_seconds
+from sizing.step.kernels.moe import experts_touched, grouped_gemm_seconds, moe_seconds, rank_imbalance
 
 __all__ = [
     "all_gather_seconds",

@@ -11,7 +11,7 @@ from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import kv_format
 from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import load_model
-from sizing.operations import Operation, StepShape, list_operations
+from sizing.step.operations import Operation, StepShape, list_operations
 
 MANY = 100_000.0  # tokens that reach every expert
 

@@ -6,7 +6,7 @@ pass as a list of timed operations, which the roofline chart and the reports pri
 
 ``seconds = sum over parts of amount * factor``; amounts are kernel seconds, layers, sequences ... (``Parts``)
 
-The kernels' own times are ``sizing.operation_times``; docs/explanation.md works one step through.
+The kernels' own times are ``sizing.step.operation_times``; docs/explanation.md works one step through.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from sizing.model.architecture import Architecture
 from sizing.model.kv_formats import KVFormat, kv_format
 from sizing.model.parts import CacheKind, Component
 from sizing.model.quantization.schemes import QuantScheme
-from sizing.operation_times import kernel_seconds, unfused_seconds
-from sizing.operations import Operation, StepShape, list_operations
+from sizing.step.operation_times import kernel_seconds, unfused_seconds
+from sizing.step.operations import Operation, StepShape, list_operations
 
 PREFILL_ONLY = frozenset({"prefill_attention", "linear_prefill"})
 

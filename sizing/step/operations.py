@@ -33,10 +33,10 @@ from sizing.engine.shard import (
     share_of,
     state_bytes,
 )
-from sizing.kernels import attended_pairs, experts_touched
 from sizing.model.architecture import Architecture, LayerGroup
 from sizing.model.parts import AttentionCore, CoreKind, Experts, Linear, Mixer
 from sizing.model.quantization.schemes import BF16, WeightFormat
+from sizing.step.kernels import attended_pairs, experts_touched
 
 ACTIVATION_BYTES = 2.0  # residual stream and messages are 16-bit in every engine modelled here
 
