@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from sizing.simulate import AffineStepTimes, ClusterConfig, Requests, SchedulerConfig, simulate
+from sizing.serving.simulate import AffineStepTimes, ClusterConfig, Requests, SchedulerConfig, simulate
 
 STEPS = AffineStepTimes(fixed=8e-3, per_sequence=2e-5, per_context_token=1e-8, per_prefill_token=5e-5)
 CASES = {  # name: mean input, mean output, requests/s, scheduling, budget, cache tokens, sequences

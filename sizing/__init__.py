@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sizing.replay import Replay
     from sizing.report import report
     from sizing.result import Plan, Rejection, Result
-    from sizing.simulate import SimulationResult
+    from sizing.serving.simulate import SimulationResult
     from sizing.study import Study, load_study, quick_study
     from sizing.workload import LengthDistribution, Targets, Workload, preset
     from sizing.workload.traces import read_trace
@@ -58,7 +58,7 @@ _WHERE = {
     "Rejection": "sizing.result",
     "Replay": "sizing.replay",
     "Result": "sizing.result",
-    "SimulationResult": "sizing.simulate",
+    "SimulationResult": "sizing.serving.simulate",
     "SizingError": "sizing.base.errors",
     "Study": "sizing.study",
     "Targets": "sizing.workload",

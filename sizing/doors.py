@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sizing.claims import Claim, Examination
     from sizing.evidence.validation import Validation
     from sizing.replay import Replay
-    from sizing.simulate import SimulationResult
+    from sizing.serving.simulate import SimulationResult
 
 ROW_KINDS = ("serving", "throughput", "memory")
 MOST_SIMULATED = 1_000_000  # requests of one call

@@ -17,8 +17,8 @@ from sizing.base.errors import SizingError
 from sizing.coefficients.batching import Batching
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
-from sizing.simulate import ClusterConfig, SchedulerConfig, SimulationResult, simulate
-from sizing.simulate.run import Progress, ShouldStop
+from sizing.serving.simulate import ClusterConfig, SchedulerConfig, SimulationResult, simulate
+from sizing.serving.simulate.run import Progress, ShouldStop
 from sizing.step.model import StepModel
 from sizing.step.operations import StepShape
 from sizing.target import Target
@@ -30,7 +30,8 @@ BLOCK_TOKENS = 16
 
 @dataclass(frozen=True, slots=True)
 class ModelStepTimes:
-    """The step model as ``sizing.simulate.StepTimes``, prompts in a mixed step priced as the closed form prices them."""
+    """The step model as ``sizing.serving.simulate.StepTimes``, prompts in a mixed step priced as the closed form
+    prices them."""
 
     step: StepModel
     placement: Placement
@@ -39,7 +40,7 @@ class ModelStepTimes:
     def step_seconds(
         self, decode_seqs: Any, decode_context_mean: Any, prefill_tokens: Any, prefill_context_mean: Any
     ) -> Any:
-        """Seconds of a step; see ``sizing.simulate.StepTimes``."""
+        """Seconds of a step; see ``sizing.serving.simulate.StepTimes``."""
         seqs, tokens = as_float(decode_seqs), as_float(prefill_tokens)
         past = np.maximum(as_float(prefill_context_mean) - tokens / 2, 0.0)
         decode = self.step.seconds(StepShape(decode_seqs=seqs, decode_context=decode_context_mean), self.placement)

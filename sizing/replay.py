@@ -16,7 +16,7 @@ from sizing.engine.placement import Placement
 from sizing.estimate import batching_of, does_not_fit
 from sizing.memory.ledger import memory_ledger
 from sizing.rank_simulation import serve
-from sizing.simulate import SimulationResult
+from sizing.serving.simulate import SimulationResult
 from sizing.target import Target
 from sizing.workload.measured import read_replay
 from sizing.workload.traces import Trace

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sizing.cli import app
-from sizing.simulate import AffineStepTimes, ClusterConfig, SchedulerConfig, simulate
+from sizing.serving.simulate import AffineStepTimes, ClusterConfig, SchedulerConfig, simulate
 from sizing.workload import BatchArrival, preset
 from sizing.workload.measured import read_replay
 

@@ -27,7 +27,7 @@ from sizing.rank_simulation import simulate_rank
 from sizing.result import Plan, Result
 from sizing.search import Demand, acceptance_length
 from sizing.serving import Load, LoadCurve, batch_grid, load_curve
-from sizing.simulate.result import Metric
+from sizing.serving.simulate.result import Metric
 from sizing.study import Study, parse_study
 from sizing.target import Target, resolve_target
 from sizing.web import limits, own

@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sizing.serving import prompt_room
-from sizing.simulate.config import SchedulerConfig
-from sizing.simulate.steptimes import InterpolatedStepTimes
+from sizing.serving.simulate.config import SchedulerConfig
+from sizing.serving.simulate.steptimes import InterpolatedStepTimes
 
 _SHIFT = 32
 _MASK = (1 << _SHIFT) - 1

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sizing.base.errors import SizingError
-from sizing.simulate import (
+from sizing.serving.simulate import (
     AffineStepTimes,
     ClusterConfig,
     Disaggregation,
@@ -183,7 +183,7 @@ def test_least_loaded_beats_round_robin():
 
 def test_one_replica_behind_a_router_is_one_replica():
     req = requests(500)
-    from sizing.simulate.run import _route, _run_pool, _table  # the routed path, which one replica skips
+    from sizing.serving.simulate.run import _route, _run_pool, _table  # the routed path, which one replica skips
 
     alone = run(req)
     config = scheduler()

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sizing.base.errors import SizingError
-from sizing.simulate.config import ClusterConfig, SchedulerConfig
-from sizing.simulate.replica import Feed, ReplicaStats, RequestTable, Stopped, run_replica
-from sizing.simulate.result import SimulationResult
-from sizing.simulate.steptimes import InterpolatedStepTimes, StepTimes
+from sizing.serving.simulate.config import ClusterConfig, SchedulerConfig
+from sizing.serving.simulate.replica import Feed, ReplicaStats, RequestTable, Stopped, run_replica
+from sizing.serving.simulate.result import SimulationResult
+from sizing.serving.simulate.steptimes import InterpolatedStepTimes, StepTimes
 from sizing.workload.requests import Requests
 
 FloatArray = npt.NDArray[np.float64]
