@@ -15,13 +15,13 @@ import numpy as np
 
 from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.planner import plan, study_model
-from sizing.rank_simulation import simulate_rank
-from sizing.result import Plan
+from sizing.planning.candidates import Demand, space_of, survey
+from sizing.planning.planner import plan, study_model
+from sizing.planning.result import Plan
+from sizing.planning.simulation import simulate_rank
+from sizing.planning.target import resolve_target
 from sizing.serving import load_curve
 from sizing.study import Study, parse_study
-from sizing.survey import Demand, space_of, survey
-from sizing.target import resolve_target
 from sizing.workload import PRESETS, RateArrival
 
 LOADS = (0.3, 0.6, 0.8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from sizing.planner import plan
+from sizing.planning.planner import plan
 from sizing.report import KINDS, report_bytes
 from sizing.study import parse_study
 

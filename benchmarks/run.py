@@ -49,8 +49,8 @@ def core() -> str:
     """What the API takes, in a table."""
     import sizing
     from sizing.hardware import load_catalog
+    from sizing.planning.target import resolve_target
     from sizing.study import parse_study
-    from sizing.target import resolve_target
 
     target = resolve_target("Qwen/Qwen3-32B", "h100-sxm")
     place = sizing.Placement(tp=4)

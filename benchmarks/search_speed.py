@@ -15,7 +15,7 @@ import time
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-from sizing.planner import plan  # noqa: E402
+from sizing.planning.planner import plan  # noqa: E402
 from sizing.study import Study, parse_study  # noqa: E402
 
 ACCELERATORS = ("h100-sxm", "h200-sxm", "b200-sxm", "a100-80gb-sxm", "h800-sxm", "h20-141gb", "mi300x", "ascend-910b2")

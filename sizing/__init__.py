@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from sizing.base.ledger import Interval
     from sizing.claims import Examination
     from sizing.coefficients.calibration import Calibration, load_calibration
-    from sizing.compare import Comparison, compare
     from sizing.doors import claim, deploy, replay, simulate, validate
     from sizing.engine.placement import Placement
-    from sizing.estimate import Estimate, Latency, Throughput, estimate
     from sizing.evidence.fit import Fitted, calibrate
     from sizing.evidence.validation import Validation
     from sizing.hardware import load_accelerator, load_catalog
     from sizing.memory.ledger import MemoryLedger, memory_ledger
     from sizing.model.architecture import Architecture
     from sizing.model.sources import load_model
-    from sizing.planner import plan
-    from sizing.replay import Replay
+    from sizing.planning.compare import Comparison, compare
+    from sizing.planning.estimate import Estimate, Latency, Throughput, estimate
+    from sizing.planning.planner import plan
+    from sizing.planning.replay import Replay
+    from sizing.planning.result import Plan, Rejection, Result
     from sizing.report import report
-    from sizing.result import Plan, Rejection, Result
     from sizing.serving.simulate import SimulationResult
     from sizing.study import Study, load_study, quick_study
     from sizing.workload import LengthDistribution, Targets, Workload, preset
@@ -45,38 +45,38 @@ __version__ = "0.1.0"
 _WHERE = {
     "Architecture": "sizing.model.architecture",
     "Calibration": "sizing.coefficients.calibration",
-    "Comparison": "sizing.compare",
-    "Estimate": "sizing.estimate",
+    "Comparison": "sizing.planning.compare",
+    "Estimate": "sizing.planning.estimate",
     "Examination": "sizing.claims",
     "Fitted": "sizing.evidence.fit",
     "Interval": "sizing.base.ledger",
-    "Latency": "sizing.estimate",
+    "Latency": "sizing.planning.estimate",
     "LengthDistribution": "sizing.workload",
     "MemoryLedger": "sizing.memory.ledger",
     "Placement": "sizing.engine.placement",
-    "Plan": "sizing.result",
-    "Rejection": "sizing.result",
-    "Replay": "sizing.replay",
-    "Result": "sizing.result",
+    "Plan": "sizing.planning.result",
+    "Rejection": "sizing.planning.result",
+    "Replay": "sizing.planning.replay",
+    "Result": "sizing.planning.result",
     "SimulationResult": "sizing.serving.simulate",
     "SizingError": "sizing.base.errors",
     "Study": "sizing.study",
     "Targets": "sizing.workload",
-    "Throughput": "sizing.estimate",
+    "Throughput": "sizing.planning.estimate",
     "Validation": "sizing.evidence.validation",
     "Workload": "sizing.workload",
     "calibrate": "sizing.evidence.fit",
     "claim": "sizing.doors",
-    "compare": "sizing.compare",
+    "compare": "sizing.planning.compare",
     "deploy": "sizing.doors",
-    "estimate": "sizing.estimate",
+    "estimate": "sizing.planning.estimate",
     "load_accelerator": "sizing.hardware",
     "load_calibration": "sizing.coefficients.calibration",
     "load_catalog": "sizing.hardware",
     "load_model": "sizing.model.sources",
     "load_study": "sizing.study",
     "memory_ledger": "sizing.memory.ledger",
-    "plan": "sizing.planner",
+    "plan": "sizing.planning.planner",
     "preset": "sizing.workload",
     "quick_study": "sizing.study",
     "read_trace": "sizing.workload.traces",

@@ -18,10 +18,10 @@ from sizing.hardware import Catalog, load_catalog
 from sizing.memory.terms import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
 from sizing.model.quantization.schemes import SCHEMES, QuantScheme
-from sizing.planner import study_model
-from sizing.result import Plan, Result
-from sizing.survey import Demand
-from sizing.target import Target, resolve_target
+from sizing.planning.candidates import Demand
+from sizing.planning.planner import study_model
+from sizing.planning.result import Plan, Result
+from sizing.planning.target import Target, resolve_target
 from sizing.workload import BatchArrival
 
 # The planner's weight formats as the engines' launch files call them.

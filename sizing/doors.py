@@ -10,13 +10,13 @@ from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
 from sizing.hardware import Accelerator, Catalog
 from sizing.model.architecture import Architecture
-from sizing.result import Result
+from sizing.planning.result import Result
 from sizing.workload import Workload
 
 if TYPE_CHECKING:
     from sizing.claims import Claim, Examination
     from sizing.evidence.validation import Validation
-    from sizing.replay import Replay
+    from sizing.planning.replay import Replay
     from sizing.serving.simulate import SimulationResult
 
 ROW_KINDS = ("serving", "throughput", "memory")
@@ -133,9 +133,9 @@ def replay(
     >>> sizing.replay(file, "qwen3-8b", "h100-sxm").result.completed
     2
     """
-    from sizing.replay import Flags
-    from sizing.replay import replay as run
-    from sizing.target import resolve_target
+    from sizing.planning.replay import Flags
+    from sizing.planning.replay import replay as run
+    from sizing.planning.target import resolve_target
 
     known = {"engine", "engine_version", "weights", "kv_dtype", "catalog", "calibration"}
     for name in options:
@@ -178,8 +178,8 @@ def simulate(
     >>> answer.completed
     200
     """
-    from sizing.estimate import MAX_RATE, batching_of, estimate
-    from sizing.rank_simulation import simulate_rank
+    from sizing.planning.estimate import MAX_RATE, batching_of, estimate
+    from sizing.planning.simulation import simulate_rank
 
     if not 0 < rate <= MAX_RATE:
         raise SizingError(f"must be above 0 and at most {MAX_RATE:,.0f} requests/s, not {rate:g}", key="rate")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
-from sizing.estimate import estimate
-from sizing.target import resolve_target
+from sizing.planning.estimate import estimate
+from sizing.planning.target import resolve_target
 
 TABLE = Path(__file__).parent / "data" / "scenarios.csv"
 SETTING = ("model", "accelerator", "weights", "tp", "pp", "dp", "ep", "input", "output", "concurrency")

@@ -9,8 +9,8 @@ from sizing.base.errors import PlacementError
 from sizing.deploy import deployment_files
 from sizing.deployment import spec_of
 from sizing.engine.placement import Placement
-from sizing.estimate import estimate
 from sizing.hardware import default_server, load_catalog
+from sizing.planning.estimate import estimate
 
 
 def planned(model: str, on: str, **given: object) -> sizing.Result:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sizing.planner import plan
+from sizing.planning.planner import plan
 from sizing.study import load_study, parse_study
 
 ROOT = Path(__file__).parents[1]

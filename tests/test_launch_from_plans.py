@@ -13,7 +13,7 @@ from sizing.base.errors import SizingError
 from sizing.cli import main
 from sizing.deploy import KINDS, deployment_files
 from sizing.deployment import spec_of
-from sizing.result import Plan, Result
+from sizing.planning.result import Plan, Result
 
 OFFERS = {
     "vllm": ("h100-sxm", "mi300x"),

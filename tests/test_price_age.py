@@ -14,10 +14,10 @@ import pytest
 import sizing
 from sizing.base.dates import as_of, parse_day, today
 from sizing.base.errors import SizingError
-from sizing.breakeven import break_even
 from sizing.cli import main
 from sizing.hardware import load_catalog
 from sizing.money.quotes import dated, is_stale, rental_price
+from sizing.planning.breakeven import break_even
 
 DAY = dt.date(2026, 11, 24)
 LATER = dt.date(2028, 1, 1)

@@ -16,8 +16,8 @@ from sizing.memory.ledger import memory_ledger
 from sizing.memory.terms import memory_terms, resolve_load
 from sizing.model.counts import kv_bytes, params_report
 from sizing.model.sources import load_model
+from sizing.planning.target import resolve_target
 from sizing.step.operations import StepShape
-from sizing.target import resolve_target
 
 MODELS = ["Qwen/Qwen3-32B", "Qwen/Qwen3-235B-A22B", "deepseek-ai/DeepSeek-V3", "google/gemma-3-27b-it",
           "openai/gpt-oss-120b", "Qwen/Qwen3-Next-80B-A3B-Instruct"]  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from sizing.engine.placement import Placement
 from sizing.memory.ledger import MemoryLedger, memory_ledger
-from sizing.target import resolve_target
+from sizing.planning.target import resolve_target
 
 
 def ledger(

@@ -15,7 +15,6 @@ from sizing.engine.base import Device
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.engine.sharding import stage_components, stages
-from sizing.estimate import estimate
 from sizing.memory.ledger import memory_ledger
 from sizing.memory.terms import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
@@ -23,6 +22,7 @@ from sizing.model.config import parse_config
 from sizing.model.counts import kv_bytes, kv_report
 from sizing.model.parts import Sharding
 from sizing.model.quantization.schemes import scheme
+from sizing.planning.estimate import estimate
 from sizing.step.model import StepModel
 from sizing.step.operations import StepShape
 from tests.strategies import architectures, configs, machines

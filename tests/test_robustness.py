@@ -28,7 +28,7 @@ from sizing.hardware.loader import _catalog
 from sizing.model.checkpoints.safetensors import read_header
 from sizing.model.config import parse_config
 from sizing.model.sources import load_model
-from sizing.planner import plan
+from sizing.planning.planner import plan
 from sizing.study import load_study, parse_study
 from sizing.workload import read_lengths_csv, read_trace
 

@@ -108,7 +108,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
     page = (tmp_path / "site" / "reference" / "python.html").read_text(encoding="utf-8")
-    assert 'id="sizing.planner.plan"' in page and "Raises SizingError" in page
+    assert 'id="sizing.planning.planner.plan"' in page and "Raises SizingError" in page
 
 
 def test_how_to_reproduce_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

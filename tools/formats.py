@@ -48,7 +48,7 @@ def hold(folder: Path) -> bool:
     from sizing.engine.placement import Placement
     from sizing.engine.sharding import weight_bytes
     from sizing.model.sources import load_model
-    from sizing.target import native_scheme
+    from sizing.planning.target import native_scheme
 
     try:
         arch = load_model(folder)

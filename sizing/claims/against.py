@@ -10,12 +10,12 @@ from sizing.base.units import digits
 from sizing.claims.claim import Claim, Finding, Verdict
 from sizing.claims.names import model_named
 from sizing.claims.running import USUAL_ACCELERATOR, Scan, first_fit, number_of
-from sizing.estimate import width
 from sizing.hardware import Accelerator, Catalog
 from sizing.model.architecture import Architecture
 from sizing.model.sources import load_model
 from sizing.money.ownership import average_watts, ownership_terms
 from sizing.money.tokens import energy_wh_per_million_tokens
+from sizing.planning.confidence import width
 
 NEAR = 0.05  # a printed ratio may be off by so much
 

@@ -7,10 +7,7 @@ from collections.abc import Iterator
 from sizing.base.errors import SizingError
 from sizing.base.ledger import LedgerLine
 from sizing.base.units import count, digits, gib, usd
-from sizing.breakeven import list_price
-from sizing.capacity import TokenKind
 from sizing.claims.claim import Claim, Finding, Verdict
-from sizing.estimate import check_context
 from sizing.hardware import Catalog
 from sizing.hardware.price_models import ApiPrice
 from sizing.model.architecture import Architecture
@@ -19,6 +16,9 @@ from sizing.model.kv_formats import kv_format
 from sizing.model.sources import load_model
 from sizing.money.prices import hourly_price
 from sizing.money.quotes import api_prices, dated
+from sizing.planning.breakeven import list_price
+from sizing.planning.capacity import TokenKind
+from sizing.planning.estimate import check_context
 
 #: Half a point: what a percentage printed without digits may be off by.
 ROUNDING = 0.005

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from sizing.base.answers import Answer
 from sizing.base.errors import SizingError
 from sizing.base.ledger import LedgerLine
-from sizing.capacity import TokenKind
 from sizing.claims.chinese import in_chinese
+from sizing.planning.capacity import TokenKind
 
 Verdict = Literal["holds", "holds only if", "cannot be judged", "no batch reaches it", "does not hold"]
 #: From the harmless to the worst: a claim of several parts is as good as its worst part.

@@ -11,9 +11,7 @@ from sizing.base.budget import BudgetError
 from sizing.base.errors import SizingError
 from sizing.base.ledger import Interval, LedgerLine
 from sizing.base.units import count, digits, seconds, usd
-from sizing.capacity import Capacity, OperatingPoint, TokenKind, capacity
 from sizing.claims.claim import Claim, Finding, Verdict
-from sizing.estimate import resolve_price, width
 from sizing.hardware import Catalog
 from sizing.hardware.price_models import Price
 from sizing.model.architecture import Architecture
@@ -21,9 +19,12 @@ from sizing.model.counts import kv_bytes
 from sizing.model.quantization.schemes import scheme
 from sizing.model.sources import catalog_models, load_model
 from sizing.money.quotes import dated
+from sizing.planning.capacity import Capacity, OperatingPoint, TokenKind, capacity
+from sizing.planning.confidence import width
+from sizing.planning.estimate import resolve_price
+from sizing.planning.target import Target, resolve_target, runs
 from sizing.serving import held_tokens
 from sizing.step.operations import StepShape
-from sizing.target import Target, resolve_target, runs
 
 INTERACTIVE_TPOT_S = 0.05  # 20 tokens/s: about twice the speed of reading
 SAME_SIZE = 0.01

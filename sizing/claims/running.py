@@ -15,13 +15,13 @@ from sizing.base.budget import BudgetError
 from sizing.base.errors import SizingError
 from sizing.base.ledger import Interval, LedgerLine
 from sizing.base.units import count, digits, gib, seconds
-from sizing.capacity import Capacity, capacity
 from sizing.claims.claim import Claim, Finding, Verdict
-from sizing.estimate import width
 from sizing.hardware import Accelerator, Catalog
 from sizing.model.architecture import Architecture
 from sizing.model.quantization.schemes import scheme
-from sizing.target import Target, resolve_target, runs
+from sizing.planning.capacity import Capacity, capacity
+from sizing.planning.confidence import width
+from sizing.planning.target import Target, resolve_target, runs
 
 USUAL_ACCELERATOR = "h100-sxm"  # where a claim names none
 FORMATS = {

@@ -49,13 +49,13 @@ def memory(
     as_json: opt.Json = False,
 ) -> None:
     """The memory of one accelerator, line by line: what is left for the cache, and for how many requests."""
-    from sizing.estimate import check_context, check_drafts
     from sizing.evidence.startup_log import compare_with, read_startup_log
     from sizing.hardware import load_catalog
     from sizing.memory.ledger import memory_ledger
-    from sizing.memory_hints import Asked, hints, tried_sizes
     from sizing.model.counts import stored_report
-    from sizing.target import check_alone, resolve_target
+    from sizing.planning.estimate import check_context, check_drafts
+    from sizing.planning.hints import Asked, hints, tried_sizes
+    from sizing.planning.target import check_alone, resolve_target
 
     read = read_startup_log(log) if log is not None else None
     if read is not None:
@@ -193,10 +193,10 @@ def estimate(
     as_json: opt.Json = False,
 ) -> None:
     """One replica under a load: throughput, latency, cost, the bottleneck, and how sure."""
-    from sizing.estimate import check_drafts
-    from sizing.estimate import estimate as run
     from sizing.hardware import load_catalog
-    from sizing.search import acceptance_length
+    from sizing.planning.estimate import check_drafts
+    from sizing.planning.estimate import estimate as run
+    from sizing.planning.search import acceptance_length
 
     if sum((concurrency is not None, rate is not None, maximum)) > 1:
         raise SizingError("give one of --concurrency, --rate and --max", key="--max")
@@ -303,7 +303,7 @@ def plan(
 ) -> None:
     """How many of what, laid out how, at what cost, and why not the others."""
     from sizing.hardware import load_catalog
-    from sizing.planner import plan as run
+    from sizing.planning.planner import plan as run
     from sizing.study import load_study
 
     found = load_catalog(catalog)
@@ -342,9 +342,9 @@ def _in(study: Any, currency: str) -> Any:
 
 def _best_in_full(answer: Any, catalog: Any) -> dict[str, Any]:
     """The bill of materials and the break-evens of the best plan, where there is one."""
-    from sizing.breakeven import break_even
-    from sizing.materials import bill_of_materials
-    from sizing.plan_money import in_currency
+    from sizing.planning.breakeven import break_even
+    from sizing.planning.materials import bill_of_materials
+    from sizing.planning.pricing import in_currency
 
     if answer.best is None:
         return {"materials": None, "break_even": [], "in_currency": None}
@@ -494,7 +494,7 @@ def _split(text: str | None) -> list[str]:
 
 def show_plan(answer: Any, top: int) -> None:
     """A plan for people: one sentence, the table, why not the others, the assumptions."""
-    from sizing.result import WORKS
+    from sizing.planning.result import WORKS
 
     best = answer.best
     name = answer.model["model"] + (" (HYPOTHETICAL)" if answer.model["hypothetical"] else "")

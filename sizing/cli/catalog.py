@@ -127,7 +127,7 @@ def hardware_show(
 
 
 def _price_row(price: Any) -> dict[str, Any]:
-    from sizing.estimate import price_dict
+    from sizing.planning.estimate import price_dict
 
     return price_dict(price)
 

@@ -31,8 +31,8 @@ def compare(
     as_json: opt.Json = False,
 ) -> None:
     """Models, or machines, side by side: parameters, cache growth, speed, cost, and ratios to the first."""
-    from sizing.compare import compare as run
     from sizing.hardware import load_catalog
+    from sizing.planning.compare import compare as run
 
     found = load_catalog(catalog)
     answer = run(

@@ -41,9 +41,9 @@ def replay(
     """Serve a trace's requests one by one in the simulator: percentiles, preemptions, and what was measured."""
     from sizing.cli.answer import _calibrated
     from sizing.hardware import load_catalog
-    from sizing.replay import METRICS, Flags
-    from sizing.replay import replay as run
-    from sizing.target import resolve_target
+    from sizing.planning.replay import METRICS, Flags
+    from sizing.planning.replay import replay as run
+    from sizing.planning.target import resolve_target
 
     target = resolve_target(
         model, on, engine=engine, engine_version=engine_version, weights=weights, kv_dtype=kv_dtype,

@@ -64,7 +64,7 @@ def _answer(study: Path, calibration: Path | None, catalog: Path | None) -> tupl
     """The Result of a study file, and the catalog it was answered with."""
     from sizing.cli.answer import _calibrated
     from sizing.hardware import load_catalog
-    from sizing.planner import plan
+    from sizing.planning.planner import plan
     from sizing.study import load_study
 
     found = load_catalog(catalog)

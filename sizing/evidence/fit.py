@@ -17,14 +17,14 @@ from sizing.base.answers import Answer
 from sizing.base.checked import one_of, public, required
 from sizing.base.errors import SizingError
 from sizing.coefficients.calibration import FIRST_TOKEN_SIGMA, RUN_SIGMA, Calibration, Shift, write_calibration
-from sizing.estimate import width
 from sizing.evidence.benchmark_files import read_benchmark
 from sizing.evidence.fit_runs import Compared, compare_run
 from sizing.evidence.fit_trace import compare_trace, is_trace
 from sizing.evidence.shifts import posterior, prior_sigma
 from sizing.evidence.stated import Stated
 from sizing.hardware import Accelerator, Catalog, load_catalog
-from sizing.target import Target
+from sizing.planning.confidence import width
+from sizing.planning.target import Target
 
 LEAST_FACTOR, MOST_FACTOR = 0.5, 2.0  # of a shift that needs no question
 FEW_RUNS = 3

@@ -12,15 +12,15 @@ from sizing.base.arrays import scalar
 from sizing.base.errors import SizingError
 from sizing.coefficients.calibration import RUN_SIGMA
 from sizing.engine.placement import Placement
-from sizing.estimate import Estimate, batching_of, estimate
 from sizing.evidence.bounds import check_physics
 from sizing.evidence.in_flight import at_once, check_run, held_back, in_flight
 from sizing.evidence.measurement import Measurement
 from sizing.evidence.stated import SIZES, Stated, chosen
 from sizing.hardware import Accelerator, Catalog
 from sizing.model.quantization.schemes import scheme
-from sizing.rank_simulation import serve
-from sizing.target import Target, resolve_target
+from sizing.planning.estimate import Estimate, batching_of, estimate
+from sizing.planning.simulation import serve
+from sizing.planning.target import Target, resolve_target
 from sizing.workload.requests import Requests
 
 MOST_BURST = 20_000  # requests of a burst that is simulated

@@ -12,14 +12,14 @@ import numpy as np
 from sizing.base.errors import SizingError
 from sizing.coefficients.calibration import Calibration, Shift
 from sizing.engine.placement import Placement
-from sizing.estimate import width
 from sizing.evidence.fields import read_text
 from sizing.evidence.fit_runs import Compared
 from sizing.evidence.shifts import prior_sigma
 from sizing.evidence.stated import SIZES, Stated
 from sizing.hardware import Accelerator, Catalog
-from sizing.replay import Flags, Replay, replay
-from sizing.target import Target, resolve_target
+from sizing.planning.confidence import width
+from sizing.planning.replay import Flags, Replay, replay
+from sizing.planning.target import Target, resolve_target
 from sizing.workload.measured import MEASURED
 
 ROUNDS = 4

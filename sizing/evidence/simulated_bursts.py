@@ -13,12 +13,12 @@ import numpy as np
 from sizing.base.errors import SizingError
 from sizing.engine.base import Load as EngineLoad
 from sizing.engine.placement import Placement
-from sizing.estimate import batching_of
 from sizing.evidence.rows_throughput import ThroughputRow
 from sizing.evidence.throughput_cases import Candidate, Subject, engine_of
 from sizing.model.architecture import Architecture
-from sizing.rank_simulation import serve
-from sizing.target import resolve_target
+from sizing.planning.estimate import batching_of
+from sizing.planning.simulation import serve
+from sizing.planning.target import resolve_target
 from sizing.workload.requests import Requests
 
 MOST_REQUESTS = 2000

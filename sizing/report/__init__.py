@@ -19,8 +19,8 @@ from sizing.base.files import write_bytes
 
 if TYPE_CHECKING:
     from sizing.hardware import Catalog
+    from sizing.planning.result import Result
     from sizing.report.model import ReportModel
-    from sizing.result import Result
 
 KINDS = ("html", "pdf", "xlsx", "md", "json")
 SUFFIXES = {

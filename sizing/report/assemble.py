@@ -7,6 +7,7 @@ import datetime as dt
 import sizing
 from sizing.base.dates import as_of, parse_day
 from sizing.hardware import Catalog, load_catalog
+from sizing.planning.result import Result
 from sizing.report.context import Context
 from sizing.report.model import ReportModel
 from sizing.report.money_sheet import cost_sheet
@@ -16,7 +17,6 @@ from sizing.report.sections_notes import appendix_section, risks_section, source
 from sizing.report.sections_plan import configuration_section, memory_section, speed_section, summary_section
 from sizing.report.sections_question import model_section, workload_section
 from sizing.report.text import Messages, language_of
-from sizing.result import Result
 
 SECTIONS = (
     summary_section,

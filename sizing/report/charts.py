@@ -6,9 +6,9 @@ import numpy as np
 
 from sizing.base.arrays import as_float
 from sizing.base.units import GIB
-from sizing.breakeven import BreakEven
 from sizing.model.counts import kv_bytes
 from sizing.money.tokens import MILLION, token_cost
+from sizing.planning.breakeven import BreakEven
 from sizing.report.context import Context, possible_factors
 from sizing.report.model import Chart, Mark, Series
 

@@ -10,22 +10,22 @@ from functools import cached_property
 import numpy as np
 
 from sizing.base.errors import SizingError
-from sizing.breakeven import BreakEven, break_even
 from sizing.engine.placement import Placement
-from sizing.estimate import Estimate, estimate
 from sizing.hardware import Catalog, load_catalog
-from sizing.materials import BillOfMaterials, bill_of_materials
 from sizing.model.architecture import Architecture
 from sizing.model.quantization.schemes import SCHEMES
 from sizing.money.ownership import OwnershipTerms, ownership_terms
 from sizing.money.quotes import AnyPrice, is_stale
-from sizing.planner import study_model
+from sizing.planning.breakeven import BreakEven, break_even
+from sizing.planning.candidates import Demand, acceptance_length, space_of, survey
+from sizing.planning.estimate import Estimate, estimate
+from sizing.planning.materials import BillOfMaterials, bill_of_materials
+from sizing.planning.planner import study_model
+from sizing.planning.result import Plan, Result
+from sizing.planning.target import Target, resolve_target
 from sizing.report.text import Messages
-from sizing.result import Plan, Result
 from sizing.serving import LoadCurve, batch_grid, load_curve
 from sizing.study import Study
-from sizing.survey import Demand, acceptance_length, space_of, survey
-from sizing.target import Target, resolve_target
 
 MOST_SHOWN = 5  # plans drawn together in one chart
 CURVE_POINTS = 28

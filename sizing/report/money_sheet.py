@@ -7,10 +7,10 @@ import math
 from sizing.base.errors import SizingError
 from sizing.money.ownership import HOURS_PER_MONTH, HOURS_PER_YEAR, OwnedHour
 from sizing.money.tokens import api_usd_per_request, break_even_requests_per_month
-from sizing.planner import own_hour
+from sizing.planning.planner import own_hour
+from sizing.planning.result import Plan
 from sizing.report.context import Context
 from sizing.report.model import CostSheet, Formula, Input
-from sizing.result import Plan
 
 CACHED_WEIGHT = 0.1  # the default of sizing.money.tokens.token_cost
 MOST_APIS = 10

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sizing.planning.result import WORKS, Plan, Rejection
 from sizing.report.blocks import column, table
 from sizing.report.charts import cost_chart
 from sizing.report.context import Context, layout
 from sizing.report.model import Block, Cell, Section, Table, Text
 from sizing.report.money_sheet import owned
-from sizing.result import WORKS, Plan, Rejection
 
 Row = tuple[Cell, ...]
 MOST_REJECTED = 40

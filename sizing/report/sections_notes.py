@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sizing.hardware.models import Accelerator, Server, Source
 from sizing.model.sources import find_in_catalog
+from sizing.planning.result import Plan
 from sizing.report.blocks import column, table
 from sizing.report.context import Context, layout, possible_factors
 from sizing.report.model import Block, Cell, Code, Items, Section, Table, Text
 from sizing.report.text import show
-from sizing.result import Plan
 
 Row = tuple[Cell, ...]
 BUSY = 0.85  # load at the peak above which headroom is a risk

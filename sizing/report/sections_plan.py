@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sizing.base.arrays import scalar
 from sizing.base.units import GIB
+from sizing.planning.result import Plan
 from sizing.report.blocks import column, facts, table
 from sizing.report.charts import memory_chart, speed_chart
 from sizing.report.context import Context, layout
 from sizing.report.model import Block, Cell, Figure, Figures, Items, Section, Table, Text
 from sizing.report.sections_notes import risks
 from sizing.report.text import show
-from sizing.result import Plan
 
 Row = tuple[Cell, ...]
 LOAD_ROWS = 9

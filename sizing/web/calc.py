@@ -13,23 +13,23 @@ import streamlit as st
 from sizing.base.arrays import FloatArray
 from sizing.base.budget import spend
 from sizing.base.errors import SizingError
-from sizing.breakeven import BreakEven, break_even
 from sizing.claims import Examination, examine, parse_claim
-from sizing.compare import Comparison, compare
 from sizing.engine.placement import Placement
-from sizing.estimate import Estimate, batching_of, estimate, running_limit
 from sizing.hardware import Catalog
 from sizing.memory.ledger import MemoryLedger, memory_ledger
 from sizing.model.counts import kv_bytes
 from sizing.model.quantization.schemes import SCHEMES
-from sizing.planner import plan, study_model
-from sizing.rank_simulation import simulate_rank
-from sizing.result import Plan, Result
-from sizing.search import Demand, acceptance_length
+from sizing.planning.breakeven import BreakEven, break_even
+from sizing.planning.compare import Comparison, compare
+from sizing.planning.estimate import Estimate, batching_of, estimate, running_limit
+from sizing.planning.planner import plan, study_model
+from sizing.planning.result import Plan, Result
+from sizing.planning.search import Demand, acceptance_length
+from sizing.planning.simulation import simulate_rank
+from sizing.planning.target import Target, resolve_target
 from sizing.serving import Load, LoadCurve, batch_grid, load_curve
 from sizing.serving.simulate.result import Metric
 from sizing.study import Study, parse_study
-from sizing.target import Target, resolve_target
 from sizing.web import limits, own
 from sizing.web.document import json_of
 

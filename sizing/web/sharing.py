@@ -10,7 +10,7 @@ from functools import partial
 
 import streamlit as st
 
-from sizing.result import Result
+from sizing.planning.result import Result
 from sizing.study import Study
 from sizing.web import own
 from sizing.web import share as links

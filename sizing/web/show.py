@@ -11,7 +11,7 @@ from sizing.base.ledger import Interval, LedgerLine
 from sizing.base.units import digits, gib, seconds, usd
 from sizing.hardware.price_models import Price
 from sizing.money.quotes import AnyPrice, is_stale
-from sizing.result import Plan, Result
+from sizing.planning.result import Plan, Result
 from sizing.web import fields, state
 from sizing.web.messages import known, plain, t
 

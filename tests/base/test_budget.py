@@ -10,13 +10,13 @@ import pytest
 
 from sizing.base.budget import Budget, BudgetError, spend
 from sizing.base.errors import SizingError
-from sizing.capacity import capacity
 from sizing.claims import examine, parse_claim
-from sizing.compare import compare
 from sizing.model.config import parse_config
-from sizing.planner import plan
+from sizing.planning.capacity import capacity
+from sizing.planning.compare import compare
+from sizing.planning.planner import plan
+from sizing.planning.target import resolve_target
 from sizing.study import Study, parse_study
-from sizing.target import resolve_target
 
 
 def study(**parts: object) -> Study:

@@ -14,7 +14,7 @@ from sizing.hardware import load_accelerator
 from sizing.model.architecture import Architecture
 from sizing.model.quantization.schemes import QuantScheme
 from sizing.model.sources import load_model
-from sizing.target import runs
+from sizing.planning.target import runs
 
 H100 = Device(79.19 * GIB, "h100-sxm")
 A100 = Device(79.25 * GIB, "a100-80gb-sxm")

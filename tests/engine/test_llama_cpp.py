@@ -11,7 +11,7 @@ from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
 from sizing.hardware import load_accelerator
 from sizing.memory.ledger import memory_ledger
-from sizing.target import resolve_target, usual_engine
+from sizing.planning.target import resolve_target, usual_engine
 
 MIB = 2**20
 

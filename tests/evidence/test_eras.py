@@ -9,9 +9,9 @@ from sizing.base.errors import SizingError
 from sizing.coefficients.serving import mixes_prefill, serving_coefficients
 from sizing.engine.placement import Placement
 from sizing.engine.registry import get_engine
-from sizing.estimate import estimate
 from sizing.evidence.predict_serving import predict_rows
 from sizing.evidence.rows_serving import read_serving_rows
+from sizing.planning.estimate import estimate
 from tests.evidence.shared_files import shared
 
 

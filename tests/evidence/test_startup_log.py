@@ -12,7 +12,7 @@ from sizing.cli import main
 from sizing.engine.placement import Placement
 from sizing.evidence.startup_log import compare_with, parse_startup_log
 from sizing.memory.ledger import memory_ledger
-from sizing.target import resolve_target
+from sizing.planning.target import resolve_target
 
 VLLM_19 = """
 (APIServer pid=1) INFO [utils.py:233] vLLM API server version 0.19.0

@@ -80,7 +80,7 @@ def study_file(data: bytes, folder: Path) -> list[str]:
 
 
 def planned(data: bytes, folder: Path) -> list[str]:
-    from sizing.planner import plan
+    from sizing.planning.planner import plan
 
     answer = plan(_load(data, folder))
     return finite_trouble(answer.to_dict(), re.compile(f"{NEGATIVE.pattern}|study|config"), "plan")
@@ -157,7 +157,7 @@ def xlsx_trouble(data: bytes) -> list[str]:
 
 
 def reported(data: bytes, folder: Path) -> list[str]:
-    from sizing.planner import plan
+    from sizing.planning.planner import plan
     from sizing.report import report
 
     rng = random.Random(len(data))
@@ -188,7 +188,7 @@ def deployed(data: bytes, folder: Path) -> list[str]:
 
     from sizing.deploy import deployment_files
     from sizing.deployment import spec_of
-    from sizing.planner import plan
+    from sizing.planning.planner import plan
 
     answer = plan(_load(data, folder))
     best = answer.plans[0] if answer.plans else None

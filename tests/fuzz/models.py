@@ -53,9 +53,9 @@ def config(data: bytes, folder: Path) -> list[str]:
 def served(data: bytes, folder: Path) -> list[str]:
     """A config that is accepted must be servable, or be refused: the ledger and an estimate of it."""
     from sizing.engine.placement import Placement
-    from sizing.estimate import estimate
     from sizing.memory.ledger import memory_ledger
-    from sizing.target import resolve_target
+    from sizing.planning.estimate import estimate
+    from sizing.planning.target import resolve_target
 
     path = folder / "config.json"
     path.write_bytes(data)

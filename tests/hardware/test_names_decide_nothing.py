@@ -11,7 +11,7 @@ from sizing.engine.base import GIB, Device
 from sizing.engine.devices import device_of
 from sizing.engine.registry import get_engine
 from sizing.hardware import load_accelerator, load_catalog
-from sizing.target import resolve_target
+from sizing.planning.target import resolve_target
 
 OWN = """
 accelerators:

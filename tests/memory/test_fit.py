@@ -22,8 +22,8 @@ from sizing.memory.fit import shortage
 from sizing.memory.ledger import MemoryLedger, memory_ledger
 from sizing.memory.terms import memory_terms, resolve_load
 from sizing.model.quantization.schemes import scheme
+from sizing.planning.target import resolve_target
 from sizing.report.text import Messages
-from sizing.target import resolve_target
 
 MODELS = ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-8B", "Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen3-30B-A3B",
           "openai/gpt-oss-20b", "deepseek-ai/DeepSeek-R1")  # fmt: skip

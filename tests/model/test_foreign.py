@@ -10,7 +10,7 @@ import pytest
 from sizing.base.errors import ConfigError
 from sizing.model.quantization.schemes import QuantScheme
 from sizing.model.sources import load_model
-from sizing.target import native_scheme
+from sizing.planning.target import native_scheme
 from tests.model.test_gguf_families import header
 
 PARAMS = {"dim": 4096, "n_layers": 32, "head_dim": 128, "hidden_dim": 14336, "n_heads": 32, "n_kv_heads": 8,

@@ -19,7 +19,7 @@ from sizing.model.checkpoints.gguf_file import FAMILIES, load_gguf
 from sizing.model.checkpoints.gguf_header import read_gguf
 from sizing.model.checkpoints.gguf_types import TYPES
 from sizing.model.sources import catalog_models, load_model
-from sizing.target import native_scheme
+from sizing.planning.target import native_scheme
 
 CATALOG = Path(sources.__file__).parent / "catalog"
 GGUF_NAMES = {

@@ -10,7 +10,7 @@ import pytest
 from sizing.model.quantization.gguf_mix import mix_scheme, stated_bits
 from sizing.model.quantization.schemes import GGUF_MIXES, scheme
 from sizing.model.sources import load_model
-from sizing.target import resolve_target
+from sizing.planning.target import resolve_target
 
 MIXES = ("q4_k_m", "q2_k", "q3_k_m", "q5_k_m", "q6_k", "q8_0", "iq4_xs", "q4_0")
 REAL = {

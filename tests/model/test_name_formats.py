@@ -6,7 +6,7 @@ import pytest
 
 from sizing.base.errors import SizingError
 from sizing.model.sources import load_model
-from sizing.target import native_scheme
+from sizing.planning.target import native_scheme
 
 STATED = {
     "Qwen/Qwen2.5-7B-Instruct-GPTQ-Int8": "int8_gptq",

@@ -21,7 +21,7 @@ from sizing.model.checkpoints.safetensors import _BITS
 from sizing.model.config import parse_config
 from sizing.model.quantization.schemes import QuantScheme
 from sizing.model.sources import load_model
-from sizing.target import native_scheme
+from sizing.planning.target import native_scheme
 
 LLAMA: dict[str, Any] = {
     "model_type": "llama", "hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4, "num_attention_heads": 4,

@@ -12,7 +12,7 @@ import pytest
 from sizing.model.architecture import Architecture
 from sizing.model.quantization.schemes import QuantScheme
 from sizing.model.sources import load_model
-from sizing.target import native_scheme
+from sizing.planning.target import native_scheme
 
 WIDTHS = {"BF16": 2.0, "F32": 4.0, "U8": 1.0, "I8": 1.0, "I32": 4.0, "F8_E4M3": 1.0}
 CONFIG: dict[str, Any] = {

@@ -9,10 +9,10 @@ import pytest
 
 from sizing.base.errors import PlacementError, SizingError
 from sizing.engine.placement import Placement
-from sizing.estimate import estimate
 from sizing.hardware import load_catalog
-from sizing.materials import bill_of_materials
-from sizing.planner import plan
+from sizing.planning.estimate import estimate
+from sizing.planning.materials import bill_of_materials
+from sizing.planning.planner import plan
 from sizing.study import load_study, parse_study, quick_study
 
 ROOT = Path(__file__).parents[2]

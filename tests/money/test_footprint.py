@@ -7,7 +7,7 @@ import pytest
 from sizing.hardware import load_catalog
 from sizing.hardware.servers import default_server
 from sizing.money.ownership import average_watts, ownership_terms
-from sizing.planner import plan
+from sizing.planning.planner import plan
 from sizing.study import quick_study
 
 DAY = [1, 1, 1, 1, 1, 2, 3, 5, 8, 9, 9, 8, 7, 8, 9, 9, 8, 7, 6, 5, 4, 3, 2, 1]

@@ -18,7 +18,7 @@ from sizing.money.ownership import (
 )
 from sizing.money.prices import derived_hourly_price, hourly_price, rent_margin
 from sizing.money.quotes import rental_price
-from sizing.planner import plan
+from sizing.planning.planner import plan
 from sizing.study import Money, Ownership, quick_study
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sizing.planner import plan
+from sizing.planning.planner import plan
 from sizing.report import build
 from sizing.study import parse_study
 

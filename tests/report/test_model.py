@@ -12,7 +12,7 @@ import yaml
 from sizing.base.errors import SizingError, UnknownNameError
 from sizing.model.counts import kv_bytes
 from sizing.model.sources import load_model
-from sizing.planner import plan
+from sizing.planning.planner import plan
 from sizing.report import build
 from sizing.report.json_form import json_text, schema_text
 from sizing.report.text import language_of

@@ -7,12 +7,12 @@ import pytest
 
 from sizing.coefficients.batching import Batching
 from sizing.engine.placement import Placement
-from sizing.estimate import batching_of
+from sizing.planning.estimate import batching_of
+from sizing.planning.target import resolve_target
 from sizing.serving import Load, batch_grid, curve_of, load_curve, steady_state
 from sizing.serving.closed_loop import interleave
 from sizing.serving.tails import full_batch, lengths_of
 from sizing.serving.terms import PrefillTimes, StepTimes, varied_held_tokens
-from sizing.target import resolve_target
 
 LOAD = Load(concurrency=1.0, input_tokens=2000, output_tokens=500)
 

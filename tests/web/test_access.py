@@ -13,7 +13,7 @@ from sizing.base.errors import SizingError
 from sizing.claims import Claim, examine
 from sizing.model.checkpoints import access, hub
 from sizing.model.sources import catalog_models, load_model
-from sizing.planner import study_model
+from sizing.planning.planner import study_model
 from sizing.study import quick_study
 from sizing.web import state
 

@@ -26,7 +26,7 @@ if not CHROMIUM:
 pytest.importorskip("streamlit", reason="the web calculator needs the extra 'web'")
 
 from sizing.base.units import usd  # noqa: E402
-from sizing.planner import plan  # noqa: E402
+from sizing.planning.planner import plan  # noqa: E402
 from sizing.study import load_study, parse_study  # noqa: E402
 from sizing.web import share  # noqa: E402
 from sizing.web.document import json_of  # noqa: E402

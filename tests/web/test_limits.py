@@ -43,7 +43,7 @@ def wide(title: str) -> str:
 
 def test_usual_answers_are_far_from_the_bounds() -> None:
     with limits.searching() as budget:
-        from sizing.planner import plan
+        from sizing.planning.planner import plan
 
         plan(
             parse_study(
@@ -150,7 +150,7 @@ def test_a_run_that_streamlit_has_replaced_ends_its_search(monkeypatch: pytest.M
     monkeypatch.setattr(limits, "get_script_run_ctx", lambda **_: object())
     monkeypatch.setattr(limits.st, "session_state", Session())
     study = parse_study({"title": "old", "model": "Qwen/Qwen3-8B", "workload": "chat", "hardware": ["h100-sxm"]})
-    from sizing.planner import plan
+    from sizing.planning.planner import plan
 
     with pytest.raises(StopException), limits.searching():
         plan(study)

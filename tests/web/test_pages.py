@@ -12,11 +12,11 @@ import yaml
 pytest.importorskip("streamlit", reason="the web calculator needs the extra 'web'")
 
 from sizing.base.units import digits, gib, seconds, usd
-from sizing.breakeven import break_even
 from sizing.claims import Claim, examine, parse_claim
-from sizing.compare import compare
 from sizing.hardware import check_file, load_catalog
-from sizing.planner import plan
+from sizing.planning.breakeven import break_even
+from sizing.planning.compare import compare
+from sizing.planning.planner import plan
 from sizing.study import parse_study
 from sizing.web import share
 from sizing.web.document import yaml_of

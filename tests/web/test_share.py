@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("streamlit", reason="the web calculator needs the extra 'web'")
 
-from sizing import planner
 from sizing.base.errors import SizingError
+from sizing.planning import planner
 from sizing.study import Study, load_study, parse_study, parse_yaml
 from sizing.web import share, uploads
 from sizing.web.document import json_of, yaml_of
@@ -126,7 +126,7 @@ def test_python_snippet_gives_the_same_study() -> None:
     before = planner.plan
     planner.plan = spy  # type: ignore[assignment]
     try:
-        code = python_snippet(study).replace("from sizing import plan", "from sizing.planner import plan")
+        code = python_snippet(study).replace("from sizing import plan", "from sizing.planning.planner import plan")
         exec(compile(code, "snippet", "exec"), {})
     finally:
         planner.plan = before

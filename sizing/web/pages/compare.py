@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from sizing.base.units import count
-from sizing.compare import ComparisonRow
+from sizing.planning.compare import ComparisonRow
 from sizing.study import Study
 from sizing.web import calc, fields, inputs, state, style
 from sizing.web import show as ui

@@ -8,9 +8,9 @@ import streamlit as st
 
 from sizing.base.errors import SizingError
 from sizing.base.units import count, digits
-from sizing.breakeven import BreakEven
 from sizing.money.tokens import token_cost
-from sizing.result import Plan
+from sizing.planning.breakeven import BreakEven
+from sizing.planning.result import Plan
 from sizing.study import Study
 from sizing.web import calc, style
 from sizing.web import show as ui

@@ -8,7 +8,7 @@ import streamlit as st
 
 from sizing.base.units import gib
 from sizing.memory.ledger import MemoryLedger
-from sizing.result import Plan, Result
+from sizing.planning.result import Plan, Result
 from sizing.study import Study
 from sizing.web import calc, style
 from sizing.web import show as ui

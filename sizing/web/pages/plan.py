@@ -8,8 +8,8 @@ import streamlit as st
 from sizing.base.arrays import scalar
 from sizing.base.ledger import LedgerLine
 from sizing.base.units import count, digits, seconds
-from sizing.planner import study_model
-from sizing.result import Plan, Result
+from sizing.planning.planner import study_model
+from sizing.planning.result import Plan, Result
 from sizing.study import Study
 from sizing.web import calc, sharing, style
 from sizing.web import show as ui

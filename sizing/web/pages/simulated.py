@@ -8,7 +8,7 @@ import streamlit as st
 from sizing.base.budget import BudgetError
 from sizing.base.errors import SizingError
 from sizing.base.units import digits
-from sizing.result import Plan
+from sizing.planning.result import Plan
 from sizing.study import Study
 from sizing.web import calc, limits, style
 from sizing.web import show as ui

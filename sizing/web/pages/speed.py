@@ -10,8 +10,9 @@ import streamlit as st
 
 from sizing.base.arrays import scalar
 from sizing.base.units import digits, seconds
-from sizing.estimate import Estimate, width
-from sizing.result import Plan
+from sizing.planning.confidence import width
+from sizing.planning.estimate import Estimate
+from sizing.planning.result import Plan
 from sizing.step.model import TimedOperation
 from sizing.study import Study
 from sizing.web import calc, style

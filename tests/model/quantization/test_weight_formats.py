@@ -16,7 +16,7 @@ from sizing.model.architecture import Architecture
 from sizing.model.config import parse_config
 from sizing.model.quantization.schemes import ALIASES, SCHEMES, QuantScheme, scheme
 from sizing.model.sources import catalog_models, load_directory, load_model
-from sizing.target import native_scheme, resolve_target
+from sizing.planning.target import native_scheme, resolve_target
 
 LLAMA: dict[str, Any] = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 256, "intermediate_size": 768,
