@@ -14,7 +14,7 @@ from sizing.claims import Claim, examine, parse_claim
 from sizing.claims.reference import render
 from sizing.cli import main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def line(finding, name):
