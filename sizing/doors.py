@@ -64,7 +64,7 @@ def deploy(
     """
     from sizing.base.files import write_text
     from sizing.deploy.files import deployment_files
-    from sizing.deployment import spec_of
+    from sizing.deploy.plan_spec import spec_of
 
     if answer.plans and not 1 <= plan <= len(answer.plans):
         raise SizingError(f"there are {len(answer.plans)} plans, not {plan}", key="--plan")

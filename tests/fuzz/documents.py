@@ -187,7 +187,7 @@ def deployed(data: bytes, folder: Path) -> list[str]:
     import yaml
 
     from sizing.deploy import deployment_files
-    from sizing.deployment import spec_of
+    from sizing.deploy.plan_spec import spec_of
     from sizing.planning.planner import plan
 
     answer = plan(_load(data, folder))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import sizing
 from sizing.base.errors import SizingError
 from sizing.deploy import deployment_files
-from sizing.deployment import spec_of
+from sizing.deploy.plan_spec import spec_of
 from sizing.engine.base import GIB, Device
 from sizing.engine.placement import Placement
 from sizing.engine.registry import engine_names, get_engine

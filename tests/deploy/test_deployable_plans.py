@@ -7,7 +7,7 @@ import pytest
 import sizing
 from sizing.base.errors import PlacementError
 from sizing.deploy import deployment_files
-from sizing.deployment import spec_of
+from sizing.deploy.plan_spec import spec_of
 from sizing.engine.placement import Placement
 from sizing.hardware import default_server, load_catalog
 from sizing.planning.estimate import estimate

@@ -12,7 +12,7 @@ import sizing
 from sizing.base.errors import SizingError
 from sizing.cli import main
 from sizing.deploy import KINDS, deployment_files
-from sizing.deployment import spec_of
+from sizing.deploy.plan_spec import spec_of
 from sizing.planning.result import Plan, Result
 
 OFFERS = {
