@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the ground up, every part of the package: a part may use those on lines before its own; parts of one line know
 # nothing of each other. The package's own __init__ names what is public, wherever it lies, and has no place here.
 LAYERS = (
-    ("base",),
+    ("base", "charts"),
     ("coefficients", "model", "workload"),
     ("hardware", "study"),
     ("engine", "money"),

@@ -6,11 +6,11 @@ import numpy as np
 
 from sizing.base.arrays import as_float
 from sizing.base.units import GIB
+from sizing.charts.data import Chart, Mark, Series
 from sizing.model.counts import kv_bytes
 from sizing.money.tokens import MILLION, token_cost
 from sizing.planning.breakeven import BreakEven
 from sizing.report.context import Context, possible_factors
-from sizing.report.model import Chart, Mark, Series
 
 PARTS = ("weights", "activation", "runtime", "graphs", "kv_pool")
 CHARTED_KV = ("bf16", "fp8")

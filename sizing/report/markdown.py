@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from sizing.report.model import Block, Cell, Chart, Column, Figures, ReportModel, Table
+from sizing.charts.data import Chart
+from sizing.report.model import Block, Cell, Column, Figures, ReportModel, Table
 from sizing.report.text import show
 
 MOST_POINTS = 12

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from sizing.charts.data import Chart, Part
 
 REPORT_VERSION: Literal[1] = 1
 Cell = str | int | float | None
 Language = Literal["en", "zh"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Column(_Part):
+class Column(Part):
     """One column. ``key`` is the same in every language; ``unit`` stands in the header; numbers are set right."""
 
     key: str
@@ -28,7 +26,7 @@ class Column(_Part):
     kind: Literal["text", "number", "money", "percent"] = "text"
 
 
-class Table(_Part):
+class Table(Part):
     """Rows of cells under columns. ``highlight`` marks the row that matters most."""
 
     block: Literal["table"] = "table"
@@ -40,7 +38,7 @@ class Table(_Part):
     note: str = ""
 
 
-class Text(_Part):
+class Text(Part):
     """A paragraph, or a call-out (``tone`` note or warning)."""
 
     block: Literal["text"] = "text"
@@ -48,7 +46,7 @@ class Text(_Part):
     tone: Literal["plain", "lead", "note", "warning"] = "plain"
 
 
-class Items(_Part):
+class Items(Part):
     """A list of sentences."""
 
     block: Literal["items"] = "items"
@@ -57,7 +55,7 @@ class Items(_Part):
     items: tuple[str, ...]
 
 
-class Figure(_Part):
+class Figure(Part):
     """One key figure with its 80 % interval, where it has one."""
 
     key: str
@@ -69,7 +67,7 @@ class Figure(_Part):
     kind: Literal["text", "number", "money", "percent"] = "number"
 
 
-class Figures(_Part):
+class Figures(Part):
     """The figures that a reader looks for first."""
 
     block: Literal["figures"] = "figures"
@@ -77,45 +75,7 @@ class Figures(_Part):
     figures: tuple[Figure, ...]
 
 
-class Series(_Part):
-    """Points of one line, bar segment or cloud; ``low`` and ``high`` bound ``y`` where it is a prediction."""
-
-    key: str
-    name: str
-    x: tuple[float, ...] = ()
-    y: tuple[float, ...]
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
-    labels: tuple[str, ...] = ()
-    style: Literal["line", "dashed", "points"] = "line"
-
-
-class Mark(_Part):
-    """A value to show across a chart: a limit, a target, what is planned."""
-
-    axis: Literal["x", "y"]
-    value: float
-    label: str
-
-
-class Chart(_Part):
-    """A chart as data. ``stack``: bars of ``categories``, one segment a series; ``lines``: x against y."""
-
-    block: Literal["chart"] = "chart"
-    id: str
-    title: str
-    description: str = ""
-    kind: Literal["stack", "lines"]
-    x_label: str = ""
-    y_label: str = ""
-    x_log: bool = False
-    y_log: bool = False
-    categories: tuple[str, ...] = ()
-    series: tuple[Series, ...]
-    marks: tuple[Mark, ...] = ()
-
-
-class Code(_Part):
+class Code(Part):
     """Text that is set as it is: the study file, a command."""
 
     block: Literal["code"] = "code"
@@ -126,7 +86,7 @@ class Code(_Part):
 Block = Annotated[Table | Text | Items | Figures | Chart | Code, Field(discriminator="block")]
 
 
-class Section(_Part):
+class Section(Part):
     """One numbered part of the report."""
 
     id: str
@@ -134,7 +94,7 @@ class Section(_Part):
     blocks: tuple[Block, ...]
 
 
-class Input(_Part):
+class Input(Part):
     """A figure that a reader may change in the spreadsheet; ``name`` is its defined name there."""
 
     name: str
@@ -144,7 +104,7 @@ class Input(_Part):
     note: str = ""
 
 
-class Formula(_Part):
+class Formula(Part):
     """A line that follows from the inputs: ``formula`` in spreadsheet syntax over names, ``value`` as Python has it."""
 
     name: str
@@ -155,14 +115,14 @@ class Formula(_Part):
     note: str = ""
 
 
-class CostSheet(_Part):
+class CostSheet(Part):
     """The arithmetic of cost as a spreadsheet can follow it."""
 
     inputs: tuple[Input, ...]
     formulas: tuple[Formula, ...]
 
 
-class ReportModel(_Part):
+class ReportModel(Part):
     """Everything that a report says. ``result`` is the document of ``sizing plan --json``."""
 
     version: Literal[1] = REPORT_VERSION

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from sizing.report.model import Chart, Series
+from sizing.charts.data import Chart, Series
 from sizing.report.text import show
 
 WIDTH, HEIGHT = 720, 380

@@ -11,8 +11,9 @@ import io
 import re
 from typing import Any
 
+from sizing.charts.data import Chart
 from sizing.report.html import missing_extra
-from sizing.report.model import Block, Cell, Chart, CostSheet, ReportModel, Section, Table
+from sizing.report.model import Block, Cell, CostSheet, ReportModel, Section, Table
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 MOST_LETTERS = 32_000  # a cell holds 32,767

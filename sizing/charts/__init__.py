@@ -1,0 +1,1 @@
+"""CHARTS: what a chart shows, as data without a renderer."""
