@@ -380,7 +380,7 @@ def test_a_broken_catalog_of_ones_own(run: Any, tmp_path: Path) -> None:
 
 
 def process(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    root = str(Path(__file__).resolve().parents[1])
+    root = str(Path(__file__).resolve().parents[2])
     env = {**os.environ, "PYTHONPATH": root}
     return subprocess.run(
         [sys.executable, "-m", "sizing", *argv], capture_output=True, text=True, cwd=cwd, env=env, timeout=900
@@ -400,7 +400,7 @@ def test_a_process_with_bad_input() -> None:
 
 
 def test_a_reader_that_stops_early_is_no_error() -> None:
-    root = str(Path(__file__).resolve().parents[1])
+    root = str(Path(__file__).resolve().parents[2])
     command = f"'{sys.executable}' -m sizing hardware --json | head -c 10"
     done = subprocess.run(
         ["bash", "-c", command], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root}
