@@ -59,12 +59,18 @@ class PlacementError(SizingError):
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The known names most like ``name``, best first (case-insensitive)."""
+    """The known names most like ``name``, best first (case-insensitive); names that go on from it come first.
+
+    >>> nearest("h10", ["a10", "h100-sxm", "l40s"])
+    ['h100-sxm', 'a10']
+    """
     by_lower: dict[str, str] = {}
     for item in known:
         by_lower.setdefault(item.lower(), item)
         by_lower.setdefault(item.lower().rsplit("/", 1)[-1], item)
-    found = difflib.get_close_matches(name.lower(), list(by_lower), n=count * 2, cutoff=0.5)
+    typed = name.lower()
+    longer = sorted((item for item in by_lower if len(typed) > 1 and item.startswith(typed)), key=len)[:count]
+    found = longer + difflib.get_close_matches(typed, list(by_lower), n=count * 2, cutoff=0.5)
     return list(dict.fromkeys(by_lower[match] for match in found))[:count]
 
 

@@ -153,7 +153,7 @@ def test_a_measured_trace_is_met_after_calibration(tmp_path: Path) -> None:
     )
     found = sizing.calibrate(file, "h100-sxm", model="qwen3-8b")
     compared = sizing.replay(file, "qwen3-8b", "h100-sxm", calibration=found).to_dict()["compared"]
-    assert abs(compared["tpot_s"]["error"]) < 0.03
+    assert abs(compared["tpot_s"]["error"]) < 0.05  # the prior keeps a part of the shift
     assert abs(compared["ttft_s"]["error"]) < 0.05
 
 
