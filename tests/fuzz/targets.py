@@ -163,7 +163,7 @@ def _lengths(data: bytes, folder: Path) -> list[str]:
 
 
 def _bench_seeds(*names: str) -> Callable[[], list[bytes]]:
-    return lambda: [path.read_bytes() for name in names for path in sorted(BENCH.glob(name))]
+    return lambda: [path.read_bytes() for name in names for path in sorted(BENCH.glob(name)) if path.is_file()]
 
 
 def _bench(data: bytes, folder: Path) -> list[str]:
@@ -309,7 +309,9 @@ TARGETS: dict[str, Target] = {
         Target("sglang", _bench_seeds("sglang*"), mutate.lines_bytes, _bench),
         Target("guidellm", _bench_seeds("guidellm*"), lambda r, d: mutate.json_bytes(r, d), _bench),
         Target("aiperf", _bench_seeds("aiperf*", "genai*"), mutate.lines_bytes, _bench),
-        Target("others", _bench_seeds("infer*", "llmd*"), lambda r, d: mutate.json_bytes(r, d), _bench, 0.5),
+        Target(
+            "others", _bench_seeds("infer*", "llm*", "evalscope*"), lambda r, d: mutate.json_bytes(r, d), _bench, 0.5
+        ),
         Target(
             "calibrate", _bench_seeds("vllm*", "sglang*", "guidellm*", "aiperf*"), mutate.lines_bytes, _calibrate, 1.5
         ),
