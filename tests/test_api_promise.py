@@ -80,13 +80,14 @@ def workload(**given: Any) -> Any:
 FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "estimate": (estimate, (
         "model", "accelerator", "placement", "input_tokens", "output_tokens", "concurrency", "rate", "engine",
-        "engine_version", "weights", "kv_dtype", "context", "max_num_seqs", "max_num_batched_tokens", "utilization",
-        "cached_fraction", "acceptance_length", "draft_tokens", "price", "catalog", "calibration", "target",
+        "engine_version", "weights", "kv_dtype", "context", "max_num_seqs", "max_num_batched_tokens",
+        "memory_utilization", "prefix_cache_hit_rate", "acceptance_rate", "acceptance_length", "speculative_tokens", "price",
+        "catalog", "calibration", "target",
     )),
     "Placement": (placed, ("tp", "pp", "dp", "ep")),
     "memory_ledger": (ledger, (
         "arch", "usable_bytes", "placement", "engine", "scheme", "device_name", "kv_dtype", "context", "max_num_seqs",
-        "max_num_batched_tokens", "utilization", "speculative_tokens", "enforce_eager", "prefix_caching",
+        "max_num_batched_tokens", "memory_utilization", "speculative_tokens", "enforce_eager", "prefix_caching",
         "draft_weight_bytes", "strict",
     )),
     "quick_study": (quick, (

@@ -72,7 +72,9 @@ def test_compressed_layers_at_a_long_context() -> None:
 
 def test_a_vision_tower_in_the_profile() -> None:
     """vllm#16570: Qwen2.5-VL-72B on 4 x A100-40GB, 0.8.3: activation 2.51 GiB, hardly a cache, no start."""
-    found = ledger("Qwen/Qwen2.5-VL-72B-Instruct", "a100-40gb-sxm", 4, version="0.8.3", utilization=0.95, context=8192)
+    found = ledger(
+        "Qwen/Qwen2.5-VL-72B-Instruct", "a100-40gb-sxm", 4, version="0.8.3", memory_utilization=0.95, context=8192
+    )
     assert found.activation_bytes / 2**30 == pytest.approx(2.51, abs=0.05)
     assert not found.fits
 

@@ -7,6 +7,7 @@ people build. NumPy's numbers become Python's own on the way in, so that every a
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import wraps
@@ -30,9 +31,12 @@ MOST_WHOLE = 10**18  # no count of anything is larger
 MOST_DEPTH = 60  # of nested lists and mappings
 MOST_SHOWN = 80
 _FLAGS = {
-    "model": "model", "input_tokens": "--input", "output_tokens": "--output", "cached_fraction": "--prefix-hit",
-    "acceptance_length": "--acceptance", "utilization": "--memory-utilization", "accelerator": "--on",
-}  # fmt: skip
+    "model": "model",
+    "input_tokens": "--input",
+    "output_tokens": "--output",
+    "prefix_cache_hit_rate": "--prefix-cache-hit-rate",
+    "accelerator": "--on",
+}
 
 
 def shown(value: object) -> str:
@@ -179,6 +183,28 @@ def public(named: Callable[[str], str] = str, /, **checks: Check) -> Callable[[C
             return function(*bound.args, **bound.kwargs)
 
         return checked
+
+    return decorate
+
+
+def renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A function whose old keywords keep working for one minor version, with a note on stderr (a FutureWarning).
+
+    names: old keyword = the present one. Giving both raises SizingError.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            for old in [name for name in kwargs if name in names]:
+                new = names[old]
+                if new in kwargs:
+                    raise SizingError(f"is the old name of {new}, which is given too", key=old)
+                warnings.warn(f"{old} is now called {new}", FutureWarning, stacklevel=2)
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return called
 
     return decorate
 

@@ -13,6 +13,7 @@ import typer
 import sizing
 from sizing.base.errors import SizingError, one_line
 from sizing.cli import answer, catalog, claim, compare, evidence, prices, replay, report, web
+from sizing.cli.output import message
 
 app = typer.Typer(
     name="sizing",
@@ -48,6 +49,21 @@ INTERRUPTED = 130
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
+#: Flags of before and what they are called now; the old ones work for one minor version more.
+OLD_FLAGS = {
+    "--prefix-hit": "--prefix-cache-hit-rate",
+    "--draft-tokens": "--speculative-tokens",
+    "--acceptance": "--acceptance-length",
+}
+
+
+def _note_old_flags(argv: Sequence[str]) -> None:
+    """A note on stderr for each old flag; JSON on stdout stays alone."""
+    for old in dict.fromkeys(item.split("=", 1)[0] for item in argv):
+        if old in OLD_FLAGS:
+            message(f"note: {old} is now called {OLD_FLAGS[old]}; the old name works until 0.3")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line. Bad input ends with one line on stderr and exit code 2; no traceback reaches a user.
 
@@ -57,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     _open_streams()
     try:
         code = app(args=list(argv) if argv is not None else None, standalone_mode=False)
+        _note_old_flags(sys.argv[1:] if argv is None else argv)
     except SizingError as error:
         if debug:
             raise

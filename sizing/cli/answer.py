@@ -39,7 +39,9 @@ def memory(
     max_num_seqs: opt.MaxSeqs = None,
     max_num_batched_tokens: opt.MaxTokens = None,
     memory_utilization: opt.Utilization = None,
-    draft_tokens: Annotated[int, typer.Option("--draft-tokens", help="Speculative tokens per step.")] = 0,
+    draft_tokens: Annotated[
+        int, typer.Option("--speculative-tokens", "--draft-tokens", help="Speculative tokens per step.")
+    ] = 0,
     log: Annotated[
         Path | None,
         typer.Option("--log", help="An engine's start-up log to compare with; flags not given are its own."),
@@ -84,7 +86,7 @@ def memory(
         "context": context,
         "max_num_seqs": max_num_seqs,
         "max_num_batched_tokens": max_num_batched_tokens,
-        "utilization": memory_utilization,
+        "memory_utilization": memory_utilization,
         "speculative_tokens": draft_tokens,
         "enforce_eager": enforce_eager,
     }
@@ -181,10 +183,18 @@ def estimate(
     max_num_seqs: opt.MaxSeqs = None,
     max_num_batched_tokens: opt.MaxTokens = None,
     memory_utilization: opt.Utilization = None,
-    prefix_hit: Annotated[float, typer.Option("--prefix-hit", help="Share of the input found in the cache.")] = 0.0,
-    draft_tokens: Annotated[int, typer.Option("--draft-tokens", help="Speculative tokens per step.")] = 0,
+    prefix_hit: Annotated[
+        float, typer.Option("--prefix-cache-hit-rate", "--prefix-hit", help="Share of the input found in the cache.")
+    ] = 0.0,
+    draft_tokens: Annotated[
+        int, typer.Option("--speculative-tokens", "--draft-tokens", help="Speculative tokens per step.")
+    ] = 0,
+    acceptance_rate: Annotated[
+        float | None, typer.Option("--acceptance-rate", help="Share of drafted tokens that are accepted, 0 to 1.")
+    ] = None,
     acceptance: Annotated[
-        float | None, typer.Option("--acceptance", help="Tokens gained per step with speculation.")
+        float | None,
+        typer.Option("--acceptance-length", "--acceptance", help="Tokens gained per step with speculation."),
     ] = None,
     enforce_eager: opt.Eager = False,
     price: opt.Price = None,
@@ -196,7 +206,6 @@ def estimate(
     from sizing.hardware import load_catalog
     from sizing.planning.estimate import check_drafts
     from sizing.planning.estimate import estimate as run
-    from sizing.planning.search import acceptance_length
 
     if sum((concurrency is not None, rate is not None, maximum)) > 1:
         raise SizingError("give one of --concurrency, --rate and --max", key="--max")
@@ -204,7 +213,6 @@ def estimate(
     given = opt.prices(price, found)
     accelerator, _ = found.resolve(on)
     check_drafts(draft_tokens)
-    gained = acceptance if acceptance is not None else (acceptance_length(0.8, draft_tokens) if draft_tokens else 1.0)
     answer = run(
         model,
         on,
@@ -220,10 +228,11 @@ def estimate(
         context=context,
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=max_num_batched_tokens,
-        utilization=memory_utilization,
-        cached_fraction=prefix_hit,
-        acceptance_length=gained,
-        draft_tokens=draft_tokens,
+        memory_utilization=memory_utilization,
+        prefix_cache_hit_rate=prefix_hit,
+        acceptance_rate=acceptance_rate,
+        acceptance_length=acceptance,
+        speculative_tokens=draft_tokens,
         enforce_eager=enforce_eager,
         price=given.get(accelerator.id, given.get("")),
         catalog=found,
@@ -279,7 +288,9 @@ def plan(
     tpot_p95: Annotated[float | None, typer.Option("--tpot-p95", help="Target for TPOT [s].")] = None,
     headroom: Annotated[float, typer.Option("--headroom", help="Share of capacity kept free.")] = 0.1,
     spare: Annotated[int, typer.Option("--spare", help="Spare replicas (1: N+1).")] = 0,
-    prefix_hit: Annotated[float | None, typer.Option("--prefix-hit", help="Share of input found in cache.")] = None,
+    prefix_hit: Annotated[
+        float | None, typer.Option("--prefix-cache-hit-rate", "--prefix-hit", help="Share of input found in cache.")
+    ] = None,
     engine: Annotated[str | None, typer.Option("--engine", help="Engines, comma separated.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="Formats to try, comma separated.")] = None,
     kv_dtype: Annotated[str | None, typer.Option("--kv-dtype", help="Cache formats to try, comma separated.")] = None,

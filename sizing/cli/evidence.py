@@ -71,7 +71,7 @@ def calibrate(
     input_tokens: Annotated[float | None, typer.Option("--input", help=UNSTATED)] = None,
     output_tokens: Annotated[float | None, typer.Option("--output", help=UNSTATED)] = None,
     concurrency: Annotated[float | None, typer.Option("--concurrency", help=UNSTATED)] = None,
-    draft_tokens: Annotated[int | None, typer.Option("--draft-tokens", help=UNSTATED)] = None,
+    draft_tokens: Annotated[int | None, typer.Option("--speculative-tokens", "--draft-tokens", help=UNSTATED)] = None,
     max_num_seqs: opt.MaxSeqs = None,
     max_num_batched_tokens: opt.MaxTokens = None,
     memory_utilization: opt.Utilization = None,

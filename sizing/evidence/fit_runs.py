@@ -102,7 +102,7 @@ def compare_run(
     answer = estimate(
         target.arch, target.accelerator, place, input_tokens=given, output_tokens=wanted,
         concurrency=max(held / replicas, 1.0), target=target, max_num_seqs=told.max_num_seqs,
-        max_num_batched_tokens=told.max_num_batched_tokens, utilization=told.memory_utilization, **speculation,
+        max_num_batched_tokens=told.max_num_batched_tokens, memory_utilization=told.memory_utilization, **speculation,
     )  # fmt: skip
     burst = at_once(run)
     predicted = {name: answer.latency[name].p50 for name in ("tpot_s", "ttft_s")}
@@ -211,7 +211,7 @@ def _speculation(run: Measurement, told: Stated, said: list[str]) -> dict[str, A
         said.append(
             f"{run.source} gained {gained:.3g} tokens a step with drafts and does not say how many: {drafts} taken"
         )
-    return {"draft_tokens": drafts, "acceptance_length": min(gained, drafts + 1.0)}
+    return {"speculative_tokens": drafts, "acceptance_length": min(gained, drafts + 1.0)}
 
 
 def _mostly_waiting(answer: Estimate) -> bool:

@@ -59,7 +59,7 @@ class Options(TypedDict, total=False):
     context: int | None
     max_num_seqs: int | None
     max_num_batched_tokens: int | None
-    utilization: float | None
+    memory_utilization: float | None
     speculative_tokens: int
     enforce_eager: bool
     draft_weight_bytes: float
@@ -158,7 +158,7 @@ def _predict(row: MemoryRow, name: str, load: Loader) -> Prediction:
         context=row.whole("max_model_len"),
         max_num_seqs=row.whole("max_num_seqs"),
         max_num_batched_tokens=row.whole("max_num_batched_tokens"),
-        utilization=utilization if utilization and 0 < utilization <= 1 else None,
+        memory_utilization=utilization if utilization and 0 < utilization <= 1 else None,
         speculative_tokens=drafted,
         enforce_eager=row.flag("enforce_eager"),
         strict=False,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sizing.base.answers import Answer
-from sizing.base.checked import amount, flag, one_of, public, real, required, switch, text, whole
+from sizing.base.checked import amount, flag, one_of, public, real, renamed, required, switch, text, whole
 from sizing.base.errors import SizingError
 from sizing.base.ledger import LedgerLine
 from sizing.engine.base import GIB, Device, Engine, Load
@@ -117,6 +117,7 @@ def _memory_of(value: Any, key: str) -> Any:
     return value if isinstance(value, Device) else amount(value, key)
 
 
+@renamed(utilization="memory_utilization")
 @public(
     flag,
     usable_bytes=_memory_of,
@@ -132,7 +133,7 @@ def _memory_of(value: Any, key: str) -> Any:
     context=whole,
     max_num_seqs=whole,
     max_num_batched_tokens=whole,
-    utilization=real,
+    memory_utilization=real,
     speculative_tokens=required(whole),
     draft_weight_bytes=amount,
 )
@@ -148,7 +149,7 @@ def memory_ledger(
     context: int | None = None,
     max_num_seqs: int | None = None,
     max_num_batched_tokens: int | None = None,
-    utilization: float | None = None,
+    memory_utilization: float | None = None,
     speculative_tokens: int = 0,
     enforce_eager: bool = False,
     prefix_caching: bool = True,
@@ -176,7 +177,7 @@ def memory_ledger(
         context=context,
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=max_num_batched_tokens,
-        utilization=utilization,
+        utilization=memory_utilization,
         speculative_tokens=speculative_tokens,
         enforce_eager=enforce_eager,
         prefix_caching=prefix_caching,
@@ -192,7 +193,7 @@ def memory_ledger(
         max_num_seqs = max_num_seqs or load.max_num_seqs
     if used != default:
         assumptions.append(found_fraction(engine, default, used, load.context))
-    given = {"utilization": utilization if used == default else used, "max_num_seqs": max_num_seqs,
+    given = {"utilization": memory_utilization if used == default else used, "max_num_seqs": max_num_seqs,
              "max_num_batched_tokens": max_num_batched_tokens}  # fmt: skip
     assumptions.extend(
         f"{name} {getattr(load, name)}: the default of {engine.name} {engine.version_text} here"

@@ -16,7 +16,7 @@ from sizing.engine.layouts import Space, as_arrays, legal_placements
 from sizing.engine.placement import Placement
 from sizing.memory.fit import found_fraction
 from sizing.memory.terms import MemoryTerms, memory_terms, resolve_load
-from sizing.planning.estimate import batching_of
+from sizing.planning.estimate import batching_of, gained_tokens
 from sizing.planning.target import Target
 from sizing.serving import RANDOM, Lengths, Load, LoadCurve, held_tokens, lengths_of, varied_held_tokens
 from sizing.study import EngineChoice, Study
@@ -187,10 +187,8 @@ def space_of(study: Study, target: Target) -> Space:
 
 
 def acceptance_length(rate: float, drafts: int) -> float:
-    """Tokens gained per step: ``(1 - p^(k+1)) / (1 - p)`` for k drafts, each accepted with probability p in turn."""
-    if rate >= 1.0:
-        return drafts + 1.0
-    return float((1.0 - rate ** (drafts + 1)) / (1.0 - rate))
+    """Tokens gained per step by drafted tokens of which the share ``rate`` is accepted."""
+    return gained_tokens(drafts, rate)
 
 
 def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *, drafts: int = 0) -> Ground | None:

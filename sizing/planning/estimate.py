@@ -11,7 +11,7 @@ import numpy as np
 
 from sizing.base.answers import Answer, amount, span
 from sizing.base.arrays import FloatArray, as_float, scalar
-from sizing.base.checked import flag, one_of, public, real, required, switch, text, whole
+from sizing.base.checked import flag, one_of, public, real, renamed, required, switch, text, whole
 from sizing.base.errors import SizingError
 from sizing.base.ledger import Interval, Spread
 from sizing.coefficients.batching import Batching
@@ -216,7 +216,7 @@ def check_length(value: float | None, key: str, *, least: float = 1.0) -> float:
     return float(value)
 
 
-def check_drafts(tokens: int, key: str = "--draft-tokens") -> int:
+def check_drafts(tokens: int, key: str = "--speculative-tokens") -> int:
     """A number of draft tokens that an engine could verify in a step; raises SizingError otherwise."""
     if not 0 <= tokens <= MAX_DRAFT_TOKENS:
         raise SizingError(f"must be from 0 to {MAX_DRAFT_TOKENS}, not {tokens}", key=key)
@@ -278,6 +278,29 @@ def batching_of(target: Target, token_budget: float) -> Batching:
     return replace(target.coefficients.batching, token_budget=float(token_budget))
 
 
+DEFAULT_ACCEPTANCE = 0.8  # share of drafted tokens that are accepted, where nothing is stated
+
+
+def gained_tokens(drafts: int, rate: float | None = None, length: float | None = None) -> float:
+    """Tokens gained per step of decoding: ``1 + rate x drafts``, or the length stated.
+
+    rate: accepted over drafted tokens, as engines report it (0 to 1). Raises SizingError where both are given.
+
+    >>> gained_tokens(3, 0.6)
+    2.8
+    """
+    if rate is not None and length is not None:
+        raise SizingError("give either a rate or a length, not both", key="--acceptance-rate")
+    if length is not None:
+        return float(length)
+    if rate is not None and not 0.0 <= rate <= 1.0:
+        raise SizingError(
+            f"must be a share from 0 to 1, not {rate:g}", key="--acceptance-rate", hint="or --acceptance-length"
+        )
+    return 1.0 + (DEFAULT_ACCEPTANCE if rate is None else float(rate)) * drafts
+
+
+@renamed(cached_fraction="prefix_cache_hit_rate", draft_tokens="speculative_tokens", utilization="memory_utilization")
 @public(
     flag,
     model=required(one_of(str, Path, Architecture)),
@@ -294,10 +317,11 @@ def batching_of(target: Target, token_budget: float) -> Batching:
     context=whole,
     max_num_seqs=whole,
     max_num_batched_tokens=whole,
-    utilization=real,
-    cached_fraction=required(real),
-    acceptance_length=required(real),
-    draft_tokens=required(whole),
+    memory_utilization=real,
+    prefix_cache_hit_rate=required(real),
+    acceptance_length=real,
+    acceptance_rate=real,
+    speculative_tokens=required(whole),
     enforce_eager=switch,
     price=_price_given,
     catalog=one_of(Catalog, what="sizing.load_catalog()"),
@@ -320,10 +344,11 @@ def estimate(
     context: int | None = None,
     max_num_seqs: int | None = None,
     max_num_batched_tokens: int | None = None,
-    utilization: float | None = None,
-    cached_fraction: float = 0.0,
-    acceptance_length: float = 1.0,
-    draft_tokens: int = 0,
+    memory_utilization: float | None = None,
+    prefix_cache_hit_rate: float = 0.0,
+    acceptance_rate: float | None = None,
+    acceptance_length: float | None = None,
+    speculative_tokens: int = 0,
     enforce_eager: bool = False,
     price: float | Mapping[str, float] | None = None,
     catalog: Catalog | None = None,
@@ -333,8 +358,9 @@ def estimate(
     """Estimate one replica.
 
     Give one of ``concurrency`` (requests held by the replica), ``rate`` (requests/s that it must carry) or neither
-    (the most that the cache holds). Lengths are means in tokens. ``cached_fraction`` of the input is found in the
-    prefix cache. ``acceptance_length``: tokens gained per step with ``draft_tokens`` drafted ones (speculation).
+    (the most that the cache holds). Lengths are means in tokens. ``prefix_cache_hit_rate`` of the input is found in the
+    prefix cache. Of ``speculative_tokens`` drafted in a step the share ``acceptance_rate`` is accepted (0 to 1;
+    ``DEFAULT_ACCEPTANCE`` if nothing is given); ``acceptance_length`` states the tokens gained per step instead.
     ``enforce_eager``: no graphs are captured.
     Raises SizingError where the input is wrong, the placement is refused or the model does not fit.
     """
@@ -342,12 +368,14 @@ def estimate(
     output_tokens = check_length(output_tokens, "--output")
     if concurrency is not None and rate is not None:
         raise SizingError("give either a concurrency or a rate, not both", key="--rate")
-    if not 0.0 <= cached_fraction <= 1.0:
-        raise SizingError(f"must be between 0 and 1, not {cached_fraction}", key="--prefix-hit")
-    check_drafts(draft_tokens)
-    if not 1.0 <= acceptance_length <= draft_tokens + 1:
+    if not 0.0 <= prefix_cache_hit_rate <= 1.0:
+        raise SizingError(f"must be between 0 and 1, not {prefix_cache_hit_rate}", key="--prefix-cache-hit-rate")
+    check_drafts(speculative_tokens)
+    acceptance_length = gained_tokens(speculative_tokens, acceptance_rate, acceptance_length)
+    if not 1.0 <= acceptance_length <= speculative_tokens + 1:
         raise SizingError(
-            f"must be from 1 to draft tokens + 1 = {draft_tokens + 1}, not {acceptance_length}", key="--acceptance"
+            f"must be from 1 to speculative tokens + 1 = {speculative_tokens + 1}, not {acceptance_length}",
+            key="--acceptance-length",
         )
     if target is None:
         target = resolve_target(
@@ -377,8 +405,8 @@ def estimate(
         context=context or int(np.ceil(input_tokens + output_tokens)),
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=max_num_batched_tokens,
-        utilization=utilization,
-        speculative_tokens=draft_tokens,
+        memory_utilization=memory_utilization,
+        speculative_tokens=speculative_tokens,
         enforce_eager=enforce_eager,
     )
     if not memory.fits:
@@ -390,10 +418,10 @@ def estimate(
         concurrency=1.0,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cached_tokens=input_tokens * cached_fraction,
+        cached_tokens=input_tokens * prefix_cache_hit_rate,
         running_limit=limit,
         tokens_per_step=acceptance_length,
-        verified_tokens=1.0 + draft_tokens,
+        verified_tokens=1.0 + speculative_tokens,
     )
     batching = batching_of(target, memory.load.max_num_batched_tokens)
     widths = {name: width(target, name) for name in ("throughput", "ttft", "tpot")}
@@ -418,7 +446,7 @@ def estimate(
             input_tokens,
             output_tokens,
             steady.prefill_share,
-            cached_fraction,
+            prefix_cache_hit_rate,
         )
     decode = target.step.working(
         StepShape(
@@ -428,7 +456,7 @@ def estimate(
         ),
         place,
     )
-    chunk = min(input_tokens * (1 - cached_fraction) or 1.0, memory.load.max_num_batched_tokens)
+    chunk = min(input_tokens * (1 - prefix_cache_hit_rate) or 1.0, memory.load.max_num_batched_tokens)
     prefill = target.step.working(StepShape(prefill_tokens=chunk), place)
     return Estimate(
         target=target,

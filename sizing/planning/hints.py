@@ -80,11 +80,11 @@ def _hints(asked: Asked) -> Iterator[str]:
     if now is None:
         return
     most = asked.target.engine.most_utilization()
-    if now.load.utilization < most and asked.fits(utilization=most):
+    if now.load.utilization < most and asked.fits(memory_utilization=most):
         low, high = int(now.load.utilization * PLACES), int(most * PLACES)
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if asked.fits(utilization=middle / PLACES) else (middle, high)
+            low, high = (low, middle) if asked.fits(memory_utilization=middle / PLACES) else (middle, high)
         yield f"--memory-utilization {high / PLACES:g}"
     for flag, name, steps in (("--max-num-seqs", "max_num_seqs", FEWER_SEQS),
                               ("--max-num-batched-tokens", "max_num_batched_tokens", FEWER_TOKENS)):  # fmt: skip

@@ -182,7 +182,7 @@ def replay(path: str | Path, target: Target, placement: Placement | None = None,
         context=int(longest[fits].max()),
         max_num_seqs=asked.max_num_seqs,
         max_num_batched_tokens=asked.max_num_batched_tokens,
-        utilization=asked.memory_utilization,
+        memory_utilization=asked.memory_utilization,
     )
     if not memory.fits:
         raise SizingError(

@@ -141,3 +141,14 @@ def test_bad_values_are_errors_for_people(call: Any) -> None:
 
 def test_flat_counts_long_lists() -> None:
     assert flat({"a": [1] * 40, "b": {"c": {"d": np.int64(3)}}}) == {"a": 40, "b_c_d": 3}
+
+
+def test_old_keywords_work_with_a_note() -> None:
+    new = sizing.estimate("qwen3-8b", "h100-sxm", input_tokens=500, output_tokens=100, prefix_cache_hit_rate=0.5)
+    with pytest.warns(FutureWarning, match="prefix_cache_hit_rate"):
+        old = sizing.estimate("qwen3-8b", "h100-sxm", input_tokens=500, output_tokens=100, cached_fraction=0.5)  # type: ignore[call-arg]
+    assert old.to_dict() == new.to_dict()
+    with pytest.raises(sizing.SizingError, match="cached_fraction"):
+        sizing.estimate(  # type: ignore[call-arg]
+            "qwen3-8b", "h100-sxm", input_tokens=5, output_tokens=1, cached_fraction=0.5, prefix_cache_hit_rate=0.5
+        )

@@ -236,10 +236,10 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     ((*ESTIMATE, "--rate", "1e300"), "--rate"),
     ((*ESTIMATE, "--rate", "100000"), "replicas"),
     ((*ESTIMATE, "--rate", "1", "--max"), "--max"),
-    ((*ESTIMATE, "--prefix-hit", "1.5"), "--prefix-hit"),
-    ((*ESTIMATE, "--draft-tokens", "-1"), "--draft-tokens"),
-    ((*ESTIMATE, "--draft-tokens", "99999999999"), "--draft-tokens"),
-    ((*ESTIMATE, "--acceptance", "9"), "--acceptance"),
+    ((*ESTIMATE, "--prefix-cache-hit-rate", "1.5"), "--prefix-cache-hit-rate"),
+    ((*ESTIMATE, "--speculative-tokens", "-1"), "--speculative-tokens"),
+    ((*ESTIMATE, "--speculative-tokens", "99999999999"), "--speculative-tokens"),
+    ((*ESTIMATE, "--acceptance-length", "9"), "--acceptance-length"),
     ((*ESTIMATE, "--memory-utilization", "nan"), "--memory-utilization"),
     ((*ESTIMATE, "--memory-utilization", "1.01"), "--memory-utilization"),
     ((*ESTIMATE, "--max-num-seqs", "99999999999999999999"), "--max-num-seqs"),
@@ -266,7 +266,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("memory", "Qwen/Qwen3-32B", *ON, "--tp", "99999999999999999999"), "--tp"),
     (("memory", "Qwen/Qwen3-32B", *ON, "--context", "-5"), "--context"),
     (("memory", "Qwen/Qwen3-32B", *ON, "--context", "999999"), "131,072"),
-    (("memory", "Qwen/Qwen3-32B", *ON, "--draft-tokens", "-5"), "--draft-tokens"),
+    (("memory", "Qwen/Qwen3-32B", *ON, "--speculative-tokens", "-5"), "--speculative-tokens"),
     (("kv", "Qwen/Qwen3-32B", "--tokens", "0"), "--tokens"),
     (("kv", "Qwen/Qwen3-32B", "--tokens", "10000000000000"), "--tokens"),
     (("kv", "Qwen/Qwen3-32B", "--kv-dtype", "bf61"), "bf16"),
@@ -455,3 +455,15 @@ def test_an_accelerator_that_resembles_none_says_what_would_do(capsys):
         main(["hardware", "show", "zzzzzz"])
     assert stop.value.code == 2
     assert "sizing hardware" in capsys.readouterr().err
+
+
+def test_old_flags_work_with_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    found = []
+    for flags in (("--prefix-hit", "0.5", "--draft-tokens", "2", "--acceptance", "2"),
+                  ("--prefix-cache-hit-rate", "0.5", "--speculative-tokens", "2", "--acceptance-rate", "0.5")):  # fmt: skip
+        with pytest.raises(SystemExit) as ended:
+            main([*ESTIMATE, *flags, "--json"])
+        assert not ended.value.code
+        found.append(capsys.readouterr())
+    assert found[0].out == found[1].out
+    assert "--prefix-hit is now called --prefix-cache-hit-rate" in found[0].err and not found[1].err

@@ -78,7 +78,9 @@ def test_flags_of_the_start() -> None:
 def test_the_largest_difference_comes_first() -> None:
     log = parse_startup_log(VLLM_19)
     aim = resolve_target("Qwen/Qwen2.5-7B-Instruct", "h100-sxm", engine_version="0.19.0")
-    ledger = memory_ledger(aim.arch, aim.device, Placement(), aim.engine, aim.scheme, context=8192, utilization=0.95)
+    ledger = memory_ledger(
+        aim.arch, aim.device, Placement(), aim.engine, aim.scheme, context=8192, memory_utilization=0.95
+    )
     lines = compare_with(log, ledger)
     sizes = [abs(item.predicted - item.logged) for item in lines if item.name.endswith("_gib")]
     assert sizes == sorted(sizes, reverse=True)

@@ -82,7 +82,7 @@ def test_no_flags_make_a_ledger_above_the_memory_fit(
     model: str, engine: str, accelerator: str, fraction: float | None, seqs: int | None, tokens: int | None,
     context: int, drafts: int,
 ) -> None:  # fmt: skip
-    found = ledgers(model, engine, [accelerator], utilization=fraction, max_num_seqs=seqs, context=context,
+    found = ledgers(model, engine, [accelerator], memory_utilization=fraction, max_num_seqs=seqs, context=context,
                     max_num_batched_tokens=tokens, speculative_tokens=drafts)  # fmt: skip
     assume(found)
     for ledger in found:
@@ -146,7 +146,8 @@ def test_mindie_holds_the_configuration_of_its_own_guides() -> None:
                            device_name=aim.accelerator.id, kv_dtype=aim.kv, context=4096)  # fmt: skip
     assert ledger.fits and 0.92 <= ledger.load.utilization <= 0.96
     given_one = memory_ledger(aim.arch, aim.accelerator.usable_bytes, Placement(4, 1, 4, 16), aim.engine, aim.scheme,
-                              device_name=aim.accelerator.id, kv_dtype=aim.kv, context=4096, utilization=0.8)  # fmt: skip
+                              device_name=aim.accelerator.id, kv_dtype=aim.kv, context=4096,
+                              memory_utilization=0.8)  # fmt: skip
     assert not given_one.fits and given_one.load.utilization == 0.8
 
 

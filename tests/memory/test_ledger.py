@@ -43,7 +43,7 @@ def ledger(arch: Architecture = QWEN, placement: Placement | None = None, **opti
 
 def test_published_log_of_qwen_7b_on_h100() -> None:
     """vLLM 0.19.0 at 0.95: weights 14.25, activation 2.21, non-torch 0.25, KV 58.53 GiB, 1,096,000 tokens."""
-    found = ledger(context=8192, utilization=0.95)
+    found = ledger(context=8192, memory_utilization=0.95)
     assert found.weights_bytes / GIB == pytest.approx(14.25, abs=0.02)
     assert found.activation_bytes / GIB == pytest.approx(2.21, abs=0.02)
     assert found.kv_pool_bytes / GIB == pytest.approx(58.53, abs=0.05)
@@ -90,7 +90,7 @@ def test_arrays_equal_single_ledgers(tp: int, pp: int, name: str) -> None:
     load = resolve_load(engine, device, QWEN, Placement(tp, pp), context=8192)
     terms = memory_terms(QWEN, device, placement, engine, scheme("bf16"), load)
     single = ledger(
-        engine=engine, placement=Placement(tp, pp), context=8192, utilization=load.utilization, strict=False
+        engine=engine, placement=Placement(tp, pp), context=8192, memory_utilization=load.utilization, strict=False
     )
     assert terms.pool[1] == pytest.approx(single.kv_pool_bytes)
     assert terms.max_concurrency[1] == pytest.approx(single.max_concurrency)
@@ -113,7 +113,7 @@ def test_refusals() -> None:
     with pytest.raises(PlacementError, match="28 attention heads"):
         ledger(placement=Placement(tp=8))
     with pytest.raises(SizingError, match="--memory-utilization"):
-        ledger(utilization=1.2)
+        ledger(memory_utilization=1.2)
     with pytest.raises(SizingError, match="--context"):
         ledger(context=-5)
 
@@ -126,7 +126,7 @@ def test_the_pool_by_hand(version: str) -> None:
     as many blocks of 16 tokens as fit.
     """
     engine = get_engine("vllm", version)
-    found = ledger(load_model("Qwen/Qwen3-32B"), Placement(2), engine=engine, context=8192, utilization=0.9)
+    found = ledger(load_model("Qwen/Qwen3-32B"), Placement(2), engine=engine, context=8192, memory_utilization=0.9)
     document = found.to_dict()
     parts = document["per_accelerator"]
     assert parts["usable_gib"] == pytest.approx(79.19)

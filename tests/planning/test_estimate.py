@@ -83,7 +83,7 @@ def test_cost_is_the_hour_over_the_tokens(dense) -> None:
 
 
 def test_a_cached_prefix_saves_prefill(dense) -> None:
-    cold, warm = (run(dense, Placement(2), concurrency=16, cached_fraction=f) for f in (0.0, 0.9))
+    cold, warm = (run(dense, Placement(2), concurrency=16, prefix_cache_hit_rate=f) for f in (0.0, 0.9))
     assert warm.latency["ttft_s"].p50 < cold.latency["ttft_s"].p50
     assert warm.throughput["requests_per_s"].p50 > cold.throughput["requests_per_s"].p50
 
@@ -137,11 +137,11 @@ def test_lengths(value: float | None) -> None:
     ("more", "key"),
     [
         ({"concurrency": 1, "rate": 1}, "--rate"),
-        ({"cached_fraction": 2}, "--prefix-hit"),
-        ({"draft_tokens": -1}, "--draft-tokens"),
-        ({"acceptance_length": 3.0, "draft_tokens": 1}, "--acceptance"),
+        ({"prefix_cache_hit_rate": 2}, "--prefix-cache-hit-rate"),
+        ({"speculative_tokens": -1}, "--speculative-tokens"),
+        ({"acceptance_length": 3.0, "speculative_tokens": 1}, "--acceptance-length"),
         ({"rate": 0}, "--rate"),
-        ({"context": 0, "utilization": 2.0}, "--memory-utilization"),
+        ({"context": 0, "memory_utilization": 2.0}, "--memory-utilization"),
     ],
 )
 def test_what_is_refused(dense, more, key: str) -> None:
@@ -178,7 +178,7 @@ def test_verified_drafts_are_paid_for(dense) -> None:
     """With 3 drafts each step works on 4 tokens a sequence, whatever is accepted of them; see the rows of the products."""
     for held in (1, 128):
         plain = run(dense, Placement(2), concurrency=held)
-        drafted = run(dense, Placement(2), concurrency=held, draft_tokens=3, acceptance_length=1.0)
+        drafted = run(dense, Placement(2), concurrency=held, speculative_tokens=3, acceptance_length=1.0)
         for found, each in ((plain, 1), (drafted, 4)):
             head = next(line.operation for line in found.decode_step if line.operation.name == "lm_head")
             rows = float(found.steady.decoding) * each
@@ -192,7 +192,7 @@ def test_verified_drafts_are_paid_for(dense) -> None:
 def test_alone_a_token_takes_a_step_over_what_is_accepted(dense) -> None:
     """One request on 2 accelerators: TPOT = step of 1 + drafts tokens at the mean context / tokens gained a step."""
     for drafts, gained in ((0, 1.0), (3, 1.0), (3, 2.5)):
-        found = run(dense, Placement(2), concurrency=1, draft_tokens=drafts, acceptance_length=gained)
+        found = run(dense, Placement(2), concurrency=1, speculative_tokens=drafts, acceptance_length=gained)
         shape = StepShape(decode_seqs=1.0, decode_context=2000 + 500 / 2, tokens_per_decode=1.0 + drafts)
         step = float(dense.step.seconds(shape, Placement(2)))
         assert float(found.steady.decode_step_s) == pytest.approx(step, rel=1e-9)

@@ -15,15 +15,15 @@ def asked(model: str, on: str, **flags: object) -> Asked:
 
 def test_a_larger_replica_a_smaller_format_a_shorter_context() -> None:
     assert hints(asked("Qwen/Qwen3-32B", "rtx-4090")) == ["--tp 4"]
-    found = hints(asked("Qwen/Qwen3-32B", "h100-sxm", context=40_960, utilization=0.9))
+    found = hints(asked("Qwen/Qwen3-32B", "h100-sxm", context=40_960, memory_utilization=0.9))
     assert any(item.startswith("--weights fp8") for item in found)
     assert any(item.startswith("--context ") for item in found)
     assert "--tp 2" in found
 
 
 def test_each_hint_fits() -> None:
-    case = asked("Qwen/Qwen3-32B", "h100-sxm", context=40_960, utilization=0.85)
-    names = {"--memory-utilization": "utilization", "--max-num-seqs": "max_num_seqs", "--context": "context"}
+    case = asked("Qwen/Qwen3-32B", "h100-sxm", context=40_960, memory_utilization=0.85)
+    names = {"--memory-utilization": "memory_utilization", "--max-num-seqs": "max_num_seqs", "--context": "context"}
     for item in hints(case):
         flag, _, value = item.partition(" ")
         if flag in names:

@@ -75,7 +75,7 @@ def test_deepseeks_own_cluster_is_within_the_interval() -> None:
     """DeepSeek's H800 decode: 14.8k output tokens/s per node of 8 at EP144, mean context near 5k, 20-22 tokens/s a user."""
     answer = estimate(
         "deepseek-ai/DeepSeek-R1", "h800-sxm", Placement(tp=1, dp=144, ep=144), input_tokens=4400, output_tokens=1150,
-        concurrency=144 * 96, cached_fraction=1.0,
+        concurrency=144 * 96, prefix_cache_hit_rate=1.0,
     )  # fmt: skip
     per_node = answer.throughput["output_tokens_per_s"]
     assert per_node.p10 / 18 < 14_800 < per_node.p90 / 18 * 1.6
