@@ -23,7 +23,7 @@ from sizing.evidence.table import Predictions, as_markdown, error_table
 
 TARGETS = {"tpot": (0.08, 0.25), "ttft": (0.20, None)}
 KINDS = {
-    "file_2026_11_29": "all rows of the file of 2026-11-29, 150 of which the fit has not seen",
+    "file_2026_11_29": "all rows of the file of 2026-11-29",
     "in_sample": "rows of the fit",
     "without_group": "a whole (model, machine, engine) left out",
     "without_model": "a whole model left out",
