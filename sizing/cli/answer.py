@@ -315,6 +315,7 @@ def plan(
     """How many of what, laid out how, at what cost, and why not the others."""
     from sizing.hardware import load_catalog
     from sizing.planning.planner import plan as run
+    from sizing.planning.relax import relaxations
     from sizing.study import load_study
 
     found = load_catalog(catalog)
@@ -334,10 +335,17 @@ def plan(
         write_text(write_study, given.to_yaml())
         message(f"wrote {write_study}")
     answer = run(given, found, simulate=simulation, **_calibrated(calibration))
+    ways = () if answer.plans else relaxations(given, found, **_calibrated(calibration))
     if as_json:
-        print_json({**answer.to_dict(), **_best_in_full(answer, found)})
+        more = {} if answer.plans else {"relaxations": [item.to_dict() for item in ways]}
+        print_json({**answer.to_dict(), **more, **_best_in_full(answer, found)})
         return
     show_plan(answer, top)
+    if ways:
+        line("")
+        line("What would work (one change each)")
+        for item in ways:
+            line(f"  {item.flags}: {' '.join(text for _, text in item.summary_lines())}")
     _show_money(answer, found)
 
 

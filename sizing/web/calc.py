@@ -23,6 +23,7 @@ from sizing.planning.breakeven import BreakEven, break_even
 from sizing.planning.compare import Comparison, compare
 from sizing.planning.estimate import Estimate, batching_of, estimate, running_limit
 from sizing.planning.planner import plan, study_model
+from sizing.planning.relax import Relaxation, relaxations
 from sizing.planning.result import Plan, Result
 from sizing.planning.search import Demand, acceptance_length
 from sizing.planning.simulation import simulate_rank
@@ -65,6 +66,18 @@ def _result(text: str) -> Result:
 def result_of(study: Study) -> Result:
     """The answer to a Study: ``sizing.plan``."""
     return limits.asked(_result, _key(study))
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False)
+def _relaxations(text: str) -> tuple[Relaxation, ...]:
+    study, catalog = study_of(text), _catalog(text)
+    with limits.searching():
+        return relaxations(study, catalog)
+
+
+def relaxations_of(study: Study) -> tuple[Relaxation, ...]:
+    """What would work where a Study has no plan: ``sizing.planning.relax``."""
+    return limits.asked(_relaxations, _key(study))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -11,7 +13,7 @@ from sizing.base.units import count, digits, seconds
 from sizing.planning.planner import study_model
 from sizing.planning.result import Plan, Result
 from sizing.study import Study
-from sizing.web import calc, sharing, style
+from sizing.web import calc, sharing, state, style
 from sizing.web import show as ui
 from sizing.web.messages import known, plain, t
 
@@ -26,6 +28,7 @@ def show(study: Study) -> None:
     best = result.best
     if best is None:
         st.warning(t("plan.none"), icon=":material/block:")
+        _ways_on(study)
         _rejected(result)
         ui.said(result.assumptions, t("plan.assumptions"))
         sharing.share(study, result)
@@ -53,6 +56,19 @@ def show(study: Study) -> None:
     _rejected(result)
     ui.said(result.assumptions, t("plan.assumptions"))
     sharing.share(study, result)
+
+
+def _ways_on(study: Study) -> None:
+    """The cheapest changes with which there is a plan, as buttons that make them."""
+    with st.spinner(t("plan.ways_running")):
+        ways = calc.relaxations_of(study)
+    if not ways:
+        return
+    st.markdown(f"**{t('plan.ways')}**")
+    for number, item in enumerate(ways):
+        price = ui.money(item.plan.usd_per_month).replace("$", "\\$")
+        label = t("plan.way", change=item.flags.replace("--", ""), plan=plain(item.plan.label), month=price)
+        st.button(label, key=f"way{number}", on_click=partial(state.apply, item.study), width="stretch")
 
 
 def _model_line(result: Result) -> None:
