@@ -41,7 +41,14 @@ def test_nothing_where_it_fits() -> None:
     assert hints(asked("Qwen/Qwen3-8B", "h100-sxm", context=8192)) == []
 
 
-@pytest.mark.parametrize(("model", "on", "tp"), [("Qwen/Qwen3-8B", "h100-sxm", 1), ("Qwen/Qwen3-32B", "rtx-4090", 4)])
+@pytest.mark.parametrize(
+    ("model", "on", "tp"),
+    [
+        ("Qwen/Qwen3-8B", "h100-sxm", 1),
+        ("Qwen/Qwen3-32B", "rtx-4090", 4),
+        ("meta-llama/Llama-3.1-405B-Instruct", "h200-sxm", 8),  # the whole host
+    ],
+)
 def test_the_least_size(model: str, on: str, tp: int) -> None:
     found = least_size(asked(model, on))
     assert found is not None

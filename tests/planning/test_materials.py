@@ -37,6 +37,7 @@ def test_many_servers_have_a_fabric():
     assert made.quantity("leaf switches") >= 1
     assert made.quantity("power") > servers * 10.2
     assert all(line.formula and line.source for line in made.lines)
+    assert all(line.assumed == line.source.startswith("assumption") for line in made.lines)
 
 
 def test_the_offers_server_is_taken():
