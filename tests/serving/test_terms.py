@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from sizing.serving import prompt_room, split_prompt
+from sizing.serving.closed_loop import Interleaved
+from sizing.serving.tails import FullBatch, Lengths, first_token_tail
 from sizing.serving.terms import MIN_CHUNK
 
 
@@ -28,3 +31,14 @@ def test_a_prompt_in_equal_chunks(tokens: int, room: int, most: int | None, numb
     found, each = split_prompt(tokens, room, most)
     assert float(found) == pytest.approx(number)
     assert float(each) == pytest.approx(tokens / number)
+
+
+def test_late_first_tokens_of_a_single_queue() -> None:
+    """M/M/1 at half load: a wait of 2 slots among those that wait; the 95th percentile of all is 2 ln(0.5 / 0.05) slots."""
+    zero, slot = np.zeros(1), np.full(1, 0.1)
+    mix = Interleaved(
+        running=np.ones(1), stretched_s=zero, decoding=zero, decode_s=zero, service_s=slot, slot_s=slot, in_batch_s=slot,
+        waiting_s=zero, step_wait_s=zero, fixed_s=zero,
+    )  # fmt: skip
+    found = first_token_tail(mix, slot, FullBatch(zero, zero), np.full(1, 5.0), np.ones(1), Lengths(input_scv=1.0))
+    assert found == pytest.approx(0.1 + 0.2 * np.log(10))
