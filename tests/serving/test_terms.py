@@ -42,3 +42,14 @@ def test_late_first_tokens_of_a_single_queue() -> None:
     )  # fmt: skip
     found = first_token_tail(mix, slot, FullBatch(zero, zero), np.full(1, 5.0), np.ones(1), Lengths(input_scv=1.0))
     assert found == pytest.approx(0.1 + 0.2 * np.log(10))
+
+
+def test_late_first_tokens_of_a_closed_loop() -> None:
+    """The wait's 95th percentile is ln 20 means of an exponential, so 1.996 beyond the mean of 10 ms."""
+    zero, slot = np.zeros(1), np.full(1, 0.1)
+    mix = Interleaved(
+        running=np.ones(1), stretched_s=zero, decoding=zero, decode_s=zero, service_s=slot, slot_s=slot, in_batch_s=slot,
+        waiting_s=np.full(1, 0.01), step_wait_s=zero, fixed_s=zero,
+    )  # fmt: skip
+    found = first_token_tail(mix, slot, FullBatch(zero, zero), np.full(1, 5.0), zero, Lengths(input_scv=1.0))
+    assert found == pytest.approx(0.11 + 1.996 * 0.01)
