@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) $(VENV)/.created
 	$(BIN)/python -m pip install -q -e '.[dev]' $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 	@touch $@
 
-.PHONY: help formats install system app test lint fmt docs wheel-check benchmarks fuzz bounds constraints clean
+.PHONY: help formats install system app test lint fmt docs wheel-check benchmarks fuzz mutants bounds constraints clean
 
 install: $(VENV)/.installed  ## create .venv with everything
 
@@ -66,6 +66,18 @@ wheel-check: $(VENV)/.installed  ## build the release, install it alone, ask it 
 fuzz: $(VENV)/.installed  ## half an hour of hostile input (FUZZ_ARGS="--minutes 5")
 	PYTHONPATH=. $(BIN)/python benchmarks/fuzz.py $(FUZZ_ARGS)
 
+# Cosmic Ray lives in an environment of its own; the tests run in .venv, on a temporary copy of the tree.
+MUTANTS ?= 60
+MUTANTS_VENV := build/mutants-venv
+
+$(MUTANTS_VENV)/.installed: pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(MUTANTS_VENV)
+	$(MUTANTS_VENV)/bin/python -m pip install -q -e '.[mutants]' $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+	@touch $@
+
+mutants: $(VENV)/.installed $(MUTANTS_VENV)/.installed  ## put small faults into the formulas: do the tests see them? (MUTANTS=25, MUTANTS_ARGS="--seed 2")
+	$(MUTANTS_VENV)/bin/python tools/mutants.py --python $(BIN)/python --count $(MUTANTS) $(MUTANTS_ARGS)
+
 formats: $(VENV)/.installed  ## let real quantisers write tiny checkpoints (in environments of their own) and size them
 	PYTHONPATH=. $(BIN)/python tools/formats.py
 
@@ -73,8 +85,9 @@ bounds:  ## run the examples with the lowest allowed and with the newest version
 	PYTHON=$(PYTHON) bash tools/bounds.sh
 
 constraints: $(VENV)/.installed  ## write constraints.txt anew from .venv
-	@sed -i '/^[^#]/d' constraints.txt
-	$(BIN)/python -m pip freeze --exclude-editable >> constraints.txt
+	@sed -i '1,/^# Only for `make mutants`/{/^[^#]/d}' constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable > .frozen.txt
+	@sed -i '2r .frozen.txt' constraints.txt && rm .frozen.txt
 
 clean:  ## remove what make created
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache

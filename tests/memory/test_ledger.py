@@ -41,6 +41,12 @@ def ledger(arch: Architecture = QWEN, placement: Placement | None = None, **opti
     return memory_ledger(arch, usable, placement or Placement(), engine, scheme(weights), **options)
 
 
+def test_a_draft_model_lies_beside_the_weights() -> None:
+    alone, both = ledger(), ledger(draft_weight_bytes=2.0 * GIB)
+    assert float(both.weights_bytes) == pytest.approx(float(alone.weights_bytes) + 2.0 * GIB)
+    assert float(both.kv_pool_bytes) == pytest.approx(float(alone.kv_pool_bytes) - 2.0 * GIB, rel=0.001)
+
+
 def test_published_log_of_qwen_7b_on_h100() -> None:
     """vLLM 0.19.0 at 0.95: weights 14.25, activation 2.21, non-torch 0.25, KV 58.53 GiB, 1,096,000 tokens."""
     found = ledger(context=8192, memory_utilization=0.95)

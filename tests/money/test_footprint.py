@@ -26,13 +26,16 @@ def test_energy_counts_the_host_on_every_server() -> None:
             assert each == pytest.approx(accelerator.tdp_w * 1.8 * terms.average_power_fraction), accelerator.id
 
 
-def test_carbon_and_water_are_ranges() -> None:
-    best = plan(quick_study("Qwen3-8B", input_tokens=1000, output_tokens=300, rate=1, on=["h100-sxm"])).best
+@pytest.mark.parametrize(
+    ("model", "on", "whole"), [("Qwen3-8B", "h100-sxm", 1.0), ("Qwen3-0.6B", "h100-sxm-mig-1g.10gb", 1 / 7)]
+)
+def test_carbon_and_water_are_ranges(model: str, on: str, whole: float) -> None:
+    best = plan(quick_study(model, input_tokens=1000, output_tokens=300, rate=1, on=[on])).best
     assert best is not None
     data = best.to_dict()
     tokens = best.requests_per_s * 1300
     embodied = data["embodied_carbon_g_per_million_tokens_range"]
-    assert embodied["value"] == pytest.approx(best.accelerators * 318_000 / (4 * 8760 * 3600) / tokens * 1e6)
+    assert embodied["value"] == pytest.approx(best.accelerators * whole * 318_000 / (4 * 8760 * 3600) / tokens * 1e6)
     assert embodied["low"] < embodied["value"] < embodied["high"]
     water = data["water_l_per_million_tokens_range"]
     kwh = (best.energy_wh_per_million_tokens or 0) / 1000

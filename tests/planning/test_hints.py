@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sizing.engine.placement import Placement
+from sizing.planning.capacity import nodes_needed
 from sizing.planning.hints import Asked, hints, least_size
 from sizing.planning.target import resolve_target
 
@@ -41,8 +42,21 @@ def test_nothing_where_it_fits() -> None:
     assert hints(asked("Qwen/Qwen3-8B", "h100-sxm", context=8192)) == []
 
 
-@pytest.mark.parametrize(("model", "on", "tp"), [("Qwen/Qwen3-8B", "h100-sxm", 1), ("Qwen/Qwen3-32B", "rtx-4090", 4)])
+@pytest.mark.parametrize(
+    ("model", "on", "tp"),
+    [
+        ("Qwen/Qwen3-8B", "h100-sxm", 1),
+        ("Qwen/Qwen3-32B", "rtx-4090", 4),
+        ("meta-llama/Llama-3.1-405B-Instruct", "h200-sxm", 8),  # the whole host
+    ],
+)
 def test_the_least_size(model: str, on: str, tp: int) -> None:
     found = least_size(asked(model, on))
     assert found is not None
     assert int(found.tp) == tp
+
+
+@pytest.mark.parametrize(("model", "nodes"), [("deepseek-ai/DeepSeek-V3", 4), ("Qwen/Qwen3-8B", 2)])
+def test_servers_that_a_replica_may_span(model: str, nodes: int) -> None:
+    """4 x 671 GB in servers of 8 x 79 GiB are four; a small model may still span two."""
+    assert nodes_needed(resolve_target(model, "h100-sxm")) == nodes

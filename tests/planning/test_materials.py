@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sizing.planning.materials import bill_of_materials, switches_for
+from sizing.planning.materials import SWITCH_PORTS, bill_of_materials, switches_for
 from sizing.planning.planner import plan
 from sizing.study import parse_study
 
@@ -35,8 +35,13 @@ def test_many_servers_have_a_fabric():
     assert servers == -(-best.accelerators // 8) > 1
     assert made.quantity("scale-out switch ports") == servers * 8
     assert made.quantity("leaf switches") >= 1
+    leaves, spines = made.quantity("leaf switches"), made.quantity("spine switches")
+    assert spines
+    uplinks = leaves * SWITCH_PORTS / 2  # half of a leaf's ports
+    assert made.quantity("scale-out cables") == servers * 8 + uplinks
     assert made.quantity("power") > servers * 10.2
     assert all(line.formula and line.source for line in made.lines)
+    assert all(line.assumed == line.source.startswith("assumption") for line in made.lines)
 
 
 def test_the_offers_server_is_taken():

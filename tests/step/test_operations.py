@@ -87,6 +87,14 @@ def test_causal_prefill_over_a_past(dense) -> None:
     assert float(found.io_bytes) == 2 * 512 * 32 * 256 * 2
 
 
+def test_the_index_of_sparse_attention_scores_every_pair() -> None:
+    """V3.2: 64 heads of 128 score all pairs of 2 prompts of 256 new tokens after 1000; attention sees the picked ones."""
+    shape = StepShape(prefill_tokens=512.0, prefill_seqs=2.0, prefill_past=1000.0)
+    found = find(load_model("deepseek-ai/DeepSeek-V3.2"), "attention_prefill", shape, Placement(tp=8))
+    pairs = 256 * 1000 + 256 * 257 / 2
+    assert float(found.args["index_flops"]) == pytest.approx(2 * 2 * pairs * 64 * 128, rel=0.005)
+
+
 @pytest.mark.parametrize(
     ("name", "place", "rows", "columns"),
     [
