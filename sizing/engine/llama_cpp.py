@@ -6,13 +6,14 @@ of the whole context; windows keep their window and a micro-batch besides; recur
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sizing.coefficients.memory import constant
-from sizing.engine.base import GIB, Device, Engine, Load
+from sizing.engine.base import GIB, Device, Engine, Load, Version
 from sizing.engine.cache import BlockPlan, CacheGroup
 from sizing.engine.placement import Placement
 from sizing.model.architecture import Architecture
@@ -21,6 +22,19 @@ from sizing.model.parts import CacheKind
 from sizing.model.quantization.schemes import QuantScheme
 
 LATEST = (0, 0, 9193)  # builds are numbered: b9193
+OLDEST = (0, 0, 2800)  # of May 2024, the oldest that rows were measured with
+
+
+def parse_build(text: str | None) -> Version | None:
+    """The build in a text such as ``b9193`` or ``9193``; None when there is none.
+
+    >>> parse_build("b6918 (2f68ce7)")
+    (0, 0, 6918)
+    """
+    found = re.match(r"\s*b?(\d{3,6})\b", text or "")
+    return (0, 0, int(found[1])) if found else None
+
+
 CELLS = 256  # a cache has a multiple of so many cells
 FP32 = 4
 
@@ -41,6 +55,11 @@ class LlamaCpp(Engine):
     uneven_experts: bool = True
     fp32_states: bool = True
     reserves_max_output: bool = True
+
+    @property
+    def version_text(self) -> str:
+        """The build as its releases are called: "b9193"."""
+        return f"b{self.version[2]}"
 
     def unsupported(self, scheme: QuantScheme, kv_dtype: str, vendor: str | None = None) -> str | None:
         """Mixes and plain types of GGUF files, and 16 bits; no format of other engines' checkpoints."""

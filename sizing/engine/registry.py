@@ -26,7 +26,10 @@ OLDEST: dict[str, Version] = {
     "tensorrt-llm": (0, 5, 0),
     "vllm-ascend": (0, 7, 0),
     "mindie": (1, 0, 0),
+    "llama.cpp": llama_cpp.OLDEST,
 }
+#: How versions are written, where that is not 0.19: the reader and an example.
+_WRITTEN: dict[str, tuple[Callable[[str], Version | None], str]] = {"llama.cpp": (llama_cpp.parse_build, "b6918")}
 AHEAD = 10  # minor versions beyond the latest known one that are taken to be like it
 ALIASES: dict[str, str] = {
     "trtllm": "tensorrt-llm",
@@ -67,17 +70,18 @@ def get_engine(name: str, version: str | Version | None = None) -> Engine:
     make, latest = _MAKERS[key]
     if version is None:
         return make(latest)
-    found = parse_version(version) if isinstance(version, str) else version
+    read, example = _WRITTEN.get(key, (parse_version, "0.19 or v0.19.0"))
+    found = read(version) if isinstance(version, str) else version
     if found is None:
         raise SizingError(
             f"{version!r} is not a version of {key}",
             key="--engine-version",
-            hint="write it as 0.19 or v0.19.0",
+            hint=f"write it as {example}",
         )
     if found < OLDEST[key] or found[:2] > (latest[0], latest[1] + AHEAD):
-        known, newest = (".".join(str(part) for part in which) for which in (OLDEST[key], latest))
+        known, newest = (make(which).version_text for which in (OLDEST[key], latest))
         raise SizingError(
-            f"nothing is known of {key} {'.'.join(str(part) for part in found)}",
+            f"nothing is known of {key} {make(found).version_text}",
             key="--engine-version",
             hint=f"known are {known} to {newest}",
         )

@@ -9,7 +9,7 @@ import pytest
 from sizing.base.errors import SizingError
 from sizing.engine.base import GIB, Device, parse_version
 from sizing.engine.placement import Placement
-from sizing.engine.registry import engine_names, get_engine
+from sizing.engine.registry import OLDEST, engine_names, get_engine
 from sizing.hardware import load_accelerator
 from sizing.model.architecture import Architecture
 from sizing.model.quantization.schemes import QuantScheme
@@ -114,3 +114,18 @@ def test_checkpoints_in_formats_of_their_own_run(engine: str, model: str) -> Non
     assert runs(load_accelerator("h200-sxm"), own) == "weight-only"
     unknown = replace(own, name="x", linear=replace(own.linear, name="x"), experts=replace(own.experts, name="x"))
     assert "no kernels" in str(get_engine(engine).unsupported(unknown, "bf16", "NVIDIA"))
+
+
+@pytest.mark.parametrize("name", engine_names())
+def test_a_version_as_it_is_printed_is_read_again(name: str) -> None:
+    latest = get_engine(name)
+    assert get_engine(name, latest.version_text).version == latest.version
+    assert get_engine(name, OLDEST[name]).version == OLDEST[name]
+
+
+def test_builds_of_llama_cpp() -> None:
+    assert get_engine("llama.cpp", "b6918").version_text == "b6918" == get_engine("ollama", "6918").version_text
+    with pytest.raises(SizingError, match="known are b2800 to"):
+        get_engine("llama.cpp", "b1200")
+    with pytest.raises(SizingError, match="write it as b6918"):
+        get_engine("llama.cpp", "newest")
