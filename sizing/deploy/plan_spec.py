@@ -17,11 +17,11 @@ from sizing.engine.placement import Placement
 from sizing.hardware import Catalog, load_catalog
 from sizing.memory.terms import memory_terms, resolve_load
 from sizing.model.architecture import Architecture
-from sizing.model.quantization.schemes import SCHEMES, QuantScheme
+from sizing.model.quantization.schemes import QuantScheme
 from sizing.planning.candidates import Demand
 from sizing.planning.planner import study_model
 from sizing.planning.result import Plan, Result
-from sizing.planning.target import Target, resolve_target
+from sizing.planning.target import Target
 from sizing.workload import BatchArrival
 
 # The planner's weight formats as the engines' launch files call them.
@@ -55,7 +55,7 @@ def spec_of(
     catalog = catalog or load_catalog()
     arch = study_model(result.study)
     weights = WEIGHTS.get(chosen.weights) or _native(arch, chosen)
-    target = _target(arch, chosen, catalog)
+    target = chosen.resolved
     demand = Demand.of(result.study.workload, target, result.study.model.context)
     engine = result.study.engine
     load = resolve_load(
@@ -115,14 +115,6 @@ def started(target: Target, place: Placement, load: Load) -> Load:
         kv_dtype=target.kv,
     )
     return replace(load, max_num_seqs=max(1, int(terms.max_num_seqs)))
-
-
-def _target(arch: Architecture, plan: Plan, catalog: Catalog) -> Target:
-    named = plan.weights in SCHEMES
-    return resolve_target(
-        arch, plan.accelerator, engine=plan.engine, engine_version=plan.engine_version,
-        weights=plan.weights if named else None, kv_dtype=plan.kv_dtype, catalog=catalog, server=plan.server,
-    )  # fmt: skip
 
 
 def _native(arch: Architecture, plan: Plan) -> str:

@@ -11,10 +11,9 @@ from sizing.engine.placement import Placement
 from sizing.hardware import Catalog, Server, load_catalog
 from sizing.hardware.servers import box_of
 from sizing.memory.terms import memory_terms, resolve_load
-from sizing.model.architecture import Architecture
 from sizing.money.ownership import ownership_terms, server_kilowatts
 from sizing.planning.result import Plan
-from sizing.planning.target import Target, resolve_target
+from sizing.planning.target import Target
 from sizing.study import Study
 
 GIB = 2.0**30
@@ -67,11 +66,8 @@ def bill_of_materials(plan: Plan, study: Study, catalog: Catalog | None = None) 
     The server is the one that the offer names, else the accelerator's usual one in the catalog; of cards, which are bought
     one by one, a box with as many as the plan needs, where that is fewer than the server holds.
     """
-    from sizing.planning.planner import study_model
-
     catalog = catalog or load_catalog()
-    arch = study_model(study)
-    target = _target(plan, arch, catalog)
+    target = plan.resolved
     usual = target.server
     server = box_of(usual, target.accelerator, plan.accelerators)
     count = max(plan.servers, math.ceil(plan.accelerators / server.accelerator_count))
@@ -108,19 +104,6 @@ def bill_of_materials(plan: Plan, study: Study, catalog: Catalog | None = None) 
     switches = sum(int(line.quantity) for line in network if line.unit.startswith("switch"))
     lines += _space_and_power(study, target, server, count, switches, where, catalog)
     return BillOfMaterials(server.id, tuple(lines))
-
-
-def _target(plan: Plan, arch: Architecture, catalog: Catalog) -> Target:
-    return resolve_target(
-        arch,
-        plan.accelerator,
-        engine=plan.engine,
-        engine_version=plan.engine_version,
-        weights=plan.weights if arch.native_quantization is None else None,
-        kv_dtype=plan.kv_dtype,
-        catalog=catalog,
-        server=plan.server,
-    )
 
 
 def _accelerators(plan: Plan, target: Target, server: Server, count: int) -> int:

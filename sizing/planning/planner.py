@@ -32,7 +32,7 @@ from sizing.planning.pool_plans import pooled_plan
 from sizing.planning.pricing import close_call
 from sizing.planning.result import Plan, Rejection, Result
 from sizing.planning.search import Demand, evaluate
-from sizing.planning.sensitivity import _known_schemes, _only, _survey, explained
+from sizing.planning.sensitivity import _only, _survey, explained
 from sizing.planning.target import Target, as_model, least_bits, native_scheme, resolve_target, runs, usual_engine
 from sizing.study import Offer, Study
 
@@ -109,14 +109,15 @@ def plan(
             assumptions.append(f"images add {tokens:,} tokens to the input of a request, by the model's vision tower")
         many = len(work)
         run: Callable[..., Iterable[_Answer]] = map if executor is None else executor.map
-        for answer in run(_answer, [study] * many, work, [demand] * many, [_draft_choices(study, arch)] * many):
-            found += answer.plans
+        answers = run(_answer, [study] * many, work, [demand] * many, [_draft_choices(study, arch)] * many)
+        for priced, answer in zip(work, answers, strict=True):
+            found += [replace(item, target=priced.target) for item in answer.plans]  # workers send none back
             rejected += answer.rejected
             evaluated += answer.evaluated
             spend(0 if executor is None else answer.evaluated)  # workers have counted against no budget
     ranked = sorted(found, key=_rank)
     if simulate and ranked:
-        ranked, simulated = judged(study, ranked, lambda item: _survey_of(study, item, catalog, arch, calibration))
+        ranked, simulated = judged(study, ranked, lambda item: _survey_of(study, item))
         if simulated:
             assumptions.append(f"the first {simulated} plans are simulated, 2,000 requests each; others are not")
     kept = _distinct(ranked, study.constraints.max_plans)
@@ -124,7 +125,7 @@ def plan(
     assumptions += filter(None, [close_call(ranked), kept[0].quality if kept else None])
     assumptions += filter(None, [kept[0].bought.said() if kept and kept[0].bought else None])
     if kept:
-        kept = [explained(study, kept[0], catalog, arch), *kept[1:]]
+        kept = [explained(study, kept[0]), *kept[1:]]
     return Result(
         study=study,
         plans=tuple(kept),
@@ -402,23 +403,10 @@ def pareto_front(plans: Iterable[Plan]) -> list[Plan]:
     return front
 
 
-def _survey_of(
-    study: Study, item: Plan, catalog: Catalog, arch: Architecture, calibration: Calibration | None
-) -> Ground | None:
+def _survey_of(study: Study, item: Plan) -> Ground | None:
     """The survey of a plan's one placement."""
-    accelerator, _ = catalog.resolve(item.accelerator)
-    target = resolve_target(
-        arch,
-        accelerator,
-        engine=item.engine,
-        engine_version=item.engine_version,
-        weights=item.weights if item.weights in _known_schemes() else None,
-        kv_dtype=item.kv_dtype,
-        catalog=catalog,
-        calibration=calibration,
-    )
-    alone = _only(study, Placement(**item.placement))
-    return _survey(alone, target, Demand.of(study.workload, target, study.model.context), item)
+    demand = Demand.of(study.workload, item.resolved, study.model.context)
+    return _survey(_only(study, Placement(**item.placement)), item.resolved, demand, item)
 
 
 __all__ = ["MapsWork", "model_facts", "own_hour", "pareto_front", "plan", "study_model"]

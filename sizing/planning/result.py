@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sizing.base.answers import Answer, amount, span
+from sizing.base.errors import SizingError
 from sizing.base.ledger import Interval
 from sizing.hardware.price_models import Price
 from sizing.money.bought import Bought
 from sizing.money.day import ScaledDay, scaled_day
 from sizing.money.footprint import Span
 from sizing.planning.estimate import price_dict
+from sizing.planning.target import Target
 from sizing.study import Study
 
 
@@ -40,6 +42,8 @@ class Plan(Answer):
     servers behind it.
     checked: what a simulation says of the plan (95th percentiles, verdict "meets", "misses" or "not simulated"); None where
     none was asked.
+    target: what it was computed on, model, formats, server, engine and calibration resolved; every face reads it, and it
+    is no part of the JSON document.
     """
 
     accelerator: str
@@ -90,6 +94,14 @@ class Plan(Answer):
     server: str | None = None
     bought: Bought | None = None
     checked: dict[str, Any] | None = None
+    target: Target | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def resolved(self) -> Target:
+        """The target that the plan was computed on. Raises SizingError for a plan that ``sizing.plan`` did not make."""
+        if self.target is None:
+            raise SizingError("carries no target", key="plan", hint="take it from the answer of sizing.plan")
+        return self.target
 
     @property
     def label(self) -> str:

@@ -5,35 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sizing.engine.placement import Placement
-from sizing.hardware import Catalog
-from sizing.model.architecture import Architecture
 from sizing.planning.candidates import Ground, space_of, survey
 from sizing.planning.pool_plans import sustained
 from sizing.planning.result import Plan
 from sizing.planning.search import Demand, most_carried
-from sizing.planning.target import Target, resolve_target
+from sizing.planning.target import Target
 from sizing.study import Study
 
 GIB = 2.0**30
 
 
-def explained(study: Study, winner: Plan, catalog: Catalog, arch: Architecture) -> Plan:
+def explained(study: Study, winner: Plan) -> Plan:
     """The winner with what 10% more of each thing would change in its cost per hour or its throughput.
 
     Values are relative changes of the cost per million tokens at full use of one replica.
     """
-    accelerator, _ = catalog.resolve(winner.accelerator)
-    base_target = resolve_target(
-        arch,
-        accelerator,
-        engine=winner.engine,
-        engine_version=winner.engine_version,
-        weights=winner.weights if winner.weights in _known_schemes() else None,
-        kv_dtype=winner.kv_dtype,
-        catalog=catalog,
-        server=winner.server,
-        enforce_eager=study.engine.enforce_eager,
-    )
+    base_target = winner.resolved
+    accelerator = base_target.accelerator
     place = Placement(**winner.placement)
     alone = _only(study, place)
     ground = None
@@ -65,12 +53,6 @@ def explained(study: Study, winner: Plan, catalog: Catalog, arch: Architecture) 
     found["memory +10%"] = base / max(_capacity(alone, larger, winner), 1e-12) - 1.0
     found["context +10%"] = base / max(_capacity(alone, base_target, winner, longer=1.1), 1e-12) - 1.0
     return replace(winner, sensitivities=found)
-
-
-def _known_schemes() -> set[str]:
-    from sizing.model.quantization.schemes import SCHEMES
-
-    return set(SCHEMES)
 
 
 def _only(study: Study, place: Placement) -> Study:

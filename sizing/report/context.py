@@ -13,7 +13,6 @@ from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
 from sizing.hardware import Catalog, load_catalog
 from sizing.model.architecture import Architecture
-from sizing.model.quantization.schemes import SCHEMES
 from sizing.money.ownership import OwnershipTerms, ownership_terms
 from sizing.money.quotes import AnyPrice, is_stale
 from sizing.planning.breakeven import BreakEven, break_even
@@ -22,7 +21,7 @@ from sizing.planning.estimate import Estimate, estimate
 from sizing.planning.materials import BillOfMaterials, bill_of_materials
 from sizing.planning.planner import study_model
 from sizing.planning.result import Plan, Result
-from sizing.planning.target import Target, resolve_target
+from sizing.planning.target import Target
 from sizing.report.text import Messages
 from sizing.serving import LoadCurve, batch_grid, load_curve
 from sizing.study import Study
@@ -40,7 +39,6 @@ class Context:
     m: Messages
     date: dt.date
     catalog: Catalog = field(default_factory=load_catalog)
-    _targets: dict[int, Target] = field(default_factory=dict)
     _curves: dict[int, LoadCurve | None] = field(default_factory=dict)
 
     @property
@@ -78,22 +76,8 @@ class Context:
         return ownership_terms(self.catalog, self.study.money.own)
 
     def target(self, plan: Plan) -> Target:
-        """The target of a plan, resolved again from its names."""
-        key = id(plan)
-        if key not in self._targets:
-            named = plan.weights in SCHEMES or plan.weights.startswith("bits")
-            self._targets[key] = resolve_target(
-                self.arch,
-                plan.accelerator,
-                engine=plan.engine,
-                engine_version=plan.engine_version,
-                weights=plan.weights if named else None,
-                kv_dtype=plan.kv_dtype,
-                catalog=self.catalog,
-                server=plan.server,
-                enforce_eager=self.study.engine.enforce_eager,
-            )
-        return self._targets[key]
+        """The target that the plan was computed on."""
+        return plan.resolved
 
     def demand(self, plan: Plan) -> Demand:
         """The workload as numbers."""

@@ -22,12 +22,12 @@ from sizing.model.quantization.schemes import SCHEMES
 from sizing.planning.breakeven import BreakEven, break_even
 from sizing.planning.compare import Comparison, compare
 from sizing.planning.estimate import Estimate, batching_of, estimate, running_limit
-from sizing.planning.planner import plan, study_model
+from sizing.planning.planner import plan
 from sizing.planning.relax import Relaxation, relaxations
 from sizing.planning.result import Plan, Result
 from sizing.planning.search import Demand, acceptance_length
 from sizing.planning.simulation import simulate_rank
-from sizing.planning.target import Target, resolve_target
+from sizing.planning.target import Target
 from sizing.serving import Load, LoadCurve, batch_grid, load_curve
 from sizing.serving.simulate.result import Metric
 from sizing.study import Study, parse_study
@@ -95,17 +95,7 @@ class Replica:
 def _replica(text: str, row: int) -> Replica:
     result = _result(text)
     study, item = result.study, result.plans[row]
-    target = resolve_target(
-        study_model(study),
-        item.accelerator,
-        engine=item.engine,
-        engine_version=study.engine.version,
-        weights=item.weights if item.weights in SCHEMES else None,
-        kv_dtype=item.kv_dtype,
-        catalog=_catalog(text),
-        server=item.server,
-        enforce_eager=study.engine.enforce_eager,
-    )
+    target = item.resolved
     return Replica(
         target, Placement(**item.placement), Demand.of(study.workload, target, study.model.context), item, study
     )
