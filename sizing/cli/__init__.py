@@ -12,7 +12,7 @@ import typer
 
 import sizing
 from sizing.base.errors import SizingError, one_line
-from sizing.cli import answer, catalog, claim, compare, evidence, prices, replay, report, web
+from sizing.cli import catalog, claim, compare, estimate, evidence, memory, plan, prices, replay, report, web
 from sizing.cli.output import message
 
 app = typer.Typer(
@@ -40,7 +40,7 @@ def _root(
     """Size accelerators for large language models: does it fit, how fast, how many, at what cost, how sure."""
 
 
-for part in (catalog, answer, claim, compare, evidence, replay, prices, report, web):
+for part in (catalog, memory, estimate, plan, claim, compare, evidence, replay, prices, report, web):
     part.register(app)
 
 USAGE_ERROR = 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,6 +33,8 @@ KvDtype = Annotated[str | None, typer.Option("--kv-dtype", help="bf16, fp8, int8
 Context = Annotated[int | None, typer.Option("--context", help="Longest request that must be possible [tokens].")]
 MaxSeqs = Annotated[int | None, typer.Option("--max-num-seqs", help="Running requests at most, per rank.")]
 MaxTokens = Annotated[int | None, typer.Option("--max-num-batched-tokens", help="Tokens of a step at most.")]
+Input = Annotated[int | None, typer.Option("--input", help="Mean input tokens of a request.")]
+Output = Annotated[int | None, typer.Option("--output", help="Mean output tokens of a request.")]
 Utilization = Annotated[float | None, typer.Option("--memory-utilization", help="The engine's memory fraction.")]
 Eager = Annotated[bool, typer.Option("--enforce-eager", help="No captured graphs: the host launches every kernel.")]
 Price = Annotated[
@@ -76,3 +78,12 @@ def prices(values: list[str] | None, resolve: object | None = None) -> dict[str,
                 raise type(error)(error.message, key="--price", hint=error.hint) from None
         found[name] = usd
     return found
+
+
+def calibrated(calibration: Path | None) -> dict[str, Any]:
+    """The keyword for a calibration file, where one is given."""
+    if calibration is None:
+        return {}
+    from sizing.coefficients.calibration import load_calibration
+
+    return {"calibration": load_calibration(calibration)}

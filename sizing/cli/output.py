@@ -61,3 +61,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
 def line(text: str = "") -> None:
     """Text on stdout; what a terminal would obey in it is escaped."""
     sys.stdout.write("\n".join(map(printable, text.split("\n"))) + "\n")
+
+
+def assumptions_lines(items: list[str]) -> None:
+    if items:
+        line("")
+        line("Assumptions")
+        for item in items:
+            line(f"  - {item}")

@@ -39,7 +39,6 @@ def replay(
     as_json: opt.Json = False,
 ) -> None:
     """Serve a trace's requests one by one in the simulator: percentiles, preemptions, and what was measured."""
-    from sizing.cli.answer import _calibrated
     from sizing.hardware import load_catalog
     from sizing.planning.replay import METRICS, Flags
     from sizing.planning.replay import replay as run
@@ -47,7 +46,7 @@ def replay(
 
     target = resolve_target(
         model, on, engine=engine, engine_version=engine_version, weights=weights, kv_dtype=kv_dtype,
-        catalog=load_catalog(catalog), **_calibrated(calibration),
+        catalog=load_catalog(catalog), **opt.calibrated(calibration),
     )  # fmt: skip
     flags = Flags(max_num_seqs, max_num_batched_tokens, memory_utilization)
     found = run(trace, target, opt.placement(tp, pp, dp, ep), flags)

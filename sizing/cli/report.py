@@ -62,10 +62,9 @@ def deploy(
 
 def _answer(study: Path, calibration: Path | None, catalog: Path | None) -> tuple[Any, Any]:
     """The Result of a study file, and the catalog it was answered with."""
-    from sizing.cli.answer import _calibrated
     from sizing.hardware import load_catalog
     from sizing.planning.planner import plan
     from sizing.study import load_study
 
     found = load_catalog(catalog)
-    return plan(load_study(study), found, **_calibrated(calibration)), found
+    return plan(load_study(study), found, **opt.calibrated(calibration)), found
