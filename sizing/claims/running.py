@@ -261,35 +261,36 @@ def number_of(claim: Claim, arch: Architecture, catalog: Catalog, *, native: boo
     return number, [f"no number of accelerators is named: {number} x {accelerator.name} are taken"]
 
 
-def throughput_finding(claim: Claim, arch: Architecture, catalog: Catalog) -> Finding:
-    """A rate where no number of accelerators is claimed: of a server's worth."""
+def _somewhere(claim: Claim, arch: Architecture, catalog: Catalog) -> tuple[Scan | None, str, list[str], list[str]]:
+    """What fits where no number of accelerators may be named: the fit, "N x NAME", what to say, and why not else."""
     number, said = number_of(claim, arch, catalog)
     found, _, reasons = first_fit(claim, arch, catalog, number)
     name = catalog.resolve(claim.accelerator or USUAL_ACCELERATOR)[0].name
-    statement = f"{arch.name} on {number} x {name}{_speed_words(claim)}"
+    if found is not None:
+        lengths = f"requests of {claim.input_tokens:,.0f} input and {claim.output_tokens:,.0f} output tokens"
+        said += [*found.target.assumptions, lengths]
+    return found, f"{number} x {name}", said, reasons
+
+
+def throughput_finding(claim: Claim, arch: Architecture, catalog: Catalog) -> Finding:
+    """A rate where no number of accelerators is claimed: of a server's worth."""
+    found, where, said, reasons = _somewhere(claim, arch, catalog)
+    statement = f"{arch.name} on {where}{_speed_words(claim)}"
     if found is None:
         return Finding("throughput", statement, "does not hold", reasons[-1], (), tuple(said))
     lines: list[LedgerLine] = []
     verdict, because = _speeds(claim, found, lines)
-    said += [
-        *found.target.assumptions,
-        f"requests of {claim.input_tokens:,.0f} input and {claim.output_tokens:,.0f} output tokens",
-    ]
     return Finding("throughput", statement, verdict, because, tuple(lines), tuple(said))
 
 
 def latency_finding(claim: Claim, arch: Architecture, catalog: Catalog) -> Finding:
     """Time to the first token, or a token: the least at the lightest load, and up to which load it lasts."""
-    number, said = number_of(claim, arch, catalog)
-    found, _, reasons = first_fit(claim, arch, catalog, number)
-    name = catalog.resolve(claim.accelerator or USUAL_ACCELERATOR)[0].name
+    found, where, said, reasons = _somewhere(claim, arch, catalog)
     parts = [("TTFT", claim.ttft_s, "ttft"), ("TPOT", claim.tpot_s, "tpot")]
     stated = " and ".join(f"{label} of {seconds(value)}" for label, value, _ in parts if value is not None)
-    statement = f"{stated} for {arch.name} on {number} x {name}"
+    statement = f"{stated} for {arch.name} on {where}"
     if found is None:
         return Finding("latency", statement, "does not hold", reasons[-1], (), tuple(said))
-    said += list(found.target.assumptions)
-    said.append(f"requests of {claim.input_tokens:,.0f} input and {claim.output_tokens:,.0f} output tokens")
     lines, verdicts = list[LedgerLine](), list[tuple[Verdict, str]]()
     for label, value, quantity in parts:
         if value is None:
@@ -325,16 +326,10 @@ def latency_finding(claim: Claim, arch: Architecture, catalog: Catalog) -> Findi
 def concurrency_finding(claim: Claim, arch: Architecture, catalog: Catalog) -> Finding:
     """Requests at once: what the caches hold, and what each then gets."""
     assert claim.concurrency is not None
-    number, said = number_of(claim, arch, catalog)
-    found, _, reasons = first_fit(claim, arch, catalog, number)
-    name = catalog.resolve(claim.accelerator or USUAL_ACCELERATOR)[0].name
-    statement = f"{digits(claim.concurrency)} requests at once of {arch.name} on {number} x {name}"
+    found, where, said, reasons = _somewhere(claim, arch, catalog)
+    statement = f"{digits(claim.concurrency)} requests at once of {arch.name} on {where}"
     if found is None:
         return Finding("requests at once", statement, "does not hold", reasons[-1], (), tuple(said))
-    said += [
-        *found.target.assumptions,
-        f"requests of {claim.input_tokens:,.0f} input and {claim.output_tokens:,.0f} output tokens",
-    ]
     most = found.most_requests()
     held = np.asarray(found.found.curve.concurrency) * found.copies[:, None]
     near = np.where(found.allowed & (held >= claim.concurrency), np.asarray(found.found.curve.tpot_s), np.inf)

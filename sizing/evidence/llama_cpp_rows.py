@@ -9,21 +9,18 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from sizing.base.errors import SizingError
-from sizing.coefficients.kernels import MachineRates, kernel_curves
+from sizing.coefficients.kernels import kernel_curves
 from sizing.coefficients.llama_cpp import BACKENDS, backend_of, machine_for, overheads, spread, stage_overlap
 from sizing.coefficients.overheads import Overheads
 from sizing.engine.placement import Placement
 from sizing.evidence.rows_throughput import ThroughputRow
-from sizing.hardware import Accelerator, default_server, load_accelerator
-from sizing.hardware.machine import machine_rates
+from sizing.evidence.throughput_cases import machine_of, model_of
 from sizing.model.architecture import Architecture
 from sizing.model.name_formats import without_mix
 from sizing.model.quantization.gguf_mix import BASE, mix_scheme, stated_bits
 from sizing.model.quantization.schemes import GGUF_MIXES, QuantScheme, WeightFormat, scheme
-from sizing.model.sources import load_model
 from sizing.step.model import Parts, StepModel
 from sizing.step.operations import StepShape
 
@@ -61,17 +58,6 @@ class BenchCase:
         if self.prompt:
             seconds *= 1 - overlap * (1 - 1 / float(self.placement.pp))
         return self.tokens / seconds
-
-
-@lru_cache(maxsize=256)
-def _machine(name: str) -> tuple[Accelerator, MachineRates]:
-    accelerator = load_accelerator(name)
-    return accelerator, machine_rates(accelerator, default_server(accelerator.id))
-
-
-@lru_cache(maxsize=256)
-def _model(name: str) -> Architecture:
-    return load_model(name, allow_hub=False)
 
 
 def mix_of(label: str, model: str) -> str | None:
@@ -130,8 +116,8 @@ def bench_case(row: ThroughputRow) -> BenchCase:
     if row.quantity not in ("input_tokens_per_s", "output_tokens_per_s"):
         raise SizingError(f"{row.metric} is no rate of prompt or decoded tokens", key="metric")
     label, notes = row.weight_label, row.remarks
-    arch = _model(row.model)
-    accelerator, machine = _machine(row.accelerator)
+    arch = model_of(row.model)
+    accelerator, machine = machine_of(row.accelerator)
     weights, note = weights_of(label, row.model, notes, arch)
     stated = _BACKEND.search(notes)
     backend = "mlx" if "mlx" in (row.engine or "") or "mlx" in label.lower() else stated[1] if stated else ""

@@ -126,13 +126,15 @@ class Tables:
 
 
 @lru_cache(maxsize=512)
-def _machine(name: str) -> tuple[Accelerator, MachineRates]:
+def machine_of(name: str) -> tuple[Accelerator, MachineRates]:
+    """An accelerator by the name in a row, and its rates in its usual server."""
     accelerator = load_accelerator(name)
     return accelerator, machine_rates(accelerator, default_server(accelerator.id))
 
 
 @lru_cache(maxsize=512)
-def _model(name: str) -> Architecture:
+def model_of(name: str) -> Architecture:
+    """A model of the catalog by the name in a row."""
     return load_model(name, allow_hub=False)
 
 
@@ -275,8 +277,8 @@ class CaseBook:
 
     def add(self, row: ThroughputRow) -> Case:
         """The case of a row. Raises SizingError where the model or the accelerator is unknown."""
-        arch = _model(row.model)
-        accelerator, machine = _machine(row.accelerator)
+        arch = model_of(row.model)
+        accelerator, machine = machine_of(row.accelerator)
         engine = engine_of(row)
         options = dict(row.hints.options)
         key = (
