@@ -16,10 +16,9 @@ import numpy as np
 from sizing.base.errors import SizingError
 from sizing.engine.placement import Placement
 from sizing.planning.candidates import Demand, space_of, survey
-from sizing.planning.planner import plan, study_model
+from sizing.planning.planner import plan
 from sizing.planning.result import Plan
 from sizing.planning.simulation import simulate_rank
-from sizing.planning.target import resolve_target
 from sizing.serving import load_curve
 from sizing.study import Study, parse_study
 from sizing.workload import PRESETS, RateArrival
@@ -59,9 +58,7 @@ def judged(name: str, model: str, accelerator: str, loads: tuple[float, ...] = L
     item: Plan | None = plan(study).best
     if item is None:
         return
-    target = resolve_target(
-        study_model(study), item.accelerator, engine=item.engine, weights=item.weights, kv_dtype=item.kv_dtype
-    )
+    target = item.resolved
     place, demand = Placement(**item.placement), Demand.of(study.workload, target, None)
     ground = survey(target, demand, space_of(study, target), study.engine)
     assert ground is not None

@@ -76,6 +76,9 @@ class Offer(_Part):
     server: str | None = Field(None, max_length=200)
 
 
+DEFAULT_ACCEPTANCE = 0.8  # share of drafted tokens that are accepted, where nothing is stated
+
+
 class EngineChoice(_Part):
     """How it is served. ``names``: engines to try; empty: the usual one of each accelerator."""
 
@@ -86,7 +89,7 @@ class EngineChoice(_Part):
     max_num_batched_tokens: int | None = Field(None, ge=1, le=10_000_000)
     speculative: Switch = "off"
     draft_tokens: int = Field(1, ge=1, le=16)
-    acceptance_rate: float = Field(0.8, ge=0, le=1)
+    acceptance_rate: float = Field(DEFAULT_ACCEPTANCE, ge=0, le=1)
     disaggregated: Switch = "off"
     enforce_eager: bool = False
 

@@ -39,17 +39,16 @@ def replay(
     as_json: opt.Json = False,
 ) -> None:
     """Serve a trace's requests one by one in the simulator: percentiles, preemptions, and what was measured."""
+    from sizing.doors import replay as run
     from sizing.hardware import load_catalog
-    from sizing.planning.replay import METRICS, Flags
-    from sizing.planning.replay import replay as run
-    from sizing.planning.target import resolve_target
+    from sizing.planning.replay import METRICS
 
-    target = resolve_target(
-        model, on, engine=engine, engine_version=engine_version, weights=weights, kv_dtype=kv_dtype,
-        catalog=load_catalog(catalog), **opt.calibrated(calibration),
+    found = run(
+        trace, model, on, opt.placement(tp, pp, dp, ep), max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=max_num_batched_tokens, memory_utilization=memory_utilization, engine=engine,
+        engine_version=engine_version, weights=weights, kv_dtype=kv_dtype, catalog=load_catalog(catalog),
+        **opt.calibrated(calibration),
     )  # fmt: skip
-    flags = Flags(max_num_seqs, max_num_batched_tokens, memory_utilization)
-    found = run(trace, target, opt.placement(tp, pp, dp, ep), flags)
     document = found.to_dict()
     if compare and not document["compared"]:
         hint = "columns such as measured_ttft_s, measured_tpot_ms, measured_e2e_s"

@@ -186,11 +186,6 @@ def space_of(study: Study, target: Target) -> Space:
     )
 
 
-def acceptance_length(rate: float, drafts: int) -> float:
-    """Tokens gained per step by drafted tokens of which the share ``rate`` is accepted."""
-    return gained_tokens(drafts, rate)
-
-
 def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *, drafts: int = 0) -> Ground | None:
     """The legal placements of a target and what each holds; None where no placement is legal."""
     if target.accelerator.works_alone:
@@ -240,7 +235,7 @@ def survey(target: Target, demand: Demand, space: Space, engine: EngineChoice, *
             output_tokens=demand.output_tokens,
             cached_tokens=demand.cached_tokens,
             held=demand.held(reserves=False),
-            tokens_per_step=acceptance_length(engine.acceptance_rate, drafts) if drafts else 1.0,
+            tokens_per_step=gained_tokens(drafts, engine.acceptance_rate),
             verified_tokens=1.0 + drafts,
         ),
         batching=batching_of(target, flags.max_num_batched_tokens),

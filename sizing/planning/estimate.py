@@ -32,6 +32,7 @@ from sizing.planning.target import Target, check_alone, resolve_target
 from sizing.serving import MOST_IN_FLIGHT, Load, SteadyState, held_tokens, open_state, steady_state
 from sizing.step.model import TimedOperation
 from sizing.step.operations import StepShape
+from sizing.study import DEFAULT_ACCEPTANCE
 
 MAX_TOKENS = 100_000_000  # lengths beyond this are a mistake
 MAX_RATE = 1e7  # requests/s
@@ -144,13 +145,7 @@ class Estimate(Answer):
         return {
             "model": self.target.arch.name,
             "hypothetical": self.target.arch.hypothetical,
-            "accelerator": self.target.accelerator.id,
-            "accelerators": int(place.accelerators),
-            "engine": self.target.engine.name,
-            "engine_version": self.target.engine.version_text,
-            "weights": self.target.scheme.name,
-            "kv_dtype": self.target.kv.name,
-            "placement": {"tp": place.tp, "pp": place.pp, "dp": place.dp, "ep": place.ep},
+            **self.target.facts(self.placement),
             "workload": {
                 "input_tokens": self.input_tokens,
                 "output_tokens": self.output_tokens,
@@ -276,9 +271,6 @@ def mean_held_tokens(target: Target, input_tokens: Any, output_tokens: Any) -> F
 def batching_of(target: Target, token_budget: float) -> Batching:
     """The engine's fitted batching with the token budget of this deployment."""
     return replace(target.coefficients.batching, token_budget=float(token_budget))
-
-
-DEFAULT_ACCEPTANCE = 0.8  # share of drafted tokens that are accepted, where nothing is stated
 
 
 def gained_tokens(drafts: int, rate: float | None = None, length: float | None = None) -> float:

@@ -67,16 +67,9 @@ class Replay(Answer):
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``sizing replay --json``."""
-        place = self.placement
         return {
             "model": self.target.arch.name,
-            "accelerator": self.target.accelerator.id,
-            "accelerators": int(place.accelerators),
-            "engine": self.target.engine.name,
-            "engine_version": self.target.engine.version_text,
-            "weights": self.target.scheme.name,
-            "kv_dtype": self.target.kv.name,
-            "placement": {"tp": place.tp, "pp": place.pp, "dp": place.dp, "ep": place.ep},
+            **self.target.facts(self.placement),
             "trace": self.trace.name,
             "requests": len(self.trace),
             "completed": self.result.completed,

@@ -21,7 +21,7 @@ from sizing.engine.base import Load as EngineLoad
 from sizing.engine.layouts import legal_placements
 from sizing.engine.placement import Placement
 from sizing.memory.terms import MemoryTerms
-from sizing.planning.candidates import Demand, Ground, acceptance_length, space_of, survey
+from sizing.planning.candidates import Demand, Ground, space_of, survey
 from sizing.planning.target import Target
 from sizing.serving import MOST_IN_FLIGHT, FineGrid, Load, LoadCurve, batch_grid, load_curve, tabulated_curve
 from sizing.study import Study
@@ -240,4 +240,4 @@ def _nothing(target: Target, demand: Demand, fallen: Counter[tuple[str, str]]) -
     )
 
 
-__all__ = ["Candidates", "Demand", "acceptance_length", "evaluate", "most_carried", "space_of"]
+__all__ = ["Candidates", "Demand", "evaluate", "most_carried", "space_of"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from sizing.base.errors import PlacementError, SizingError
 from sizing.coefficients.calibration import Calibration
@@ -77,6 +78,18 @@ class Target:
     def host_size(self) -> int:
         """Accelerators that one launch command can use: those of one host of the scale-up domain."""
         return max(1, self.server.host_size)
+
+    def facts(self, placement: Placement) -> dict[str, Any]:
+        """What serves, for a JSON document: accelerator, engine, formats and layout."""
+        return {
+            "accelerator": self.accelerator.id,
+            "accelerators": int(placement.accelerators),
+            "engine": self.engine.name,
+            "engine_version": self.engine.version_text,
+            "weights": self.scheme.name,
+            "kv_dtype": self.kv.name,
+            "placement": {"tp": placement.tp, "pp": placement.pp, "dp": placement.dp, "ep": placement.ep},
+        }
 
     @property
     def node_size(self) -> int:

@@ -16,10 +16,11 @@ from sizing.model.architecture import Architecture
 from sizing.money.ownership import OwnershipTerms, ownership_terms
 from sizing.money.quotes import AnyPrice, is_stale
 from sizing.planning.breakeven import BreakEven, break_even
-from sizing.planning.candidates import Demand, acceptance_length, space_of, survey
-from sizing.planning.estimate import Estimate, estimate
+from sizing.planning.candidates import Demand, space_of, survey
+from sizing.planning.estimate import Estimate
 from sizing.planning.materials import BillOfMaterials, bill_of_materials
 from sizing.planning.planner import study_model
+from sizing.planning.replica import planned_estimate
 from sizing.planning.result import Plan, Result
 from sizing.planning.target import Target
 from sizing.report.text import Messages
@@ -126,27 +127,8 @@ class Context:
         plan = self.best
         if plan is None:
             return None
-        demand, engine, drafts = self.demand(plan), self.study.engine, plan.speculative_tokens
-        gained = acceptance_length(engine.acceptance_rate, drafts) if drafts else 1.0
         try:
-            return estimate(
-                self.arch,
-                plan.accelerator,
-                Placement(**plan.placement),
-                target=self.target(plan),
-                input_tokens=demand.input_tokens,
-                output_tokens=demand.output_tokens,
-                concurrency=max(plan.concurrency_per_replica, 1.0),
-                context=demand.context,
-                max_num_seqs=engine.max_num_seqs,
-                max_num_batched_tokens=engine.max_num_batched_tokens,
-                memory_utilization=engine.memory_utilization,
-                prefix_cache_hit_rate=self.study.workload.prefix_cache_hit_rate,
-                speculative_tokens=drafts,
-                acceptance_length=gained,
-                price=plan.usd_per_accelerator_hour,
-                catalog=self.catalog,
-            )
+            return planned_estimate(plan, self.study, self.catalog)
         except SizingError:
             return None
 

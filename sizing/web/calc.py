@@ -21,11 +21,12 @@ from sizing.model.counts import kv_bytes
 from sizing.model.quantization.schemes import SCHEMES
 from sizing.planning.breakeven import BreakEven, break_even
 from sizing.planning.compare import Comparison, compare
-from sizing.planning.estimate import Estimate, batching_of, estimate, running_limit
+from sizing.planning.estimate import Estimate, batching_of, gained_tokens, running_limit
 from sizing.planning.planner import plan
 from sizing.planning.relax import Relaxation, relaxations
+from sizing.planning.replica import planned_estimate
 from sizing.planning.result import Plan, Result
-from sizing.planning.search import Demand, acceptance_length
+from sizing.planning.search import Demand
 from sizing.planning.simulation import simulate_rank
 from sizing.planning.target import Target
 from sizing.serving import Load, LoadCurve, batch_grid, load_curve
@@ -134,27 +135,8 @@ def ledger_of(study: Study, row: int, context: int | None = None) -> MemoryLedge
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False)
 def _estimate(text: str, row: int) -> Estimate | str:
     one = _replica(text, row)
-    engine, item = one.study.engine, one.plan
-    drafts = item.speculative_tokens
     try:
-        return estimate(
-            one.target.arch,
-            one.target.accelerator,
-            one.placement,
-            input_tokens=one.demand.input_tokens,
-            output_tokens=one.demand.output_tokens,
-            concurrency=max(item.concurrency_per_replica, 1.0),
-            context=one.demand.context,
-            max_num_seqs=engine.max_num_seqs,
-            max_num_batched_tokens=engine.max_num_batched_tokens,
-            memory_utilization=engine.memory_utilization,
-            prefix_cache_hit_rate=one.study.workload.prefix_cache_hit_rate,
-            acceptance_length=acceptance_length(engine.acceptance_rate, drafts) if drafts else 1.0,
-            speculative_tokens=drafts,
-            price=item.usd_per_accelerator_hour,
-            catalog=_catalog(text),
-            target=one.target,
-        )
+        return planned_estimate(one.plan, one.study, _catalog(text))
     except SizingError as error:
         return str(error)
 
@@ -171,7 +153,7 @@ def _load(one: Replica, input_tokens: Any) -> Load:
         input_tokens=input_tokens,
         output_tokens=one.demand.output_tokens,
         cached_tokens=input_tokens * one.study.workload.prefix_cache_hit_rate,
-        tokens_per_step=acceptance_length(engine.acceptance_rate, drafts) if drafts else 1.0,
+        tokens_per_step=gained_tokens(drafts, engine.acceptance_rate),
         verified_tokens=1.0 + drafts,
     )
 

@@ -6,8 +6,7 @@ import pytest
 
 from sizing.base.errors import SizingError, UnknownNameError
 from sizing.engine.placement import Placement
-from sizing.planning.candidates import acceptance_length
-from sizing.planning.estimate import estimate
+from sizing.planning.estimate import estimate, gained_tokens
 from sizing.planning.planner import pareto_front, plan
 from sizing.report.text import Messages
 from sizing.study import Study, parse_study, quick_study
@@ -203,7 +202,7 @@ def test_tokens_of_a_step_with_drafts() -> None:
         (1.0, 3, 4.0),
         (1.0, 1, 2.0),
     ):
-        assert acceptance_length(rate, drafts) == pytest.approx(gained)
+        assert gained_tokens(drafts, rate) == pytest.approx(gained)
 
 
 def test_what_the_day_pays() -> None:
