@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sizing.base.errors import SizingError
+from sizing.base.errors import SizingError, UnknownNameError
 
 if TYPE_CHECKING:
     from sizing.engine.placement import Placement
@@ -74,8 +74,8 @@ def prices(values: list[str] | None, resolve: object | None = None) -> dict[str,
         if sign and isinstance(resolve, Catalog):
             try:
                 name = resolve.resolve(name)[0].id
-            except SizingError as error:
-                raise type(error)(error.message, key="--price", hint=error.hint) from None
+            except UnknownNameError as error:  # a catalog that can't be read names its own file
+                raise UnknownNameError(error.message, key="--price", hint=error.hint) from None
         found[name] = usd
     return found
 

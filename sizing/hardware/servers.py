@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sizing.base.errors import SizingError, unknown_name
+from sizing.base.errors import SizingError, UnknownNameError, unknown_name
 from sizing.hardware.loader import Catalog, load_catalog
 from sizing.hardware.models import Accelerator, IntraNode, Server
 
@@ -70,7 +70,7 @@ def named_server(accelerator_id: str, name: str, catalog: Catalog | None = None)
             holds = ", ".join((server.accelerator, *server.also_fits))
             raise SizingError(f"{server.id} holds {holds}, not {accelerator.id}", key="server", hint=hint)
     error = unknown_name("server", name, catalog.servers, key="server")
-    raise type(error)(error.message, key="server", hint=hint)
+    raise UnknownNameError(error.message, key="server", hint=hint)
 
 
 def box_of(server: Server, accelerator: Accelerator, count: int) -> Server:

@@ -467,3 +467,16 @@ def test_old_flags_work_with_a_note(capsys: pytest.CaptureFixture[str]) -> None:
         found.append(capsys.readouterr())
     assert found[0].out == found[1].out
     assert "--prefix-hit is now called --prefix-cache-hit-rate" in found[0].err and not found[1].err
+
+
+def test_a_price_with_a_catalog_that_is_wrong_names_the_catalog(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "card.yaml"
+    file.write_text("accelerators: [{id: zx-200, name: ZX, vendor: Z, memory: {nominal_gb: 96}}]")
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", "qwen3-8b", "--catalog", str(file), "--on", "zx-200", "--input", "100", "--output", "10", "--rate",
+              "1", "--price", "zx-200=1.9"])  # fmt: skip
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "card.yaml: zx-200" in said and "internal error" not in said and said.count("\n") == 1
