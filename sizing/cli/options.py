@@ -61,6 +61,8 @@ def prices(values: list[str] | None, resolve: object | None = None) -> dict[str,
     from sizing.hardware import Catalog
 
     found: dict[str, float] = {}
+    if values and isinstance(resolve, Catalog):
+        _ = resolve.accelerators  # a catalog that can't be read says so itself, under its file's name
     for value in values or []:
         name, sign, number = value.rpartition("=")
         try:
@@ -74,7 +76,7 @@ def prices(values: list[str] | None, resolve: object | None = None) -> dict[str,
         if sign and isinstance(resolve, Catalog):
             try:
                 name = resolve.resolve(name)[0].id
-            except UnknownNameError as error:  # a catalog that can't be read names its own file
+            except UnknownNameError as error:
                 raise UnknownNameError(error.message, key="--price", hint=error.hint) from None
         found[name] = usd
     return found

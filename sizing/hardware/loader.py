@@ -175,7 +175,8 @@ class Catalog:
     def _accelerator(self, file: str, key: str, data: dict[str, Any]) -> Accelerator:
         family = self.families.get(str(data.get("family")))
         if family is None and "family" in data:
-            raise unknown_name("family", str(data["family"]), self.families, key=f"{file}: {key}")
+            known = f"the nearest generation, of {', '.join(self.families)}; or a family of your own under families:"
+            raise unknown_name("family", str(data["family"]), self.families, key=f"{file}: {key}", otherwise=known)
         shared = {name: support.model_dump() for name, support in family.weights.items()} if family else {}
         own = data.get("weights")
         weights = {**shared, **own} if isinstance(own, dict) else shared
